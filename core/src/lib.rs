@@ -1,7 +1,21 @@
 //! The heart of netflow: from raw events to reports.
 //!
-//! In: [`event::Event`]s from any source, as an iterator. Out: reports. Never here: files, clocks, environment, threads,
-//! `unsafe` (`clippy.toml` beside this crate bans them), so the same events give the same report everywhere.
+//! In: [`event::Event`]s from any source, as an iterator. Out: [`report::Report`]s. Never here: files, clocks, environment,
+//! threads, `unsafe` (`clippy.toml` beside this crate bans them), so the same events give the same report everywhere.
+//!
+//! ```text
+//! Event ──Deltas──▶ Delta ──filter──▶ Delta ──sums by group──▶ Report
+//! ```
 
 pub mod address;
+mod aggregate;
+pub mod delta;
+pub mod direction;
 pub mod event;
+pub mod field;
+pub mod filter;
+pub mod flow;
+pub mod pipeline;
+pub mod report;
+pub mod sums;
+pub mod value;

@@ -1,0 +1,124 @@
+//! Stage two: from the changes of connections to the sums of groups.
+//!
+//! In: [`Step`]s of one capture. Out: rows. Never here: how changes are computed, how rows are sorted or written.
+//!
+//! What depends on the connection alone (whether it is kept, in which group it belongs) is decided once, when all is known
+//! of it: so an attribute that was learned late holds for the whole connection, and nothing is counted twice.
+
+use rustc_hash::FxHashMap;
+
+use crate::delta::{Delta, Step};
+use crate::event::Transport;
+use crate::field::{FIELDS, Field, Source};
+use crate::flow::Flow;
+use crate::pipeline::{ReportOptions, Section};
+use crate::report::{Row, Window};
+use crate::sums::Sums;
+use crate::value::Value;
+
+/// What a connection did, window by window, until its group is known.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    windows: Vec<(i64, Sums)>,
+}
+
+impl Pending {
+    fn add(&mut self, window: i64, is_tcp: bool, delta: &Delta) {
+        let sums = match self.windows.iter_mut().rev().find(|(known, _)| *known == window) {
+            Some((_, sums)) => sums,
+            None => {
+                self.windows.push((window, Sums::of_one_connection(is_tcp)));
+                match self.windows.last_mut() {
+                    Some((_, sums)) => sums,
+                    None => return,
+                }
+            }
+        };
+        sums.add(delta);
+    }
+}
+
+/// The groups, each with its sums.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    options: ReportOptions,
+    pub(crate) tags: Vec<&'static Field>,
+    sums: FxHashMap<(i64, Box<[Value]>), Sums>,
+}
+
+impl Groups {
+    pub(crate) fn new(options: ReportOptions) -> Self {
+        let tags = if options.by.is_empty() {
+            FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_))).collect()
+        } else {
+            options.by.clone()
+        };
+        Self { options, tags, sums: FxHashMap::default() }
+    }
+
+    /// Takes what one event brought about.
+    pub(crate) fn apply(&mut self, section: &mut Section, steps: &mut Vec<Step>) {
+        for step in steps.drain(..) {
+            match step {
+                Step::Delta(delta) if self.options.filter.keeps_change(&delta.counts) => {
+                    let window = self.window_start(section.utc_ns(delta.at));
+                    let is_tcp = section.deltas.connection(delta.slot).identity.transport == Transport::Tcp;
+                    if section.pending.len() <= delta.slot {
+                        section.pending.resize_with(delta.slot + 1, Pending::default);
+                    }
+                    section.pending[delta.slot].add(window, is_tcp, &delta);
+                }
+                Step::Delta(_) => {}
+                Step::Ended(slot) => {
+                    if let Some(pending) = section.pending.get_mut(slot).map(std::mem::take) {
+                        self.fold(section, slot, pending);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rows; `whole` is the window where there is only one.
+    pub(crate) fn rows(self, whole: Window) -> Vec<Row> {
+        let every_us = self.every_ns().map(|every| every / 1000);
+        let window_of = |start_us: i64| match every_us {
+            Some(every) => Window { start_us, end_us: start_us.saturating_add(every) },
+            None => whole,
+        };
+        self.sums.into_iter().map(|((start, key), sums)| Row { window: window_of(start), key, sums }).collect()
+    }
+
+    /// Adds what a connection did to its group, once all is known of it.
+    fn fold(&mut self, section: &Section, slot: usize, pending: Pending) {
+        let identity = &section.deltas.connection(slot).identity;
+        if pending.windows.is_empty() || !self.options.filter.keeps(identity) {
+            return;
+        }
+        let ports = self.options.ports;
+        let flow = section.surroundings.resolve(section.host.as_ref(), identity, ports, section.ephemeral_port_min);
+        let key = self.key(&flow);
+        for (window, sums) in pending.windows {
+            self.sums.entry((window, key.clone())).or_default().merge(&sums);
+        }
+    }
+
+    fn key(&self, flow: &Flow) -> Box<[Value]> {
+        self.tags
+            .iter()
+            .map(|tag| match tag.source {
+                Source::Tag(get) => get(flow),
+                Source::Window(_) | Source::Measure(_) => Value::Null,
+            })
+            .collect()
+    }
+
+    /// The start of the window in µs; without windows, everything is in one that starts at 0.
+    fn window_start(&self, utc_ns: i64) -> i64 {
+        let Some(every) = self.every_ns() else { return 0 };
+        utc_ns.div_euclid(every).saturating_mul(every).div_euclid(1000)
+    }
+
+    fn every_ns(&self) -> Option<i64> {
+        self.options.every_ns.map(|every| i64::try_from(every).unwrap_or(i64::MAX)).filter(|every| *every > 0)
+    }
+}

@@ -1,0 +1,351 @@
+//! Stage one: from cumulative totals to what happened since last time.
+//!
+//! In: [`Event`]s in order of time. Out: [`Step`]s, each the change of one connection or the end of what is known of it.
+//! Never here: filters, names, windows. Memory is bounded by the connections that live, plus those that ended within
+//! [`LINGER_NS`]: these stay known for a moment because some attributes (a translated destination, the owner's name)
+//! arrive just after the end.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::event::{Body, Close, Event, Identity, Loss, Totals, Transport};
+
+/// How long an ended connection stays known, in nanoseconds of the capture's own time.
+pub const LINGER_NS: u64 = 2_000_000_000;
+
+/// What changed within one event. All counts are exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Payload bytes sent.
+    pub sent_bytes: u64,
+    /// Payload bytes received.
+    pub recv_bytes: u64,
+    /// Segments or datagrams sent.
+    pub sent_packets: u64,
+    /// Segments or datagrams received.
+    pub recv_packets: u64,
+    /// Segments retransmitted.
+    pub retransmits: u64,
+    /// 1 when the TCP connection was established here.
+    pub established: u64,
+    /// 1 when an established TCP connection ended here.
+    pub closed: u64,
+    /// 1 when a connect failed here.
+    pub connect_failures: u64,
+}
+
+impl Counts {
+    /// Something happened: any count that is not zero is activity, retransmissions among them.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// The change of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delta {
+    /// The connection: an index for [`Deltas::connection`].
+    pub slot: usize,
+    /// When it was seen: nanoseconds since boot.
+    pub at: u64,
+    /// What changed.
+    pub counts: Counts,
+    /// The round-trip time in µs as measured now; 0 when not measured.
+    pub rtt_us: u32,
+    /// Its mean deviation in µs; 0 when not measured.
+    pub rtt_var_us: u32,
+}
+
+/// What [`Deltas::push`] has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A connection changed.
+    Delta(Delta),
+    /// All that will ever be known of the connection in this slot is known. The slot stays readable until the next
+    /// push, then it serves another connection.
+    Ended(usize),
+}
+
+/// What was strange in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Diagnostics {
+    /// Events read.
+    pub events: u64,
+    /// Counters that went backwards within a connection (each counts its new value, the others are untouched).
+    pub counter_resets: u64,
+    /// Connections that vanished from a complete snapshot without a close.
+    pub lost_closes: u64,
+    /// Events of connections that nothing introduced; they count nothing.
+    pub strangers: u64,
+    /// Connections still open at the end.
+    pub unclosed: u64,
+    /// What the recorder itself says it lost.
+    pub loss: Loss,
+}
+
+impl Diagnostics {
+    /// Takes what was strange in another stream.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.counter_resets += other.counter_resets;
+        self.lost_closes += other.lost_closes;
+        self.strangers += other.strangers;
+        self.unclosed += other.unclosed;
+        self.loss += other.loss;
+    }
+
+    /// Numbers in the report may be too low.
+    #[must_use]
+    pub fn is_lossy(&self) -> bool {
+        !self.loss.is_zero() || self.lost_closes > 0 || self.strangers > 0
+    }
+}
+
+/// One incarnation of a connection, as far as it is known.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Its id in the capture.
+    pub id: u64,
+    /// The last known attributes.
+    pub identity: Arc<Identity>,
+    /// `None` until the baseline of a connection that is older than the recording is known.
+    last: Option<Totals>,
+    /// It was established, here or before the recording.
+    established: bool,
+    closed: bool,
+    /// The number of the snapshot in which it was last seen.
+    seen: u64,
+}
+
+/// The first stage of the pipeline.
+#[derive(Debug, Default)]
+pub struct Deltas {
+    slots: Vec<Connection>,
+    by_id: FxHashMap<u64, usize>,
+    free: Vec<usize>,
+    /// Ended connections with the time when they are to be forgotten, in that order.
+    lingering: VecDeque<(u64, usize)>,
+    /// Slots whose end was told in the last push.
+    told: Vec<usize>,
+    snapshot: u64,
+    diagnostics: Diagnostics,
+}
+
+impl Deltas {
+    /// Nothing known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The connection in a slot that a [`Step`] named.
+    #[must_use]
+    pub fn connection(&self, slot: usize) -> &Connection {
+        &self.slots[slot]
+    }
+
+    /// What was strange so far.
+    #[must_use]
+    pub fn diagnostics(&self) -> Diagnostics {
+        self.diagnostics
+    }
+
+    /// Takes the next event and appends what follows from it to `steps`.
+    pub fn push(&mut self, event: &Event, steps: &mut Vec<Step>) {
+        self.reuse_told();
+        self.diagnostics.events += 1;
+        self.retire(event.at, steps);
+        match &event.body {
+            Body::Open(open) => self.open(event.at, open.conn, &open.identity, steps),
+            Body::Sample(sample) => {
+                if let Some(slot) = self.see(sample.conn, sample.identity.as_ref()) {
+                    let established = self.establish(slot);
+                    let counts = Counts { established, ..self.advance(slot, &sample.totals) };
+                    steps.push(delta(slot, event.at, counts, &sample.totals));
+                }
+            }
+            Body::Close(close) => self.close(event.at, close, steps),
+            Body::Tick(tick) => {
+                if tick.complete {
+                    self.forget_unseen(steps);
+                }
+                self.snapshot += 1;
+            }
+            Body::Loss(loss) => self.diagnostics.loss += *loss,
+            Body::Process(_) | Body::Dns(_) | Body::Nat(_) | Body::Listen(_) | Body::K8s(_) | Body::Clock(_) => {}
+        }
+    }
+
+    /// The stream is over: every connection that is still known ends here.
+    pub fn finish(&mut self, steps: &mut Vec<Step>) {
+        self.reuse_told();
+        let mut slots: Vec<usize> = self.by_id.values().copied().collect();
+        slots.sort_unstable();
+        self.diagnostics.unclosed += slots.iter().filter(|slot| !self.slots[**slot].closed).count() as u64;
+        self.by_id.clear();
+        self.lingering.clear();
+        self.told.extend(&slots);
+        steps.extend(slots.into_iter().map(Step::Ended));
+    }
+
+    fn open(&mut self, at: u64, id: u64, identity: &Arc<Identity>, steps: &mut Vec<Step>) {
+        let known = self.by_id.contains_key(&id);
+        let Some(slot) = self.see(id, Some(identity)) else { return };
+        let established = self.establish(slot);
+        if !known || established > 0 {
+            let counts = Counts { established, ..Counts::default() };
+            steps.push(delta(slot, at, counts, &Totals::default()));
+        }
+    }
+
+    fn close(&mut self, at: u64, close: &Close, steps: &mut Vec<Step>) {
+        let Some(slot) = self.see(close.conn, close.identity.as_ref()) else { return };
+        let counts = self.advance(slot, &close.totals);
+        let failed =
+            !self.slots[slot].established && !close.tcp_states.is_empty() && !close.tcp_states.has_established();
+        let counts = if self.slots[slot].closed {
+            counts
+        } else if failed {
+            Counts { connect_failures: self.tcp(slot), ..counts }
+        } else {
+            Counts { established: self.establish(slot), closed: self.tcp(slot), ..counts }
+        };
+        steps.push(delta(slot, at, counts, &close.totals));
+        let connection = &mut self.slots[slot];
+        if !connection.closed {
+            connection.closed = true;
+            self.lingering.push_back((at.saturating_add(LINGER_NS), slot));
+        }
+    }
+
+    /// Finds or makes the connection and learns what the event says of it.
+    fn see(&mut self, id: u64, identity: Option<&Arc<Identity>>) -> Option<usize> {
+        if let Some(&slot) = self.by_id.get(&id) {
+            let connection = &mut self.slots[slot];
+            connection.seen = self.snapshot;
+            if let Some(identity) = identity {
+                learn(&mut connection.identity, identity);
+            }
+            return Some(slot);
+        }
+        let Some(identity) = identity else {
+            self.diagnostics.strangers += 1;
+            return None;
+        };
+        let connection = Connection {
+            id,
+            identity: Arc::clone(identity),
+            last: (!identity.preexisting).then(Totals::default),
+            established: identity.preexisting,
+            closed: false,
+            seen: self.snapshot,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = connection;
+                slot
+            }
+            None => {
+                self.slots.push(connection);
+                self.slots.len() - 1
+            }
+        };
+        self.by_id.insert(id, slot);
+        Some(slot)
+    }
+
+    /// 1 for a TCP connection, 0 for a UDP flow, which is neither established nor closed.
+    fn tcp(&self, slot: usize) -> u64 {
+        u64::from(self.slots[slot].identity.transport == Transport::Tcp)
+    }
+
+    /// Marks the connection as established; 1 when that is news about a TCP connection.
+    fn establish(&mut self, slot: usize) -> u64 {
+        let news = !std::mem::replace(&mut self.slots[slot].established, true);
+        if news { self.tcp(slot) } else { 0 }
+    }
+
+    /// The change of the counters since last time, which is now.
+    fn advance(&mut self, slot: usize, totals: &Totals) -> Counts {
+        let Some(last) = self.slots[slot].last.replace(*totals) else { return Counts::default() };
+        let mut resets = 0;
+        let mut since = |now: u64, before: u64| {
+            now.checked_sub(before).unwrap_or_else(|| {
+                resets += 1;
+                now
+            })
+        };
+        let counts = Counts {
+            sent_bytes: since(totals.sent_bytes, last.sent_bytes),
+            recv_bytes: since(totals.recv_bytes, last.recv_bytes),
+            sent_packets: since(totals.sent_packets, last.sent_packets),
+            recv_packets: since(totals.recv_packets, last.recv_packets),
+            retransmits: since(totals.retransmits, last.retransmits),
+            ..Counts::default()
+        };
+        self.diagnostics.counter_resets += resets;
+        counts
+    }
+
+    /// Who is open and was not seen in a complete snapshot has closed unseen.
+    fn forget_unseen(&mut self, steps: &mut Vec<Step>) {
+        let mut gone: Vec<usize> = self
+            .by_id
+            .values()
+            .copied()
+            .filter(|slot| !self.slots[*slot].closed && self.slots[*slot].seen != self.snapshot)
+            .collect();
+        gone.sort_unstable();
+        self.diagnostics.lost_closes += gone.len() as u64;
+        for slot in gone {
+            self.end(slot, steps);
+        }
+    }
+
+    fn retire(&mut self, now: u64, steps: &mut Vec<Step>) {
+        while let Some(&(until, slot)) = self.lingering.front() {
+            if until > now {
+                break;
+            }
+            self.lingering.pop_front();
+            self.end(slot, steps);
+        }
+    }
+
+    fn end(&mut self, slot: usize, steps: &mut Vec<Step>) {
+        self.by_id.remove(&self.slots[slot].id);
+        self.told.push(slot);
+        steps.push(Step::Ended(slot));
+    }
+
+    fn reuse_told(&mut self) {
+        self.free.append(&mut self.told);
+    }
+}
+
+fn delta(slot: usize, at: u64, counts: Counts, totals: &Totals) -> Step {
+    Step::Delta(Delta { slot, at, counts, rtt_us: totals.rtt_us, rtt_var_us: totals.rtt_var_us })
+}
+
+/// The last known value wins, and what is unknown now does not undo what was known. Two things never change: the
+/// direction that the kernel saw first, and whether the connection is older than the recording.
+fn learn(known: &mut Arc<Identity>, news: &Arc<Identity>) {
+    if Arc::ptr_eq(known, news) || known == news {
+        return;
+    }
+    let other_owner = news.pid.is_some() && news.pid != known.pid;
+    *known = Arc::new(Identity {
+        transport: news.transport,
+        local: news.local,
+        remote: news.remote,
+        direction: known.direction.or(news.direction),
+        pid: news.pid.or(known.pid),
+        process: news.process.clone().or_else(|| known.process.clone().filter(|_| !other_owner)),
+        netns: news.netns.or(known.netns),
+        preexisting: known.preexisting,
+        opened_at: known.opened_at.or(news.opened_at),
+    });
+}

@@ -1,0 +1,116 @@
+//! What is left out of a report unless asked for.
+//!
+//! In: a connection's attributes, the change of one event. Out: keep or drop. Never here: state. A filter looks at deltas
+//! that were computed before it, so what it drops in one window does not distort the next.
+
+use crate::address::AddressType;
+use crate::delta::Counts;
+use crate::event::Identity;
+
+/// The built-in filters; each can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BuiltIn {
+    /// Keep connections with port 0 or an unspecified address at either end.
+    pub keep_unspecified: bool,
+    /// Keep connections with a loopback address at either end.
+    pub keep_loopback: bool,
+    /// Keep connections in which nothing happened.
+    pub keep_idle: bool,
+    /// Drop connections of an address with itself.
+    pub drop_same_ip: bool,
+}
+
+impl BuiltIn {
+    /// Whether a connection is kept, by its ends.
+    #[must_use]
+    pub fn keeps(&self, identity: &Identity) -> bool {
+        let ends = [identity.local, identity.remote];
+        let unspecified = ends.iter().any(|end| end.port() == 0 || end.ip().is_unspecified());
+        let loopback = ends.iter().any(|end| AddressType::of(end.ip()) == AddressType::Loopback);
+        let same_ip = identity.local.ip() == identity.remote.ip();
+        (self.keep_unspecified || !unspecified) && (self.keep_loopback || !loopback) && !(self.drop_same_ip && same_ip)
+    }
+
+    /// Whether a change is kept.
+    #[must_use]
+    pub fn keeps_change(&self, counts: &Counts) -> bool {
+        self.keep_idle || counts.is_active()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Transport;
+
+    fn identity(local: &str, remote: &str) -> Identity {
+        Identity {
+            transport: Transport::Tcp,
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            direction: None,
+            pid: None,
+            process: None,
+            netns: None,
+            preexisting: false,
+            opened_at: None,
+        }
+    }
+
+    #[test]
+    fn ends_that_are_kept() {
+        let table = [
+            ("127.1.0.1:1", "1.1.1.1:1", false),
+            ("12.1.0.1:1", "127.0.0.1:1", false),
+            ("12.1.0.1:0", "12.0.0.1:1", false),
+            ("12.1.0.1:1", "12.0.0.1:0", false),
+            ("12.1.0.1:1", "12.0.0.1:1", true),
+            ("0.0.0.0:1", "12.0.0.1:1", false),
+            ("10.0.0.1:1", "10.0.0.1:2", true),
+            ("126.255.255.255:1", "128.0.0.1:1", true),
+            ("[::1]:1", "[2::1]:1", false),
+            ("[::1]:1", "[::1]:1", false),
+            ("[2::1]:1", "[2::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", "[::ffff:127.0.0.1]:1", false),
+            ("[::ffff:8.8.8.8]:1", "[::ffff:127.9.9.9]:1", false),
+            ("[::ffff:10.0.0.1]:1", "[::ffff:8.8.8.8]:1", true),
+            ("[2001:db8::1]:1", "[2001:db8::2]:1", true),
+            ("[fe80::1]:1", "[fe80::2]:1", true),
+            ("[2001:db8::1]:1", "[::ffff:1.2.3.4]:1", true),
+            ("[::]:1", "[2001:db8::1]:1", false),
+            ("[::]:1", "[::]:1", false),
+            ("[::100:0]:1", "[::100:0]:1", true),
+        ];
+        for (local, remote, kept) in table {
+            assert_eq!(BuiltIn::default().keeps(&identity(local, remote)), kept, "{local} {remote}");
+        }
+    }
+
+    #[test]
+    fn each_filter_can_be_switched() {
+        let on = BuiltIn::default();
+        assert!(BuiltIn { keep_loopback: true, ..on }.keeps(&identity("127.0.0.1:1", "127.0.0.1:2")));
+        assert!(BuiltIn { keep_unspecified: true, ..on }.keeps(&identity("10.0.0.1:0", "0.0.0.0:2")));
+        assert!(!BuiltIn { drop_same_ip: true, ..on }.keeps(&identity("10.0.0.1:1", "10.0.0.1:2")));
+        assert!(!on.keeps_change(&Counts::default()));
+        assert!(BuiltIn { keep_idle: true, ..on }.keeps_change(&Counts::default()));
+    }
+
+    #[test]
+    fn any_change_is_activity() {
+        let none = Counts::default();
+        let changes = [
+            Counts { sent_bytes: 1, ..none },
+            Counts { recv_bytes: 1, ..none },
+            Counts { sent_packets: 3, ..none },
+            Counts { recv_packets: 3, ..none },
+            Counts { retransmits: 5, ..none },
+            Counts { established: 1, ..none },
+            Counts { closed: 1, ..none },
+            Counts { connect_failures: 1, ..none },
+        ];
+        for counts in changes {
+            assert!(BuiltIn::default().keeps_change(&counts), "{counts:?}");
+        }
+    }
+}

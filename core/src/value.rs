@@ -1,0 +1,78 @@
+//! One cell of a report.
+//!
+//! In: what an accessor of [`crate::field`] found. Out: a typed value that can be compared, hashed and written by any
+//! format. Never here: text forms that belong to one format (times, empty cells).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// One cell. The order of the variants is the order of sorting: unknown first, then folded ports, then the rest by value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Value {
+    /// Unknown, or not applicable.
+    Null,
+    /// A client's port, folded into `*`: the ephemeral ports of one client are one group.
+    Folded,
+    /// A number: see [`Type`] for its width.
+    Number(u64),
+    /// An address.
+    Ip(IpAddr),
+    /// One of a fixed set of words.
+    Word(&'static str),
+    /// Text.
+    Text(Arc<str>),
+    /// A moment: microseconds since 1970 in UTC.
+    Time(i64),
+}
+
+impl Value {
+    /// The value when it is there, otherwise [`Value::Null`].
+    #[must_use]
+    pub fn number<N: Into<u64>>(value: Option<N>) -> Self {
+        value.map_or(Self::Null, |number| Self::Number(number.into()))
+    }
+
+    /// The text when it is there, otherwise [`Value::Null`].
+    #[must_use]
+    pub fn text(value: Option<&Arc<str>>) -> Self {
+        value.map_or(Self::Null, |text| Self::Text(Arc::clone(text)))
+    }
+
+    /// The word when it is there, otherwise [`Value::Null`].
+    #[must_use]
+    pub fn word(value: Option<&'static str>) -> Self {
+        value.map_or(Self::Null, Self::Word)
+    }
+}
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// Unsigned, 16 bits: a port.
+    U16,
+    /// Unsigned, 32 bits.
+    U32,
+    /// Unsigned, 64 bits: a counter.
+    U64,
+    /// UTF-8 text.
+    Text,
+    /// An address, written as text.
+    Ip,
+    /// A moment in UTC, to the microsecond.
+    Time,
+}
+
+impl Type {
+    /// The name that users see.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U16 => "u16",
+            Self::U32 => "u32",
+            Self::U64 => "u64",
+            Self::Text => "text",
+            Self::Ip => "ip",
+            Self::Time => "time",
+        }
+    }
+}
