@@ -1,0 +1,45 @@
+//! Reports as bytes and as text.
+//!
+//! In: a [`netflow_core::report::Report`]. Out: CSV, Parquet, JSON, a table for people. Never here: paths, terminals,
+//! decisions about what is in the report.
+
+mod csv;
+mod frame;
+mod json;
+mod parquet;
+mod table;
+
+pub use csv::write_csv;
+pub use frame::frame;
+pub use json::write_json;
+pub use parquet::write_parquet;
+pub use table::{TableOptions, table};
+
+use chrono::{DateTime, SecondsFormat};
+
+/// A report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The data frame or its file format failed.
+    #[error("cannot build the report's columns: {0}")]
+    Frame(#[from] polars_core::error::PolarsError),
+    /// The output failed.
+    #[error("cannot write the report: {0}")]
+    Write(#[from] std::io::Error),
+    /// JSON failed; only an output error can bring this about.
+    #[error("cannot write the report: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A time is outside of what a calendar can show.
+    #[error("{micros} µs since 1970 is no time that a calendar can show: is the capture's boot_time_ns right?")]
+    Time {
+        /// Microseconds since 1970.
+        micros: i64,
+    },
+}
+
+/// RFC 3339 in UTC, to the microsecond: `2026-01-31T12:00:00.000000Z`.
+pub(crate) fn rfc3339(micros: i64) -> Result<String, ReportError> {
+    DateTime::from_timestamp_micros(micros)
+        .map(|time| time.to_rfc3339_opts(SecondsFormat::Micros, true))
+        .ok_or(ReportError::Time { micros })
+}

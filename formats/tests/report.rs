@@ -1,0 +1,133 @@
+//! One small report in every format.
+
+use std::sync::Arc;
+
+use netflow_core::event::{Body, Close, Direction, Event, Header, Identity, Open, TcpStates, Totals, Transport};
+use netflow_core::field::Field;
+use netflow_core::pipeline::{Pipeline, ReportOptions};
+use netflow_core::report::{Order, Report};
+use netflow_formats::report::{TableOptions, frame, table, write_csv, write_json, write_parquet};
+
+/// A name that every format has to escape.
+const NAME: &str = "a \"b\", c\u{1b}";
+
+fn report(options: ReportOptions) -> Report {
+    let mut pipeline = Pipeline::new(options);
+    pipeline.begin(&Header { host: "db1".to_owned(), boot_time_ns: 1_700_000_000_000_000_000, ..Header::default() });
+    let lives = [
+        (Transport::Tcp, "10.0.0.1:45000", "[2001:db8::1]:443", Some(7), 1234, 5_000_000, 1500),
+        (Transport::Udp, "10.0.0.1:40000", "10.0.0.53:53", None, 40, 90, 0),
+    ];
+    for (conn, (transport, local, remote, pid, sent, recv, rtt)) in lives.into_iter().enumerate() {
+        let conn = conn as u64;
+        let identity = Arc::new(Identity {
+            transport,
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            direction: Some(Direction::Outgoing),
+            pid,
+            process: pid.map(|_| NAME.into()),
+            netns: Some(4_026_531_840),
+            preexisting: false,
+            opened_at: None,
+        });
+        let totals = Totals {
+            sent_bytes: sent,
+            recv_bytes: recv,
+            sent_packets: 2,
+            recv_packets: 3,
+            rtt_us: rtt,
+            ..Totals::default()
+        };
+        pipeline.push(&Event { at: 1_000, body: Body::Open(Open { conn, identity }) });
+        let close = Close { conn, totals, identity: None, tcp_states: TcpStates::default(), reason: None };
+        pipeline.push(&Event { at: 2_000_001_999, body: Body::Close(close) });
+    }
+    pipeline.finish()
+}
+
+fn by(names: &[&str]) -> ReportOptions {
+    ReportOptions { by: names.iter().map(|name| Field::by_name(name).unwrap()).collect(), ..ReportOptions::default() }
+}
+
+fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn csv() {
+    let report = report(by(&["src_port", "dst_ip", "pid", "process_name"]));
+    assert_eq!(
+        text(|out| write_csv(&report, out).unwrap()),
+        "window_start,window_end,src_port,dst_ip,pid,process_name,bytes_read,bytes_written,packets_read,packets_written,\
+         retransmits,rtt,rtt_var,rtt_min,rtt_max,tcp_established,tcp_closed,tcp_connect_failures,connections\n\
+         2023-11-14T22:13:20.000001Z,2023-11-14T22:13:22.000001Z,*,10.0.0.53,,,90,40,3,2,,,,,,,,,1\n\
+         2023-11-14T22:13:20.000001Z,2023-11-14T22:13:22.000001Z,*,2001:db8::1,7,\"a \"\"b\"\", c\u{1b}\",5000000,1234,3,2,0,1500,,1500,1500,1,1,0,1\n"
+    );
+}
+
+#[test]
+fn json() {
+    let report = report(by(&["src_port", "dst_ip", "process_name"]));
+    let lines = text(|out| write_json(&report, out).unwrap());
+    assert_eq!(
+        lines.lines().nth(1).unwrap(),
+        "{\"window_start\":\"2023-11-14T22:13:20.000001Z\",\"window_end\":\"2023-11-14T22:13:22.000001Z\",\"src_port\":null,\
+         \"dst_ip\":\"2001:db8::1\",\"process_name\":\"a \\\"b\\\", c\\u001b\",\"bytes_read\":5000000,\"bytes_written\":1234,\
+         \"packets_read\":3,\"packets_written\":2,\"retransmits\":0,\"rtt\":1500,\"rtt_var\":null,\"rtt_min\":1500,\
+         \"rtt_max\":1500,\"tcp_established\":1,\"tcp_closed\":1,\"tcp_connect_failures\":0,\"connections\":1}"
+    );
+    assert_eq!(lines.lines().count(), 2);
+}
+
+#[test]
+fn frames_are_typed() {
+    let frame = frame(&report(ReportOptions::default())).unwrap();
+    let types: Vec<String> = frame.schema().iter().map(|(name, dtype)| format!("{name} {dtype}")).collect();
+    assert_eq!(
+        types[..5],
+        ["window_start datetime[μs, UTC]", "window_end datetime[μs, UTC]", "host str", "src_ip str", "src_port u16"]
+    );
+    assert!(types.contains(&"pid u32".to_owned()) && types.contains(&"bytes_read u64".to_owned()), "{types:?}");
+    assert_eq!(frame.column("src_port").unwrap().null_count(), 2, "folded ports are null");
+    assert_eq!(frame.column("rtt").unwrap().null_count(), 1, "UDP has no round-trip time");
+}
+
+#[test]
+fn parquet_is_the_same_on_every_run() {
+    let bytes = |report: &Report| {
+        let mut bytes = Vec::new();
+        write_parquet(report, &mut bytes).unwrap();
+        bytes
+    };
+    let (first, second) = (bytes(&report(ReportOptions::default())), bytes(&report(ReportOptions::default())));
+    assert_eq!(first, second);
+    assert_eq!((&first[..4], &first[first.len() - 4..]), (&b"PAR1"[..], &b"PAR1"[..]));
+}
+
+#[test]
+fn tables_are_for_people() {
+    let report = report(ReportOptions { order: Order::Traffic, ..ReportOptions::default() });
+    assert_eq!(
+        table(&report, TableOptions { top: Some(1), width: None }).unwrap(),
+        " src         dst                transport  direction  pid  process_name  bytes_read  bytes_written  packets_read  packets_written      rtt  rtt_min  rtt_max  tcp_established  tcp_closed  connections
+ 10.0.0.1:*  [2001:db8::1]:443  tcp        outgoing   7    a \"b\", c\u{fffd}       4.77 MiB       1.21 KiB             3                2  1.50 ms  1.50 ms  1.50 ms                1           1            1
+… 1 more row
+
+2 rows, read 4.77 MiB, written 1.24 KiB
+"
+    );
+}
+
+#[test]
+fn an_empty_report_says_so() {
+    let report = Pipeline::new(ReportOptions::default()).finish();
+    assert_eq!(table(&report, TableOptions::default()).unwrap(), "No connections to report.\n");
+    assert_eq!(text(|out| write_csv(&report, out).unwrap()).lines().count(), 1, "the header stays");
+    assert_eq!(text(|out| write_json(&report, out).unwrap()), "");
+    let mut bytes = Vec::new();
+    write_parquet(&report, &mut bytes).unwrap();
+    assert!(bytes.starts_with(b"PAR1"));
+}
