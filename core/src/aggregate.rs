@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::delta::{Delta, Step};
 use crate::event::Transport;
 use crate::field::{FIELDS, Field, Source};
+use crate::filter::{LeftOut, LeftOutCounts};
 use crate::flow::Flow;
 use crate::pipeline::{ReportOptions, Section};
 use crate::report::{Row, Window};
@@ -44,6 +45,7 @@ pub(crate) struct Groups {
     options: ReportOptions,
     pub(crate) tags: Vec<&'static Field>,
     sums: FxHashMap<(i64, Box<[Value]>), Sums>,
+    pub(crate) left_out: LeftOutCounts,
 }
 
 impl Groups {
@@ -53,7 +55,7 @@ impl Groups {
         } else {
             options.by.clone()
         };
-        Self { options, tags, sums: FxHashMap::default() }
+        Self { options, tags, sums: FxHashMap::default(), left_out: LeftOutCounts::default() }
     }
 
     /// Takes what one event brought about.
@@ -70,9 +72,8 @@ impl Groups {
                 }
                 Step::Delta(_) => {}
                 Step::Ended(slot) => {
-                    if let Some(pending) = section.pending.get_mut(slot).map(std::mem::take) {
-                        self.fold(section, slot, pending);
-                    }
+                    let pending = section.pending.get_mut(slot).map(std::mem::take).unwrap_or_default();
+                    self.fold(section, slot, pending);
                 }
             }
         }
@@ -91,7 +92,9 @@ impl Groups {
     /// Adds what a connection did to its group, once all is known of it.
     fn fold(&mut self, section: &Section, slot: usize, pending: Pending) {
         let identity = &section.deltas.connection(slot).identity;
-        if pending.windows.is_empty() || !self.options.filter.keeps(identity) {
+        let idle = pending.windows.is_empty().then_some(LeftOut::Idle);
+        if let Some(cause) = self.options.filter.leaves_out(identity).or(idle) {
+            self.left_out.count(cause);
             return;
         }
         let ports = self.options.ports;

@@ -7,6 +7,43 @@ use crate::address::AddressType;
 use crate::delta::Counts;
 use crate::event::Identity;
 
+/// Why a connection is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Port 0 or an unspecified address.
+    Unspecified,
+    /// A loopback address.
+    Loopback,
+    /// An address with itself.
+    SameIp,
+    /// Nothing happened in it.
+    Idle,
+}
+
+/// How many connections were left out, by cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeftOutCounts {
+    /// [`LeftOut::Unspecified`].
+    pub unspecified: u64,
+    /// [`LeftOut::Loopback`].
+    pub loopback: u64,
+    /// [`LeftOut::SameIp`].
+    pub same_ip: u64,
+    /// [`LeftOut::Idle`].
+    pub idle: u64,
+}
+
+impl LeftOutCounts {
+    pub(crate) fn count(&mut self, cause: LeftOut) {
+        match cause {
+            LeftOut::Unspecified => self.unspecified += 1,
+            LeftOut::Loopback => self.loopback += 1,
+            LeftOut::SameIp => self.same_ip += 1,
+            LeftOut::Idle => self.idle += 1,
+        }
+    }
+}
+
 /// The built-in filters; each can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BuiltIn {
@@ -21,14 +58,17 @@ pub struct BuiltIn {
 }
 
 impl BuiltIn {
-    /// Whether a connection is kept, by its ends.
+    /// Why a connection is left out by its ends; `None` when it is kept.
     #[must_use]
-    pub fn keeps(&self, identity: &Identity) -> bool {
+    pub fn leaves_out(&self, identity: &Identity) -> Option<LeftOut> {
         let ends = [identity.local, identity.remote];
-        let unspecified = ends.iter().any(|end| end.port() == 0 || end.ip().is_unspecified());
-        let loopback = ends.iter().any(|end| AddressType::of(end.ip()) == AddressType::Loopback);
-        let same_ip = identity.local.ip() == identity.remote.ip();
-        (self.keep_unspecified || !unspecified) && (self.keep_loopback || !loopback) && !(self.drop_same_ip && same_ip)
+        if !self.keep_unspecified && ends.iter().any(|end| end.port() == 0 || end.ip().is_unspecified()) {
+            return Some(LeftOut::Unspecified);
+        }
+        if !self.keep_loopback && ends.iter().any(|end| AddressType::of(end.ip()) == AddressType::Loopback) {
+            return Some(LeftOut::Loopback);
+        }
+        (self.drop_same_ip && identity.local.ip() == identity.remote.ip()).then_some(LeftOut::SameIp)
     }
 
     /// Whether a change is kept.
@@ -82,16 +122,17 @@ mod tests {
             ("[::100:0]:1", "[::100:0]:1", true),
         ];
         for (local, remote, kept) in table {
-            assert_eq!(BuiltIn::default().keeps(&identity(local, remote)), kept, "{local} {remote}");
+            assert_eq!(BuiltIn::default().leaves_out(&identity(local, remote)).is_none(), kept, "{local} {remote}");
         }
     }
 
     #[test]
     fn each_filter_can_be_switched() {
         let on = BuiltIn::default();
-        assert!(BuiltIn { keep_loopback: true, ..on }.keeps(&identity("127.0.0.1:1", "127.0.0.1:2")));
-        assert!(BuiltIn { keep_unspecified: true, ..on }.keeps(&identity("10.0.0.1:0", "0.0.0.0:2")));
-        assert!(!BuiltIn { drop_same_ip: true, ..on }.keeps(&identity("10.0.0.1:1", "10.0.0.1:2")));
+        assert_eq!(BuiltIn { keep_loopback: true, ..on }.leaves_out(&identity("127.0.0.1:1", "127.0.0.1:2")), None);
+        assert_eq!(BuiltIn { keep_unspecified: true, ..on }.leaves_out(&identity("10.0.0.1:0", "0.0.0.0:2")), None);
+        let to_itself = identity("10.0.0.1:1", "10.0.0.1:2");
+        assert_eq!(BuiltIn { drop_same_ip: true, ..on }.leaves_out(&to_itself), Some(LeftOut::SameIp));
         assert!(!on.keeps_change(&Counts::default()));
         assert!(BuiltIn { keep_idle: true, ..on }.keeps_change(&Counts::default()));
     }

@@ -107,6 +107,7 @@ impl Pipeline {
         let mut report = Report {
             headers: self.headers,
             columns: Report::columns_for(&self.groups.tags),
+            left_out: self.groups.left_out,
             rows: self.groups.rows(self.span.unwrap_or_default()),
             span: self.span,
             diagnostics: self.diagnostics,

@@ -5,6 +5,7 @@
 use crate::delta::Diagnostics;
 use crate::event::Header;
 use crate::field::{FIELDS, Field, Source};
+use crate::filter::LeftOutCounts;
 use crate::sums::Sums;
 use crate::value::Value;
 
@@ -57,6 +58,8 @@ pub struct Report {
     pub span: Option<Window>,
     /// The rows.
     pub rows: Vec<Row>,
+    /// Connections that the built-in filters left out.
+    pub left_out: LeftOutCounts,
     /// What was strange or lost.
     pub diagnostics: Diagnostics,
 }

@@ -179,5 +179,25 @@ fn diagnostics(report: &Report) -> String {
         ("events of unknown connections", diagnostics.strangers),
     ];
     parts.extend(counts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what}: {count}")));
-    if parts.is_empty() { String::new() } else { format!("Note: {}\n", parts.join("; ")) }
+    let mut text = left_out(report);
+    if !parts.is_empty() {
+        let _ = writeln!(text, "Note: {}", parts.join("; "));
+    }
+    text
+}
+
+/// One line on the connections that are not in the table, and what would show them.
+fn left_out(report: &Report) -> String {
+    let counts = report.left_out;
+    let parts: Vec<String> = [
+        (counts.loopback, "over loopback (--keep-loopback)"),
+        (counts.idle, "without activity (--keep-idle)"),
+        (counts.unspecified, "with port 0 or an unspecified address (--keep-unspecified)"),
+        (counts.same_ip, "of an address with itself"),
+    ]
+    .iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    if parts.is_empty() { String::new() } else { format!("Left out: {}\n", parts.join(", ")) }
 }
