@@ -1,0 +1,40 @@
+//! The capture file (`.nfcap`): a stream of events as compressed, checksummed blocks of columns.
+//!
+//! In: events and a [`Header`](netflow_core::event::Header), or bytes. Out: bytes, or the very same events. Never here:
+//! paths, clocks, threads; everything works over `Read` and `Write`. The bytes are specified in `formats/FORMAT.md`.
+//!
+//! [`CaptureWriter`] writes, [`CaptureReader`] reads whatever is intact and lists what is not, [`read_index`] finds the
+//! totals of a file that was closed cleanly without reading its events.
+
+mod block;
+mod column;
+mod decode;
+mod dictionary;
+mod encode;
+mod error;
+mod index;
+mod magic;
+mod reader;
+mod record;
+mod source;
+mod writer;
+
+pub use block::{BlockHeader, BlockKind};
+pub use error::{Damage, DamagedPart, Malformed, NotACapture, ReadError, WriteError};
+pub use index::{Index, IndexEntry, KIND_NAMES, SectionIndex, Totals, read_index};
+pub use magic::{FORMAT_MAJOR, FORMAT_MINOR};
+pub use reader::{CaptureReader, End};
+pub use writer::{CaptureWriter, WriterOptions};
+
+/// Bytes that the payload of one block may have in the file.
+pub const MAX_STORED_BYTES: u32 = 96 << 20;
+/// Bytes that the payload of one block may have after decompression.
+pub const MAX_RAW_BYTES: u32 = 96 << 20;
+/// Events that one block may hold.
+pub const MAX_ROWS: u32 = 1 << 18;
+/// Bytes of one text in an event: a name, a path.
+pub const MAX_TEXT_BYTES: usize = 0xffff;
+/// Bytes of the state of one `k8s` event.
+pub const MAX_STATE_BYTES: usize = 64 << 20;
+/// Bytes of a metadata block, before compression.
+pub const MAX_METADATA_BYTES: usize = 4 << 20;

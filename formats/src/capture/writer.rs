@@ -1,0 +1,279 @@
+//! Writes a capture: events in, whole blocks out.
+//!
+//! In: a header and events in order of time. Out: one write for each block, and at the end an index. Never here: clocks
+//! (the caller decides when a block has waited long enough), syncing to disk, renaming, opening.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use netflow_core::event::{Body, Event, Header, Identity, Loss};
+use rustc_hash::FxHashMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
+use super::column::{ColumnWriter, length};
+use super::encode::BlockBuilder;
+use super::error::WriteError;
+use super::index::{IndexBuilder, Totals};
+use super::magic::{FILE_HEADER_BYTES, file_header};
+use super::record::{self, Metadata};
+use super::{MAX_METADATA_BYTES, MAX_ROWS};
+
+/// When a block is full, and how hard it is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriterOptions {
+    /// Events of one block, 1 to [`MAX_ROWS`].
+    pub max_rows: u32,
+    /// Bytes gathered in memory before a block is sealed; one event may exceed it.
+    pub max_bytes: usize,
+    /// Nanoseconds between the first and the last event of a block: an event that is this much later than the block's
+    /// first begins a new block.
+    pub max_span_ns: u64,
+    /// Level of zstd, 1 to 22.
+    pub level: i32,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self { max_rows: 1 << 16, max_bytes: 8 << 20, max_span_ns: 1_000_000_000, level: 1 }
+    }
+}
+
+/// What is known of a connection that is open.
+struct Live {
+    identity: Arc<Identity>,
+    /// The block that has a definition of it, and the row there.
+    block: u32,
+    row: u32,
+}
+
+/// Writes a capture. The same header, events and options give the same bytes (unless the caller seals blocks itself).
+pub struct CaptureWriter<W: Write> {
+    output: W,
+    options: WriterOptions,
+    builder: BlockBuilder,
+    columns: ColumnWriter,
+    live: FxHashMap<u64, Live>,
+    index: IndexBuilder,
+    buffer: Vec<u8>,
+    offset: u64,
+    sequence: u32,
+    events: u64,
+    last_at: u64,
+    losses: Loss,
+    failed: Option<u64>,
+}
+
+impl<W: Write> CaptureWriter<W> {
+    /// Begins a capture: writes what identifies it and the header.
+    ///
+    /// # Errors
+    /// [`WriteError::TooLong`] when the header is longer than [`MAX_METADATA_BYTES`], [`WriteError::Io`] when the output
+    /// refuses it.
+    pub fn new(output: W, header: &Header, options: WriterOptions) -> Result<Self, WriteError> {
+        let options = WriterOptions { max_rows: options.max_rows.clamp(1, MAX_ROWS), ..options };
+        let mut writer = Self {
+            output,
+            options,
+            builder: BlockBuilder::new(),
+            columns: ColumnWriter::new(options.level)?,
+            live: FxHashMap::default(),
+            index: IndexBuilder::default(),
+            buffer: Vec::new(),
+            offset: 0,
+            sequence: 0,
+            events: 0,
+            last_at: 0,
+            losses: Loss::default(),
+            failed: None,
+        };
+        let mut payload = Vec::new();
+        record::encode("the header", &Metadata::from(header), &mut payload)?;
+        if payload.len() > MAX_METADATA_BYTES {
+            return Err(WriteError::TooLong { what: "header", limit: MAX_METADATA_BYTES, found: payload.len() });
+        }
+        writer.buffer.extend_from_slice(&file_header());
+        let raw = length("the header", payload.len())?;
+        writer.write_block(BlockKind::Metadata, 0, raw, &payload, 0)?;
+        Ok(writer)
+    }
+
+    /// Adds an event. It reaches the output when its block is full, or with [`seal`](Self::seal).
+    ///
+    /// # Errors
+    /// When the event is earlier than the one before, speaks of a connection that was never introduced, or has a text
+    /// beyond the format's limits: then it is left out and the writer goes on. When the output fails.
+    pub fn push(&mut self, event: &Event) -> Result<(), WriteError> {
+        self.check_usable()?;
+        if event.at < self.last_at {
+            return Err(WriteError::Order { number: self.events, at: event.at, previous: self.last_at });
+        }
+        if self.builder.events() > 0 && event.at - self.builder.first_at() >= self.options.max_span_ns {
+            self.seal()?;
+        }
+        match &event.body {
+            Body::Open(open) => self.push_known(event, open.conn, Some(&open.identity), "open")?,
+            Body::Sample(sample) => self.push_known(event, sample.conn, sample.identity.as_ref(), "sample")?,
+            Body::Close(close) => {
+                self.push_known(event, close.conn, close.identity.as_ref(), "close")?;
+                self.live.remove(&close.conn);
+            }
+            body => {
+                self.builder.push_other(event)?;
+                if let Body::Loss(loss) = body {
+                    self.losses += *loss;
+                }
+            }
+        }
+        self.events += 1;
+        self.last_at = event.at;
+        self.index.count(event);
+        if self.builder.events() >= self.options.max_rows as usize || self.builder.bytes() >= self.options.max_bytes {
+            self.seal()?;
+        }
+        Ok(())
+    }
+
+    fn push_known(
+        &mut self,
+        event: &Event,
+        conn: u64,
+        carried: Option<&Arc<Identity>>,
+        kind: &'static str,
+    ) -> Result<(), WriteError> {
+        let block = self.sequence;
+        let is_open = matches!(event.body, Body::Open(_));
+        if let Some(live) = self.live.get_mut(&conn) {
+            let changed = match carried {
+                Some(identity) if !Arc::ptr_eq(identity, &live.identity) && **identity != *live.identity => {
+                    Some(identity)
+                }
+                _ => None,
+            };
+            let row = (live.block == block && changed.is_none() && !is_open).then_some(live.row);
+            live.row = self.builder.push_conn(event, row, changed.unwrap_or(&live.identity))?;
+            live.block = block;
+            if let Some(identity) = changed {
+                live.identity = Arc::clone(identity);
+            }
+            return Ok(());
+        }
+        let Some(identity) = carried else {
+            return Err(WriteError::Unintroduced { number: self.events, conn, kind });
+        };
+        let row = self.builder.push_conn(event, None, identity)?;
+        self.live.insert(conn, Live { identity: Arc::clone(identity), block, row });
+        Ok(())
+    }
+
+    /// Writes what was gathered as a block, in one write; nothing when nothing was gathered.
+    ///
+    /// # Errors
+    /// [`WriteError::Io`] when the output fails; then every later call fails too.
+    pub fn seal(&mut self) -> Result<(), WriteError> {
+        self.check_usable()?;
+        let events = self.builder.events();
+        if events == 0 {
+            return Ok(());
+        }
+        let first_at = self.builder.first_at();
+        let mut payload = Vec::new();
+        let raw = self.builder.finish(&mut self.columns, &mut payload)?;
+        self.write_block(BlockKind::Events, u32::try_from(events).unwrap_or(u32::MAX), raw, &payload, first_at)
+    }
+
+    fn check_usable(&self) -> Result<(), WriteError> {
+        self.failed.map_or(Ok(()), |offset| Err(WriteError::Failed { offset }))
+    }
+
+    fn write_block(
+        &mut self,
+        kind: BlockKind,
+        events: u32,
+        raw: u32,
+        payload: &[u8],
+        first_at: u64,
+    ) -> Result<(), WriteError> {
+        // Large index and metadata payloads are compressed as a whole; events blocks compress each column.
+        let packed;
+        let (codec, stored) = match kind {
+            BlockKind::Index => {
+                packed = zstd::bulk::compress(payload, self.options.level).map_err(WriteError::Compress)?;
+                if packed.len() < payload.len() { (1, packed.as_slice()) } else { (0, payload) }
+            }
+            _ => (0, payload),
+        };
+        let header = BlockHeader {
+            kind,
+            codec,
+            sequence: self.sequence,
+            stored_bytes: length("a block", stored.len())?,
+            raw_bytes: raw,
+            events_before: self.events - u64::from(events),
+            events,
+            first_at,
+            last_at: self.last_at,
+            losses: self.losses,
+            checksum: xxh3_64(stored),
+        };
+        let begin = self.buffer.len();
+        self.buffer.extend_from_slice(&header.to_bytes());
+        self.buffer.extend_from_slice(stored);
+        let offset = self.offset + begin as u64;
+        if let Err(source) = self.output.write_all(&self.buffer) {
+            self.failed = Some(offset);
+            return Err(WriteError::Io { offset, source });
+        }
+        self.index.block(offset, &header);
+        self.offset += self.buffer.len() as u64;
+        self.buffer.clear();
+        self.sequence = self.sequence.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Seals the last block, writes index and end, flushes, and gives the output back with the totals.
+    ///
+    /// # Errors
+    /// When the output fails.
+    pub fn finish(mut self) -> Result<(W, Totals), WriteError> {
+        self.seal()?;
+        let index_offset = self.offset;
+        let (payload, totals) = self.index.finish(index_offset, self.live.len() as u64, self.losses)?;
+        let last_at = self.last_at;
+        let raw = length("the index", payload.len())?;
+        self.write_block(BlockKind::Index, 0, raw, &payload, last_at)?;
+        let back = (self.offset - index_offset).to_le_bytes();
+        self.write_block(BlockKind::End, 0, 8, &back, last_at)?;
+        if let Err(source) = self.output.flush() {
+            return Err(WriteError::Io { offset: self.offset, source });
+        }
+        Ok((self.output, totals))
+    }
+
+    /// Bytes written so far.
+    pub fn bytes(&self) -> u64 {
+        self.offset
+    }
+
+    /// Events pushed so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Events that wait for their block to be sealed.
+    pub fn unsealed(&self) -> usize {
+        self.builder.events()
+    }
+
+    /// The output, for syncing. Writing to it damages the capture.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.output
+    }
+
+    /// The output.
+    pub fn get_ref(&self) -> &W {
+        &self.output
+    }
+}
+
+const _: () = assert!(FILE_HEADER_BYTES == 32 && BLOCK_HEADER_BYTES == 128);
