@@ -1,5 +1,5 @@
 //! What is written to a capture is what is read from it.
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod events;
 

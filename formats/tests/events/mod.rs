@@ -141,14 +141,12 @@ pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
                     live.insert(open.conn, ());
                 }
                 Body::Sample(sample) => {
-                    if live.insert(sample.conn, ()).is_none() {
-                        sample.identity = Some(fallback);
-                    }
+                    let known = live.insert(sample.conn, ()).is_some();
+                    sample.identity = sample.identity.take().or((!known).then_some(fallback));
                 }
                 Body::Close(close) => {
-                    if live.remove(&close.conn).is_none() {
-                        close.identity = Some(fallback);
-                    }
+                    let known = live.remove(&close.conn).is_some();
+                    close.identity = close.identity.take().or((!known).then_some(fallback));
                 }
                 _ => {}
             }
