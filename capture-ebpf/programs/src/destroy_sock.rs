@@ -1,0 +1,40 @@
+//! `tp_btf/tcp_destroy_sock` → the closes that were not told before: the application still held the socket, or the ring was
+//! full. The last moment at which a socket's storage can be read.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use netflow_capture_abi::{CLOSED, COUNTED_LIVE, OPENED, count};
+
+use crate::kernel::Kernel;
+use crate::maps::{TCP_SOCKETS, add, stopped};
+use crate::tcp::{Tcp, argument};
+
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
+    destroy(Kernel(argument(context.as_ptr(), 0) as *const _));
+    0
+}
+
+#[inline(always)]
+fn destroy(socket: Kernel) -> Option<()> {
+    let record = Tcp(TCP_SOCKETS.get(socket.0)?);
+    if record.is_blank() {
+        return None;
+    }
+    if record.flags() & (OPENED | CLOSED) == OPENED {
+        if stopped() {
+            // It went between the end of the recording and the last walk over the sockets.
+            if record.set(COUNTED_LIVE) & COUNTED_LIVE == 0 {
+                add(count::TCP_LIVE);
+            }
+            return None;
+        }
+        record.close(socket.tcp()?);
+    }
+    if record.is_untold() {
+        record.read_on(socket.tcp()?);
+        record.tell_or_lose_close();
+    }
+    Some(())
+}

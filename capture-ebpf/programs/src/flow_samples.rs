@@ -1,0 +1,42 @@
+//! `iter/bpf_map_elem` over the table of UDP flows and `iter/bpf_sk_storage_map` over the UDP sockets → every flow's
+//! row, and the overflow rows.
+
+use core::ffi::c_void;
+
+use netflow_capture_abi::FlowRecord;
+
+use crate::maps::UDP_SOCKETS;
+use crate::tcp::argument;
+use crate::tcp_samples::{seq_of, write};
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_map_elem")]
+extern "C" fn flow_samples(context: *const c_void) -> i32 {
+    let value = argument(context, 3) as *const FlowRecord;
+    if !value.is_null() {
+        write(seq_of(context), value);
+    }
+    0
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn overflow_samples(context: *const c_void) -> i32 {
+    let socket = argument(context, 2) as *const c_void;
+    if !socket.is_null() {
+        overflow(context, socket);
+    }
+    0
+}
+
+#[inline(always)]
+fn overflow(context: *const c_void, socket: *const c_void) -> Option<()> {
+    let value = UDP_SOCKETS.get(socket)?;
+    // SAFETY: a map value; the verifier checks the accesses.
+    unsafe {
+        if (*value).overflow.head.id != 0 {
+            write(seq_of(context), &raw const (*value).overflow);
+        }
+    }
+    Some(())
+}

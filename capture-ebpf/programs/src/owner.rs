@@ -1,0 +1,38 @@
+//! Who owns a socket: the process that runs now, or one that an iterator found.
+
+use netflow_capture_abi::members;
+
+use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
+
+use crate::kernel::Kernel;
+
+/// The task that runs now. Only in process context is it the one that the hook speaks of.
+#[inline(always)]
+pub fn current() -> Kernel {
+    // SAFETY: the helper has no arguments.
+    Kernel(unsafe { bpf_get_current_task_btf() }.cast())
+}
+
+impl Kernel {
+    /// A task's process id.
+    #[inline(always)]
+    pub fn process_id(self) -> u32 {
+        self.get(members::TASK_TGID)
+    }
+
+    /// A task's process name: that of the thread group's leader, for threads have names of their own.
+    #[inline(always)]
+    pub fn process_name(self, to: *mut [u8; 16]) {
+        self.follow(members::TASK_GROUP_LEADER).copy16(members::TASK_COMM, to);
+    }
+
+    /// The inode number of a task's network namespace.
+    #[inline(always)]
+    pub fn task_netns(self) -> u32 {
+        let nsproxy = self.follow(members::TASK_NSPROXY);
+        if nsproxy.is_null() {
+            return 0;
+        }
+        nsproxy.follow(members::NSPROXY_NET_NS).get(members::NET_INUM)
+    }
+}

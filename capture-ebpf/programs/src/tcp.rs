@@ -1,0 +1,311 @@
+//! The life of a TCP connection, as it stands in its socket's storage.
+//!
+//! A record begins with a connection attempt or a child socket, is opened once, closed once, and its close is told
+//! once; atomic flags see to the "once", because hooks for one socket run on several processors at a time. When the
+//! ring has no room, the close stays in the storage for the next hook that may tell it.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use netflow_capture_abi::{
+    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, INCOMING, Identity, KIND_TCP_CLOSE, KIND_TCP_OPEN, LISTENER, OPEN_SENT,
+    OPENED, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE, PREEXISTING, TcpCounters,
+    TcpRecord, count, members,
+};
+
+use crate::kernel::{Kernel, read_counters, read_tuple};
+use crate::maps::{add, clear_flags, next_id, send, set_flags};
+use crate::owner::current;
+
+/// Nanoseconds since boot.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: the helper has no arguments.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// A socket's record in its storage.
+#[derive(Clone, Copy)]
+pub struct Tcp(pub *mut TcpRecord);
+
+// SAFETY of this block: the pointer comes from the storage helper, and the verifier checks every access to it.
+impl Tcp {
+    #[inline(always)]
+    fn flags_field(self) -> *mut u32 {
+        unsafe { &raw mut (*self.0).head.flags }
+    }
+
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        unsafe { self.flags_field().read_volatile() }
+    }
+
+    #[inline(always)]
+    pub fn set(self, bits: u32) -> u32 {
+        set_flags(self.flags_field(), bits)
+    }
+
+    #[inline(always)]
+    pub fn clear(self, bits: u32) -> u32 {
+        clear_flags(self.flags_field(), bits)
+    }
+
+    /// Nothing of a connection stands here.
+    #[inline(always)]
+    pub fn is_blank(self) -> bool {
+        unsafe { (*self.0).head.id == 0 }
+    }
+
+    /// A new connection begins. The owner stays, for the caller to keep or change.
+    #[inline(always)]
+    pub fn begin(self, direction: u8) {
+        unsafe {
+            (*self.0).head.flags = 0;
+            (*self.0).head.id = next_id();
+            (*self.0).identity.opened_at = 0;
+            (*self.0).identity.direction = direction;
+            (*self.0).counters.states = 0;
+        }
+    }
+
+    /// A socket begins to listen: the record is its owner's name for the children.
+    #[inline(always)]
+    pub fn listen(self) {
+        unsafe {
+            (*self.0).head.id = 0;
+            (*self.0).head.flags = LISTENER;
+        }
+    }
+
+    /// What a child inherits from its listener is an owner for the time being.
+    #[inline(always)]
+    pub fn inherit(self) {
+        unsafe {
+            if self.flags() & LISTENER != 0 {
+                (*self.0).identity.owner = OWNER_LISTENER;
+            } else {
+                (*self.0).identity.owner = OWNER_NONE;
+                (*self.0).identity.pid = 0;
+            }
+        }
+    }
+
+    /// The running process owns the socket.
+    #[inline(always)]
+    pub fn own(self) {
+        let task = current();
+        unsafe {
+            (*self.0).identity.owner = OWNER_CERTAIN;
+            (*self.0).identity.pid = task.process_id();
+            task.process_name(&raw mut (*self.0).identity.comm);
+        }
+    }
+
+    /// The running process releases the socket. Whoever connected it stays the owner; an accepted socket belongs to
+    /// the process that held it last, which need not be the one that listened.
+    #[inline(always)]
+    pub fn release(self) {
+        unsafe {
+            if (*self.0).identity.direction == INCOMING || (*self.0).identity.owner != OWNER_CERTAIN {
+                let before = (*self.0).identity.pid;
+                self.own();
+                if (*self.0).identity.pid != before {
+                    self.set(OWNER_CHANGED);
+                }
+            }
+        }
+    }
+
+    /// A process was found to hold the socket.
+    #[inline(always)]
+    pub fn held_by(self, task: Kernel) {
+        unsafe {
+            let owner = (*self.0).identity.owner;
+            let pid = task.process_id();
+            if owner == OWNER_NONE || (owner == OWNER_LISTENER && (*self.0).identity.pid != pid) {
+                (*self.0).identity.pid = pid;
+                task.process_name(&raw mut (*self.0).identity.comm);
+                (*self.0).identity.owner = OWNER_HOLDER;
+                self.set(OWNER_CHANGED);
+            }
+        }
+    }
+
+    /// The connection went from one state to another.
+    #[inline(always)]
+    pub fn pass(self, from: u32, to: u32) {
+        unsafe {
+            (*self.0).counters.states |= 1_u16 << (to & 15);
+            (*self.0).counters.previous_state = from as u8;
+        }
+    }
+
+    /// The connection is established.
+    #[inline(always)]
+    pub fn open(self, tcp: Kernel) {
+        read_tuple(tcp, self.0);
+        add(count::TCP_OPENED);
+        let at = now();
+        unsafe {
+            (*self.0).identity.opened_at = at;
+            (*self.0).head.at = at;
+            (*self.0).head.kind = KIND_TCP_OPEN;
+        }
+        // The flags come last: an iterator that sees OPENED without OPEN_SENT tells the open itself.
+        let sent = send(self.0, size_of::<Head>() + size_of::<Identity>());
+        self.set(if sent { OPENED | OPEN_SENT } else { OPENED });
+    }
+
+    /// The connection is over: its last counters are kept. False when it is counted as live at the end.
+    #[inline(always)]
+    pub fn close(self, tcp: Kernel) -> bool {
+        if self.flags() & OPENED == 0 {
+            read_tuple(tcp, self.0);
+        }
+        unsafe {
+            read_counters(tcp, &raw mut (*self.0).counters);
+            (*self.0).head.at = now();
+            (*self.0).head.kind = KIND_TCP_CLOSE;
+        }
+        self.set(CLOSED) & COUNTED_LIVE == 0
+    }
+
+    /// What a close record would say is final: the owner, and how much the application has read. A socket without a
+    /// file has nobody who might still change either.
+    #[inline(always)]
+    pub fn is_final(self, tcp: Kernel) -> bool {
+        unsafe {
+            let counters = &(*self.0).counters;
+            let unread = counters.rcv_nxt.wrapping_sub(counters.copied_seq);
+            tcp.follow(members::SK_SOCKET).is_null()
+                || ((*self.0).identity.owner >= OWNER_HOLDER && unread <= u32::from(counters.fin_received))
+        }
+    }
+
+    /// The application may have read on after the connection was over.
+    #[inline(always)]
+    pub fn read_on(self, tcp: Kernel) {
+        unsafe {
+            if tcp.get::<u32>(members::TCP_RCV_NXT) == (*self.0).counters.rcv_nxt {
+                (*self.0).counters.copied_seq = tcp.get(members::TCP_COPIED_SEQ);
+            }
+        }
+    }
+
+    /// The record is of a connection that is over and not yet told.
+    #[inline(always)]
+    pub fn is_untold(self) -> bool {
+        !self.is_blank() && self.flags() & (CLOSED | CLOSE_SENT | COUNTED_LIVE) == CLOSED
+    }
+
+    /// Tells the close through the ring, unless that is done or there is no room.
+    #[inline(always)]
+    pub fn tell_close(self) {
+        if self.claim_close() {
+            if send(self.0, size_of::<TcpRecord>()) {
+                self.count_close();
+            } else {
+                self.clear(CLOSE_SENT);
+            }
+        }
+    }
+
+    /// The right to tell the close, for one claimant alone.
+    #[inline(always)]
+    pub fn claim_close(self) -> bool {
+        self.set(CLOSE_SENT) & CLOSE_SENT == 0
+    }
+
+    /// The close was told.
+    #[inline(always)]
+    pub fn count_close(self) {
+        let flags = self.flags();
+        if flags & OPENED == 0 {
+            add(count::TCP_FAILURES);
+            return;
+        }
+        add(count::TCP_CLOSED);
+        if flags & (OPEN_SENT | PREEXISTING) == 0 {
+            add(count::TCP_LOST_OPENS);
+            add(count::RING_FULL);
+        }
+    }
+
+    /// The storage is about to go: what is still untold is lost.
+    #[inline(always)]
+    pub fn tell_or_lose_close(self) {
+        self.tell_close();
+        if !self.claim_close() {
+            return;
+        }
+        add(count::RING_FULL);
+        let flags = self.flags();
+        if flags & OPENED == 0 {
+            add(count::TCP_LOST_FAILURES);
+            return;
+        }
+        add(count::TCP_LOST_CLOSES);
+        if flags & (OPEN_SENT | PREEXISTING) == 0 {
+            add(count::TCP_LOST_OPENS);
+            add(count::RING_FULL);
+        }
+    }
+}
+
+/// A blank record for the stack.
+#[inline(always)]
+pub fn blank() -> TcpRecord {
+    TcpRecord {
+        head: Head { kind: 0, flags: 0, id: 0, at: 0 },
+        identity: blank_identity(),
+        counters: blank_counters(),
+    }
+}
+
+/// A blank identity for the stack.
+#[inline(always)]
+pub fn blank_identity() -> Identity {
+    Identity {
+        local: [0; 16],
+        remote: [0; 16],
+        opened_at: 0,
+        pid: 0,
+        netns: 0,
+        local_port: 0,
+        remote_port: 0,
+        direction: 0,
+        owner: OWNER_NONE,
+        reserved: 0,
+        comm: [0; 16],
+    }
+}
+
+/// Blank counters for the stack.
+#[inline(always)]
+pub fn blank_counters() -> TcpCounters {
+    TcpCounters {
+        bytes_acked: 0,
+        bytes_received: 0,
+        write_seq: 0,
+        snd_una: 0,
+        rcv_nxt: 0,
+        copied_seq: 0,
+        segs_out: 0,
+        segs_in: 0,
+        total_retrans: 0,
+        srtt_us: 0,
+        mdev_us: 0,
+        error: 0,
+        states: 0,
+        previous_state: 0,
+        fin_received: 0,
+        reserved: 0,
+    }
+}
+
+/// The `n`th word of a program's context.
+#[inline(always)]
+pub fn argument(context: *const c_void, n: usize) -> u64 {
+    // SAFETY: the verifier checks the access.
+    unsafe { context.cast::<u64>().add(n).read_volatile() }
+}

@@ -1,0 +1,81 @@
+//! `iter/bpf_sk_storage_map` over the TCP sockets → a sample of every open connection, and the closes that wait for
+//! room in the ring or for an owner. The reader's buffer cannot overflow: what does not fit is asked for again.
+
+use core::ffi::c_void;
+
+use aya_ebpf::bindings::seq_file;
+use aya_ebpf::helpers::generated::bpf_seq_write;
+use netflow_capture_abi::{
+    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, KIND_TCP_SAMPLE, OPEN_SENT, OPENED, OWNER_CHANGED, TcpRecord, count,
+};
+
+use crate::kernel::{Kernel, read_counters};
+use crate::maps::{TCP_SOCKETS, add, stopped};
+use crate::tcp::{Tcp, argument, blank_counters, now};
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn tcp_samples(context: *const c_void) -> i32 {
+    let socket = Kernel(argument(context, 2) as *const c_void);
+    if !socket.is_null() {
+        sample(seq_of(context), socket);
+    }
+    0
+}
+
+/// The output of an iterator: the first member of what its context begins with.
+#[inline(always)]
+pub fn seq_of(context: *const c_void) -> *mut seq_file {
+    argument(argument(context, 0) as *const c_void, 0) as *mut seq_file
+}
+
+/// Writes to an iterator's reader; false when it does not fit, and then the kernel runs the program again.
+#[inline(always)]
+pub fn write<T>(seq: *mut seq_file, value: *const T) -> bool {
+    // SAFETY: the verifier checks pointer and size.
+    unsafe { bpf_seq_write(seq, value.cast(), size_of::<T>() as u32) == 0 }
+}
+
+#[inline(always)]
+fn sample(seq: *mut seq_file, socket: Kernel) -> Option<()> {
+    let record = Tcp(TCP_SOCKETS.get(socket.0)?);
+    if record.is_blank() {
+        return None;
+    }
+    if record.is_untold() {
+        let tcp = socket.tcp()?;
+        if record.claim_close() {
+            record.read_on(tcp);
+            if write::<TcpRecord>(seq, record.0) {
+                record.count_close();
+            } else {
+                record.clear(CLOSE_SENT);
+            }
+        }
+        return None;
+    }
+    let flags = record.flags();
+    if flags & (OPENED | CLOSED) != OPENED {
+        return None;
+    }
+    let tcp = socket.tcp()?;
+    let mut counters = blank_counters();
+    // SAFETY: a map value; the verifier checks the accesses.
+    unsafe {
+        counters.states = (*record.0).counters.states;
+        counters.previous_state = (*record.0).counters.previous_state;
+        read_counters(tcp, &raw mut counters);
+        let head = Head { kind: KIND_TCP_SAMPLE, flags, id: (*record.0).head.id, at: now() };
+        if !write(seq, &head) || !write(seq, &raw const (*record.0).identity) || !write(seq, &counters) {
+            return None;
+        }
+    }
+    record.set(OPEN_SENT);
+    if flags & OWNER_CHANGED != 0 {
+        record.clear(OWNER_CHANGED);
+    }
+    if stopped() && record.set(COUNTED_LIVE) & COUNTED_LIVE == 0 {
+        add(count::TCP_LIVE);
+    }
+    Some(())
+}

@@ -1,0 +1,84 @@
+//! The root of the cgroup v2 hierarchy, to which the programs that see every socket are attached.
+//!
+//! In: `/proc/self/mountinfo`. Out: an open directory. When no hierarchy is mounted, one is mounted in a directory of
+//! our own for the moment of opening it: the open directory keeps it alive. Never here: a change that outlives us.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+
+use crate::error::CaptureError;
+use crate::sys;
+
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// Opens the root of the hierarchy.
+pub(crate) fn open_root() -> Result<File, CaptureError> {
+    let mounts = std::fs::read(MOUNTS).map_err(|source| CaptureError::Read { path: MOUNTS.into(), source })?;
+    if let Some(path) = find(&mounts)
+        && let Ok(directory) = File::open(path)
+    {
+        return Ok(directory);
+    }
+    mount_privately().map_err(|source| CaptureError::NoCgroup { source })
+}
+
+/// Where the whole of a cgroup v2 hierarchy is mounted, according to a list of mounts.
+fn find(mounts: &[u8]) -> Option<PathBuf> {
+    mounts.split(|byte| *byte == b'\n').find_map(|line| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+        // Optional fields end with a dash, after which the type follows.
+        let dash = fields.iter().position(|field| *field == b"-")?;
+        let (root, path, kind) = (fields.get(3)?, fields.get(4)?, fields.get(dash + 1)?);
+        (*root == b"/" && *kind == b"cgroup2").then(|| PathBuf::from(unescape(path)))
+    })
+}
+
+/// Spaces and their like stand as three octal digits after a backslash.
+fn unescape(path: &[u8]) -> OsString {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        let digits = if first == b'\\' { after.first_chunk::<3>() } else { None };
+        match digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &after[3..];
+            }
+            None => out.push(first),
+        }
+    }
+    OsString::from_vec(out)
+}
+
+fn mount_privately() -> io::Result<File> {
+    let path = std::env::temp_dir().join(format!("netflow-cgroup2-{}", std::process::id()));
+    let text = CString::new(OsStr::as_bytes(path.as_os_str()))?;
+    std::fs::create_dir(&path)?;
+    let opened = sys::mount_cgroup2(&text).and_then(|()| {
+        let directory = File::open(&path);
+        sys::unmount(&text);
+        directory
+    });
+    std::fs::remove_dir(&path)?;
+    opened
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_hierarchy_is_found_wherever_it_is_mounted() {
+        let mounts = b"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
+            32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+            40 31 0:37 /part /mnt/part rw shared:1 - cgroup2 cgroup2 rw\n\
+            41 31 0:38 / /mnt/with\\040space rw shared:1 master:2 - cgroup2 cgroup2 rw\n";
+        assert_eq!(find(mounts).unwrap(), PathBuf::from("/mnt/with space"));
+        assert_eq!(find(b"short line\n\n- - -\n"), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! The system calls that no crate offers in the form needed here: the only unsafe code of the crate.
+//!
+//! In: descriptors and paths that their owners keep alive. Out: descriptors that close themselves, or the kernel's
+//! error. Never here: a decision.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+const BPF_MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
+const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_ITER_CREATE: libc::c_long = 33;
+const BPF_TRACE_ITER: u32 = 28;
+
+/// The part of `union bpf_attr` that creates a link to an iterator.
+#[repr(C)]
+struct LinkCreate {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    iter_info: u64,
+    iter_info_len: u32,
+    padding: u32,
+}
+
+/// The part of `union bpf_attr` that opens an iterator.
+#[repr(C)]
+struct IterCreate {
+    link: u32,
+    flags: u32,
+}
+
+/// The part of `union bpf_attr` that speaks of one element of a map.
+#[repr(C)]
+struct Element {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// `union bpf_iter_link_info`.
+#[repr(C)]
+struct IterTarget {
+    map: u32,
+    padding: [u32; 3],
+}
+
+fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<i32> {
+    // SAFETY: `attributes` is one of the structs above, valid for its whole length; the kernel takes what lies behind
+    // it for zeros.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { i32::try_from(result).map_err(io::Error::other) }
+}
+
+fn number(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().unsigned_abs()
+}
+
+/// Links an iterator program, to the elements of a map where it walks over those.
+pub(crate) fn link_iterator(program: BorrowedFd<'_>, map: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    let target = IterTarget { map: map.map_or(0, number), padding: [0; 3] };
+    let mut attributes = LinkCreate {
+        program: number(program),
+        target: 0,
+        attach_type: BPF_TRACE_ITER,
+        flags: 0,
+        iter_info: if map.is_some() { (&raw const target).addr() as u64 } else { 0 },
+        iter_info_len: if map.is_some() { 16 } else { 0 },
+        padding: 0,
+    };
+    let fd = bpf(BPF_LINK_CREATE, &mut attributes)?;
+    // SAFETY: the kernel just gave this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens one walk of a linked iterator.
+pub(crate) fn open_iterator(link: BorrowedFd<'_>) -> io::Result<File> {
+    let fd = bpf(BPF_ITER_CREATE, &mut IterCreate { link: number(link), flags: 0 })?;
+    // SAFETY: the kernel just gave this descriptor to us alone.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// Takes an element out of a hash map; `None` when it is not there. The sizes must be the map's.
+pub(crate) fn take_element<const V: usize>(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<Option<[u8; V]>> {
+    let mut value = [0_u8; V];
+    let mut attributes = Element {
+        map: number(map),
+        padding: 0,
+        key: key.as_ptr().addr() as u64,
+        value: value.as_mut_ptr().expose_provenance() as u64,
+        flags: 0,
+    };
+    match bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, &mut attributes) {
+        Ok(_) => Ok(Some(value)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Nanoseconds of one of the kernel's clocks.
+pub(crate) fn clock(id: libc::clockid_t) -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec.
+    unsafe { libc::clock_gettime(id, &raw mut time) };
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+/// Lifts the limit on locked memory, which kernels before 5.11 charge eBPF maps to. A refusal shows when maps are made.
+pub(crate) fn lift_memory_limit() {
+    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` is a valid rlimit.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+}
+
+/// Mounts a cgroup v2 hierarchy.
+pub(crate) fn mount_cgroup2(at: &CStr) -> io::Result<()> {
+    // SAFETY: all strings end with a zero and outlive the call.
+    let result = unsafe {
+        libc::mount(c"none".as_ptr(), at.as_ptr(), c"cgroup2".as_ptr(), 0, std::ptr::null())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes a mount away; what is open stays usable.
+pub(crate) fn unmount(at: &CStr) {
+    // SAFETY: the string ends with a zero and outlives the call.
+    unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) };
+}
