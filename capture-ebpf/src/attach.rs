@@ -8,9 +8,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use aya::programs::cgroup_skb::CgroupSkbAttachType;
-use aya::programs::{
-    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSock, Iter, Program, ProgramError,
-};
+use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSock, Iter, Program, ProgramError};
 use aya::{Btf, Ebpf};
 
 use crate::error::CaptureError;
@@ -51,7 +49,8 @@ impl Walk {
 pub(crate) fn load_programs(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
     let btf = Btf::from_sys_fs()
         .map_err(|error| CaptureError::NoBtf { path: BTF.into(), source: io::Error::other(chain(&error)) })?;
-    for (name, kernel_name) in [("inet_sock_set_state", "inet_sock_set_state"), ("tcp_destroy_sock", "tcp_destroy_sock")]
+    for (name, kernel_name) in
+        [("inet_sock_set_state", "inet_sock_set_state"), ("tcp_destroy_sock", "tcp_destroy_sock")]
     {
         let program: &mut BtfTracePoint = program(ebpf, name)?;
         program.load(kernel_name, &btf).map_err(|error| refused(name, &error))?;

@@ -136,13 +136,7 @@ impl<'a> Btf<'a> {
     }
 
     /// Offset in bits and type of a member, looked for in anonymous members too.
-    fn find(
-        &self,
-        structure: &Type,
-        name: &str,
-        depth: u32,
-        steps: &mut u32,
-    ) -> Result<Option<(u32, u32)>, BtfError> {
+    fn find(&self, structure: &Type, name: &str, depth: u32, steps: &mut u32) -> Result<Option<(u32, u32)>, BtfError> {
         let depth = depth.checked_sub(1).ok_or(BtfError::TooDeep)?;
         for index in 0..structure.members {
             *steps = steps.checked_sub(1).ok_or(BtfError::TooDeep)?;
@@ -150,7 +144,8 @@ impl<'a> Btf<'a> {
             let (member, target) = (read_u32(self.types, at)?, read_u32(self.types, at + 4)?);
             let position = read_u32(self.types, at + 8)?;
             // With the flag, the upper byte is the width of a bit field, 0 for an ordinary member.
-            let (bits, width) = if structure.bit_fields { (position & 0xff_ffff, position >> 24) } else { (position, 0) };
+            let (bits, width) =
+                if structure.bit_fields { (position & 0xff_ffff, position >> 24) } else { (position, 0) };
             if member != 0 {
                 if self.name_is(member, name) {
                     return if width == 0 {

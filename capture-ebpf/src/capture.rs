@@ -118,7 +118,8 @@ impl Capture {
         let tcp_sockets = take_map(&mut ebpf, "TCP_SOCKETS")?;
         let udp_sockets = take_map(&mut ebpf, "UDP_SOCKETS")?;
         let flows = take_map(&mut ebpf, "FLOWS")?;
-        let map_error = |map| move |error: aya::maps::MapError| CaptureError::Map { map, reason: object::chain(&error) };
+        let map_error =
+            |map| move |error: aya::maps::MapError| CaptureError::Map { map, reason: object::chain(&error) };
         let ring = RingBuf::try_from(wrap(&mut ebpf, "RING")?).map_err(map_error("RING"))?;
         let counts = PerCpuArray::try_from(wrap(&mut ebpf, "COUNTS")?).map_err(map_error("COUNTS"))?;
         let control = Array::try_from(wrap(&mut ebpf, "CONTROL")?).map_err(map_error("CONTROL"))?;

@@ -55,9 +55,7 @@ fn offsets() -> Result<[u32; MEMBERS.len()], CaptureError> {
     let btf = Btf::parse(&bytes).map_err(|reason| CaptureError::DamagedBtf { path: path.into(), reason })?;
     let mut offsets = [0; MEMBERS.len()];
     for (slot, (structure, member)) in offsets.iter_mut().zip(MEMBERS) {
-        *slot = btf
-            .offset(structure, member)
-            .map_err(|reason| CaptureError::NoMember { structure, member, reason })?;
+        *slot = btf.offset(structure, member).map_err(|reason| CaptureError::NoMember { structure, member, reason })?;
     }
     Ok(offsets)
 }

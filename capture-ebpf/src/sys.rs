@@ -120,9 +120,7 @@ pub(crate) fn lift_memory_limit() {
 /// Mounts a cgroup v2 hierarchy.
 pub(crate) fn mount_cgroup2(at: &CStr) -> io::Result<()> {
     // SAFETY: all strings end with a zero and outlive the call.
-    let result = unsafe {
-        libc::mount(c"none".as_ptr(), at.as_ptr(), c"cgroup2".as_ptr(), 0, std::ptr::null())
-    };
+    let result = unsafe { libc::mount(c"none".as_ptr(), at.as_ptr(), c"cgroup2".as_ptr(), 0, std::ptr::null()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

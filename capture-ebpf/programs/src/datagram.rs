@@ -241,8 +241,7 @@ unsafe fn load<const N: usize>(skb: *mut __sk_buff, offset: u32) -> Option<[u8; 
 /// Takes the IP header and the ports from a packet that begins at its IP header; `None` when it is not UDP.
 #[inline(always)]
 unsafe fn read_packet(skb: *mut __sk_buff) -> Option<Packet> {
-    let mut packet =
-        Packet { source: [0; 16], destination: [0; 16], source_port: 0, destination_port: 0, headers: 0 };
+    let mut packet = Packet { source: [0; 16], destination: [0; 16], source_port: 0, destination_port: 0, headers: 0 };
     // SAFETY: the verifier checks the accesses.
     unsafe {
         let transport = match (*skb).protocol {

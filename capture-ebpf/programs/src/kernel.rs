@@ -6,8 +6,8 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
-use netflow_capture_abi::{TcpCounters, TcpRecord};
 use netflow_capture_abi::members::{self, MEMBERS};
+use netflow_capture_abi::{TcpCounters, TcpRecord};
 
 pub const IPPROTO_TCP: u32 = 6;
 pub const IPPROTO_UDP: u32 = 17;

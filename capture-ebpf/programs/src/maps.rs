@@ -1,10 +1,13 @@
 //! The maps that programs and loader share, and the few ways in which programs use them.
 
 use core::ffi::c_void;
-use core::intrinsics::{AtomicOrdering::{Relaxed, SeqCst}, atomic_and, atomic_or, atomic_xadd};
+use core::intrinsics::{
+    AtomicOrdering::{Relaxed, SeqCst},
+    atomic_and, atomic_or, atomic_xadd,
+};
 
-use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE};
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE;
+use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_sk_storage_get};
 use aya_ebpf::macros::btf_map;

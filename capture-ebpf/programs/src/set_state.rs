@@ -8,9 +8,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use netflow_capture_abi::{INCOMING, LISTENER, OPENED, OUTGOING, members};
 
-use crate::kernel::{
-    IPPROTO_TCP, Kernel, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT,
-};
+use crate::kernel::{IPPROTO_TCP, Kernel, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT};
 use crate::maps::{TCP_SOCKETS, stopped};
 use crate::tcp::{Tcp, argument};
 
@@ -67,7 +65,8 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
             if record.is_blank() {
                 return None;
             }
-            if record.flags() & OPENED == 0 && (from == TCP_SYN_RECV || from == TCP_SYN_SENT)
+            if record.flags() & OPENED == 0
+                && (from == TCP_SYN_RECV || from == TCP_SYN_SENT)
                 && to != TCP_CLOSE
                 && to != TCP_SYN_RECV
             {

@@ -255,11 +255,7 @@ impl Tcp {
 /// A blank record for the stack.
 #[inline(always)]
 pub fn blank() -> TcpRecord {
-    TcpRecord {
-        head: Head { kind: 0, flags: 0, id: 0, at: 0 },
-        identity: blank_identity(),
-        counters: blank_counters(),
-    }
+    TcpRecord { head: Head { kind: 0, flags: 0, id: 0, at: 0 }, identity: blank_identity(), counters: blank_counters() }
 }
 
 /// A blank identity for the stack.

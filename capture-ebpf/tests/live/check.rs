@@ -1,0 +1,141 @@
+//! What a stream says of each connection, and how that compares with what the applications counted.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use netflow_core::address::Endpoint;
+use netflow_core::event::{Body, Event, Identity, Reason, TcpStates, Totals, Transport};
+use netflow_fixtures::traffic::End;
+
+/// All that a stream says of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Conn {
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) first_sample: Option<Totals>,
+    pub(crate) last: Option<Totals>,
+    pub(crate) states: TcpStates,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) opens: u32,
+    pub(crate) closes: u32,
+}
+
+/// The connections of a stream.
+pub(crate) struct Seen(BTreeMap<u64, Conn>);
+
+impl Seen {
+    pub(crate) fn of(events: &[Event]) -> Self {
+        let mut conns: BTreeMap<u64, Conn> = BTreeMap::new();
+        for event in events {
+            match &event.body {
+                Body::Open(open) => {
+                    let conn = conns.entry(open.conn).or_default();
+                    conn.opens += 1;
+                    conn.identity = Some(Arc::clone(&open.identity));
+                }
+                Body::Sample(sample) => {
+                    let conn = conns.entry(sample.conn).or_default();
+                    conn.first_sample.get_or_insert(sample.totals);
+                    assert_eq!((conn.opens, conn.closes), (1, 0), "a sample stands between open and close: {event:?}");
+                    if let Some(identity) = &sample.identity {
+                        conn.identity = Some(Arc::clone(identity));
+                    }
+                }
+                Body::Close(close) => {
+                    let conn = conns.entry(close.conn).or_default();
+                    conn.closes += 1;
+                    conn.last = Some(close.totals);
+                    conn.states = close.tcp_states;
+                    conn.reason = close.reason;
+                    if let Some(identity) = &close.identity {
+                        conn.identity = Some(Arc::clone(identity));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Self(conns)
+    }
+
+    pub(crate) fn conns(&self) -> impl Iterator<Item = &Conn> {
+        self.0.values()
+    }
+
+    pub(crate) fn all(&self, transport: Transport, local: Endpoint, remote: Endpoint) -> Vec<&Conn> {
+        let is_it = |identity: &Arc<Identity>| {
+            identity.transport == transport && identity.local == local && identity.remote == remote
+        };
+        self.conns().filter(|conn| conn.identity.as_ref().is_some_and(is_it)).collect()
+    }
+
+    pub(crate) fn find(&self, transport: Transport, local: Endpoint, remote: Endpoint) -> Option<&Conn> {
+        match self.all(transport, local, remote)[..] {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn transport_of(conn: &Conn) -> Option<Transport> {
+    conn.identity.as_ref().map(|identity| identity.transport)
+}
+
+pub(crate) fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint::new(address.ip(), address.port())
+}
+
+/// Time never goes back.
+pub(crate) fn in_order(events: &[Event]) -> Result<(), String> {
+    match events.windows(2).find(|pair| pair[0].at > pair[1].at) {
+        Some(pair) => Err(format!("out of order: {pair:?}")),
+        None => Ok(()),
+    }
+}
+
+/// What differs, in words; empty when everything is as the applications counted.
+///
+/// Compared are: `sent_bytes` with what the application's writes returned (also where the peer never got it:
+/// `unacked_bytes` is part of it), and `recv_bytes - unread_bytes` with what its reads returned. Where nothing was
+/// broken off, nothing may be unacknowledged or unread either.
+pub(crate) fn mismatches(ends: &[End], seen: &Seen) -> Vec<String> {
+    ends.iter()
+        .filter_map(|end| {
+            compare(end, seen).err().map(|why| format!("{} {}: {why}\n  {end:?}", end.scenario, end.side))
+        })
+        .collect()
+}
+
+fn compare(end: &End, seen: &Seen) -> Result<(), String> {
+    let found = seen.all(end.transport, end.local, end.remote);
+    let [conn] = found[..] else { return Err(format!("{} connections seen: {found:?}", found.len())) };
+    let identity = conn.identity.as_ref().ok_or("no identity")?;
+    let totals = conn.last.ok_or_else(|| format!("no close: {conn:?}"))?;
+    let tcp = end.transport == Transport::Tcp;
+    let mut wrong = Vec::new();
+    let mut check = |what: &str, is: String, should: String| {
+        if is != should {
+            wrong.push(format!("{what} is {is}, should be {should}"));
+        }
+    };
+    check("opens", conn.opens.to_string(), u32::from(end.opened).to_string());
+    check("closes", conn.closes.to_string(), "1".to_owned());
+    check("pid", format!("{:?}", identity.pid), format!("{:?}", Some(end.pid)));
+    check("direction", format!("{:?}", identity.direction), format!("{:?}", Some(end.direction())));
+    check("sent", totals.sent_bytes.to_string(), end.sent_bytes.to_string());
+    check("read", (totals.recv_bytes - totals.unread_bytes).to_string(), end.recv_bytes.to_string());
+    check("preexisting", identity.preexisting.to_string(), "false".to_owned());
+    if tcp {
+        check("established", conn.states.has_established().to_string(), end.opened.to_string());
+    } else {
+        check("datagrams sent", totals.sent_packets.to_string(), end.sent_datagrams.to_string());
+        check("datagrams received", totals.recv_packets.to_string(), end.recv_datagrams.to_string());
+    }
+    if end.clean {
+        check("unacked", totals.unacked_bytes.to_string(), "0".to_owned());
+        check("unread", totals.unread_bytes.to_string(), "0".to_owned());
+    }
+    if !end.opened {
+        check("reason", format!("{:?}", conn.reason), format!("{:?}", Some(Reason::Rst)));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n  {conn:?}", wrong.join(", "))) }
+}

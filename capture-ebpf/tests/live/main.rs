@@ -1,0 +1,218 @@
+//! Records real traffic and compares what is recorded with what the applications counted, to the byte.
+//!
+//! Needs root and a kernel that can be recorded; without, every test is skipped and says why, unless
+//! `NETFLOW_REQUIRE_LIVE=1` is set. `cargo test -p netflow-capture --test live -- NAME` runs the tests whose names
+//! contain NAME.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod check;
+mod recorder;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use check::{Seen, mismatches, transport_of};
+use netflow_capture::{Capture, Options};
+use netflow_core::event::{Body, Transport};
+use netflow_fixtures::traffic::{self, Family, Namespaces, Place};
+use recorder::Recorder;
+
+type Test = fn() -> Result<String, String>;
+
+const TESTS: [(&str, Test); 9] = [
+    ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
+    ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
+    ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
+    ("udp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Udp)),
+    ("found_open", found_open),
+    ("idle_flows_end_and_open_anew", idle_flows),
+    ("a_full_table_loses_no_byte", full_table),
+    ("twenty_thousand_with_the_default_ring", || burst(&Options::default(), true)),
+    ("twenty_thousand_with_a_tiny_ring", || burst(&Options { ring_bytes: 4096, ..Options::default() }, false)),
+];
+
+fn main() -> ExitCode {
+    traffic::run_role_if_asked();
+    let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if let Err(error) = Capture::start(&Options::default()) {
+        if std::env::var_os("NETFLOW_REQUIRE_LIVE").is_some_and(|value| value == "1") {
+            println!("FAILED: this host cannot record, and NETFLOW_REQUIRE_LIVE=1 says that it must: {error}");
+            return ExitCode::FAILURE;
+        }
+        println!("skipped: all live tests, because this host cannot record: {error}");
+        return ExitCode::SUCCESS;
+    }
+    let mut failed = 0;
+    for (name, test) in TESTS {
+        if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter.as_str())) {
+            continue;
+        }
+        match test() {
+            Ok(figures) => println!("test {name} ... ok ({figures})"),
+            Err(error) => {
+                failed += 1;
+                println!("test {name} ... FAILED\n{error}");
+            }
+        }
+    }
+    let left = recorder::attached_programs();
+    if !left.is_empty() {
+        failed += 1;
+        println!("test nothing_stays_attached ... FAILED\n{left:?}");
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Every scenario with every family of addresses: each end has one open and one close, and its totals are what its
+/// application counted.
+fn scenarios(place: Place<'_>, transport: Transport) -> Result<String, String> {
+    let recorder = Recorder::start(Options::default())?;
+    let mut ends = Vec::new();
+    for family in Family::ALL {
+        match transport {
+            Transport::Tcp => traffic::run_tcp(place, family, &mut ends),
+            Transport::Udp => traffic::run_udp(place, family, &mut ends),
+        }
+        .map_err(text)?;
+    }
+    let (events, summary) = recorder.stop()?;
+    check::in_order(&events)?;
+    let seen = Seen::of(&events);
+    let wrong = mismatches(&ends, &seen);
+    if !wrong.is_empty() {
+        return Err(wrong.join("\n"));
+    }
+    if !summary.tcp.holds() || !summary.udp.holds() || !summary.loss.is_zero() {
+        return Err(format!("{summary:?}"));
+    }
+    Ok(format!("{} ends", ends.len()))
+}
+
+/// A connection that is open when the recording begins is found with its owner and its direction, and only what it
+/// transfers afterwards lies between its first sample and its close.
+fn found_open() -> Result<String, String> {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(text)?;
+    let mut client = std::net::TcpStream::connect(listener.local_addr().map_err(text)?).map_err(text)?;
+    let (mut server, _) = listener.accept().map_err(text)?;
+    let mut buffer = vec![0; 5000];
+    client.write_all(&[1; 1234]).and_then(|()| server.read_exact(&mut buffer[..1234])).map_err(text)?;
+    server.write_all(&[2; 4321]).and_then(|()| client.read_exact(&mut buffer[..4321])).map_err(text)?;
+    let recorder = Recorder::start(Options::default())?;
+    client.write_all(&[1; 100]).and_then(|()| server.read_exact(&mut buffer[..100])).map_err(text)?;
+    let addresses = (client.local_addr().map_err(text)?, client.peer_addr().map_err(text)?);
+    drop(client);
+    drop(server);
+    let (events, summary) = recorder.stop()?;
+    let seen = Seen::of(&events);
+    let end = |local, remote| {
+        seen.find(Transport::Tcp, check::endpoint(local), check::endpoint(remote)).ok_or("not found".to_owned())
+    };
+    let (client, server) = (end(addresses.0, addresses.1)?, end(addresses.1, addresses.0)?);
+    for (conn, direction, before, after) in
+        [(client, "outgoing", (1234, 4321), (1334, 4321)), (server, "incoming", (4321, 1234), (4321, 1334))]
+    {
+        let identity = conn.identity.as_ref().ok_or("no identity")?;
+        let first = conn.first_sample.ok_or("no sample")?;
+        let last = conn.last.ok_or("no close")?;
+        let found = (
+            identity.preexisting,
+            identity.direction.map_or("", |direction| direction.name()),
+            identity.pid,
+            (first.sent_bytes, first.recv_bytes),
+            (last.sent_bytes, last.recv_bytes),
+            (conn.opens, conn.closes),
+        );
+        let expected = (true, direction, Some(std::process::id()), before, after, (1, 1));
+        if found != expected {
+            return Err(format!("expected {expected:?}, found {found:?}"));
+        }
+    }
+    if summary.tcp.preexisting < 2 || !summary.tcp.holds() {
+        Err(format!("{summary:?}"))
+    } else {
+        Ok("2 ends".to_owned())
+    }
+}
+
+/// A flow that is silent for as long as the option says is closed; what comes later is a new flow.
+fn idle_flows() -> Result<String, String> {
+    let options = Options { udp_idle: Duration::from_millis(300), ..Options::default() };
+    let recorder = Recorder::start(options)?;
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").map_err(text)?;
+    let peer = std::net::UdpSocket::bind("127.0.0.1:0").map_err(text)?;
+    let to = peer.local_addr().map_err(text)?;
+    socket.send_to(&[0; 10], to).map_err(text)?;
+    std::thread::sleep(Duration::from_millis(1200));
+    socket.send_to(&[0; 20], to).map_err(text)?;
+    let from = socket.local_addr().map_err(text)?;
+    drop(socket);
+    let (events, summary) = recorder.stop()?;
+    let seen = Seen::of(&events);
+    let flows = seen.all(Transport::Udp, check::endpoint(from), check::endpoint(to));
+    let found: Vec<_> = flows.iter().map(|flow| (flow.last.unwrap_or_default().sent_bytes, flow.reason)).collect();
+    let reasons: Vec<_> =
+        found.iter().map(|(bytes, reason)| (*bytes, reason.map_or("", |reason| reason.name()))).collect();
+    if reasons != [(10, "idle"), (20, "unknown")] || !summary.udp.holds() {
+        return Err(format!("{reasons:?} {summary:?}"));
+    }
+    Ok("2 flows".to_owned())
+}
+
+/// Flows that find the table full share a row of their socket's.
+fn full_table() -> Result<String, String> {
+    let recorder = Recorder::start(Options { udp_flows_max: 4, ..Options::default() })?;
+    let peers: Vec<_> = (0..40).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").map_err(text)?;
+    let from = check::endpoint(socket.local_addr().map_err(text)?);
+    for peer in &peers {
+        socket.send_to(&[0; 100], peer.local_addr().map_err(text)?).map_err(text)?;
+    }
+    drop(socket);
+    drop(peers);
+    let (events, summary) = recorder.stop()?;
+    let mut sent = 0;
+    let mut shared = 0;
+    for conn in Seen::of(&events).conns() {
+        let identity = conn.identity.as_ref().ok_or("no identity")?;
+        if transport_of(conn) == Some(Transport::Udp) && identity.local.port() == from.port() {
+            sent += conn.last.map_or(0, |totals| totals.sent_bytes);
+            shared += u64::from(identity.remote.port() == 0);
+        }
+    }
+    if (sent, shared) != (4000, 1) || summary.loss.map_full == 0 || !summary.udp.holds() {
+        return Err(format!("{sent} bytes, {shared} shared rows, {summary:?}"));
+    }
+    Ok(format!("map_full {}", summary.loss.map_full))
+}
+
+/// 20,000 connections as fast as they go.
+fn burst(options: &Options, must_be_complete: bool) -> Result<String, String> {
+    const CONNECTIONS: u64 = 20_000;
+    let began = std::time::Instant::now();
+    let recorder = Recorder::start(options.clone())?;
+    traffic::burst(CONNECTIONS, || std::thread::sleep(Duration::from_millis(5))).map_err(text)?;
+    let took = began.elapsed();
+    let (events, summary) = recorder.stop()?;
+    check::in_order(&events)?;
+    let tcp = summary.tcp;
+    let closes = events.iter().filter(|event| matches!(event.body, Body::Close(_))).count() as u64;
+    let told = tcp.closed + summary.udp.closed + summary.connect_failures;
+    if !tcp.holds() || !summary.udp.holds() || tcp.opened < 2 * CONNECTIONS || closes != told {
+        return Err(format!("{closes} closes, {summary:?}"));
+    }
+    let reported = events.iter().fold(netflow_core::event::Loss::default(), |mut sum, event| {
+        if let Body::Loss(loss) = event.body {
+            sum += loss;
+        }
+        sum
+    });
+    if reported != summary.loss || must_be_complete != summary.loss.is_zero() {
+        return Err(format!("reported {reported}, {summary:?}"));
+    }
+    Ok(format!("{tcp:?}, lost: {}, {took:.1?}", summary.loss))
+}
