@@ -27,15 +27,16 @@ pub(super) enum Column {
     Reference = 2,
     Carried = 3,
     Conn = 8,
-    Flags = 9,
-    Local = 10,
-    Remote = 11,
-    LocalPort = 12,
-    RemotePort = 13,
-    Pid = 14,
-    Name = 15,
-    Netns = 16,
-    OpenedAt = 17,
+    Profile = 9,
+    Remote = 10,
+    Port = 11,
+    OpenedAt = 12,
+    Flags = 16,
+    Local = 17,
+    ServicePort = 18,
+    Pid = 19,
+    Name = 20,
+    Netns = 21,
     Family = 24,
     Ipv4 = 25,
     Ipv6High = 26,
@@ -111,7 +112,7 @@ impl ColumnWriter {
         if bytes.is_empty() { Ok(()) } else { self.stream(column as u16 * 8, bytes) }
     }
 
-    fn stream(&mut self, id: u16, raw: &[u8]) -> Result<(), WriteError> {
+    pub(super) fn stream(&mut self, id: u16, raw: &[u8]) -> Result<(), WriteError> {
         let (codec, stored) = match raw.first() {
             Some(first) if raw.iter().all(|byte| byte == first) => (REPEATED, std::slice::from_ref(first)),
             Some(_) if raw.len() >= WORTH_COMPRESSING => {
@@ -137,6 +138,7 @@ impl ColumnWriter {
     /// Ends the block: the stored payload into `payload`, and its raw length. The writer is empty again.
     pub(super) fn finish(&mut self, rows: TableRows, payload: &mut Vec<u8>) -> Result<u32, WriteError> {
         self.directory.definitions = rows.definitions;
+        self.directory.profiles = rows.profiles;
         self.directory.addresses = rows.addresses;
         self.directory.ipv6_addresses = rows.ipv6_addresses;
         self.directory.names = rows.names;
@@ -154,6 +156,7 @@ impl ColumnWriter {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TableRows {
     pub(super) definitions: u32,
+    pub(super) profiles: u32,
     pub(super) addresses: u32,
     pub(super) ipv6_addresses: u32,
     pub(super) names: u32,
@@ -176,7 +179,7 @@ pub(super) struct ColumnReader<'a> {
 impl<'a> ColumnReader<'a> {
     /// Reads the directory; `raw_bytes` is what the block's header states.
     pub(super) fn new(payload: &'a [u8], raw_bytes: u32) -> Result<Self, Malformed> {
-        let (directory, taken) = record::decode::<Directory>("directory of columns", payload)?;
+        let (directory, taken) = record::decode_small::<Directory>("directory of columns", payload)?;
         let mut data = payload.get(taken..).unwrap_or_default();
         let mut streams = vec![None; STREAMS];
         let mut raw = u64::try_from(taken).unwrap_or(u64::MAX);
@@ -207,6 +210,7 @@ impl<'a> ColumnReader<'a> {
         }
         let rows = TableRows {
             definitions: directory.definitions,
+            profiles: directory.profiles,
             addresses: directory.addresses,
             ipv6_addresses: directory.ipv6_addresses,
             names: directory.names,

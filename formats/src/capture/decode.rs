@@ -137,6 +137,92 @@ pub(super) fn decode_block(
     })
 }
 
+/// The part of an identity that many connections share.
+struct Profile {
+    flags: u8,
+    transport: Transport,
+    direction: Option<Direction>,
+    local: IpAddr,
+    service_port: u16,
+    pid: Option<u32>,
+    process: Option<Arc<str>>,
+    netns: Option<u32>,
+}
+
+/// Reads profiles in the order in which definitions first use them.
+struct Profiles {
+    flags: IntoIter<u8>,
+    locals: IntoIter<u64>,
+    service_ports: IntoIter<u64>,
+    pids: IntoIter<u32>,
+    names: IntoIter<u64>,
+    netns: IntoIter<u32>,
+    name_rows: Codes,
+    texts: Vec<Arc<str>>,
+}
+
+fn port(value: Option<u64>) -> Result<u16, Malformed> {
+    let value = value.unwrap_or_default();
+    u16::try_from(value).map_err(|_| Malformed::new("port", "at most 65535", value))
+}
+
+impl Profiles {
+    fn new(columns: &ColumnReader<'_>, limit: usize, unpacker: &mut Unpacker) -> Result<Self, Malformed> {
+        let rows = columns.rows.profiles as usize;
+        if rows > limit {
+            return Err(Malformed::new("profiles", format!("at most {limit}"), rows));
+        }
+        Ok(Self {
+            texts: names(columns, rows, unpacker)?,
+            flags: columns.bytes(Column::Flags, rows, unpacker)?.into_iter(),
+            locals: columns.integers(Column::Local, rows, unpacker)?.into_iter(),
+            service_ports: columns.integers(Column::ServicePort, rows, unpacker)?.into_iter(),
+            pids: narrow("pid", columns.integers(Column::Pid, rows, unpacker)?)?.into_iter(),
+            names: columns.integers(Column::Name, rows, unpacker)?.into_iter(),
+            netns: narrow("netns", columns.integers(Column::Netns, rows, unpacker)?)?.into_iter(),
+            name_rows: Codes::new("name", columns.rows.names),
+        })
+    }
+
+    fn read(&mut self, addresses: &mut Addresses) -> Result<Profile, Malformed> {
+        let flags = self.flags.next().unwrap_or_default();
+        let name = self.names.next().unwrap_or_default();
+        let pid = self.pids.next();
+        let netns = self.netns.next();
+        Ok(Profile {
+            flags,
+            transport: if flags & FLAG_UDP == 0 { Transport::Tcp } else { Transport::Udp },
+            direction: match (flags & FLAG_INCOMING != 0, flags & FLAG_OUTGOING != 0) {
+                (false, false) => None,
+                (true, false) => Some(Direction::Incoming),
+                (false, true) => Some(Direction::Outgoing),
+                (true, true) => return Err(Malformed::new("direction", "at most one of two bits", "both")),
+            },
+            local: addresses.get(self.locals.next())?,
+            service_port: port(self.service_ports.next())?,
+            pid: pid.filter(|_| flags & FLAG_PID != 0),
+            process: if flags & FLAG_NAME == 0 {
+                None
+            } else {
+                self.texts.get(self.name_rows.row(name)? as usize).cloned()
+            },
+            netns: netns.filter(|_| flags & FLAG_NETNS != 0),
+        })
+    }
+}
+
+struct Addresses {
+    rows: Vec<IpAddr>,
+    codes: Codes,
+}
+
+impl Addresses {
+    fn get(&mut self, code: Option<u64>) -> Result<IpAddr, Malformed> {
+        let row = self.codes.row(code.unwrap_or_default())?;
+        Ok(self.rows.get(row as usize).copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+    }
+}
+
 /// The table of definitions; at most one for each event that speaks of a connection.
 fn definitions(
     columns: &ColumnReader<'_>,
@@ -148,63 +234,51 @@ fn definitions(
     if rows > limit {
         return Err(Malformed::new("definitions", format!("at most {limit}"), rows));
     }
-    let addresses = addresses(columns, rows * 2, unpacker)?;
-    let names = names(columns, rows, unpacker)?;
+    let rows_of_addresses = addresses(columns, rows * 2, unpacker)?;
+    let mut addresses = Addresses { rows: rows_of_addresses, codes: Codes::new("address", columns.rows.addresses) };
+    let mut unread = Profiles::new(columns, rows, unpacker)?;
+    let mut profile_rows = Codes::new("profile", columns.rows.profiles);
+    let mut profiles: Vec<Profile> = Vec::with_capacity(columns.rows.profiles as usize);
     let conns = columns.integers(Column::Conn, rows, unpacker)?;
-    let flags = columns.bytes(Column::Flags, rows, unpacker)?;
-    let mut column = |column| columns.integers(column, rows, unpacker).map(Vec::into_iter);
-    let mut locals = column(Column::Local)?;
-    let mut remotes = column(Column::Remote)?;
-    let mut local_ports = column(Column::LocalPort)?;
-    let mut remote_ports = column(Column::RemotePort)?;
-    let mut pids = column(Column::Pid)?;
-    let mut name_codes = column(Column::Name)?;
-    let mut netns = column(Column::Netns)?;
-    let mut opened = column(Column::OpenedAt)?;
+    let mut codes = columns.integers(Column::Profile, rows, unpacker)?.into_iter();
+    let mut remotes = columns.integers(Column::Remote, rows, unpacker)?.into_iter();
+    let mut ports = columns.integers(Column::Port, rows, unpacker)?.into_iter();
+    let mut opened = columns.integers(Column::OpenedAt, rows, unpacker)?.into_iter();
 
-    let mut address_codes = Codes::new("address", columns.rows.addresses);
-    let mut name_rows = Codes::new("name", columns.rows.names);
     let mut conn = 0_u64;
-    let mut next = |codes: &mut IntoIter<u64>| -> Result<IpAddr, Malformed> {
-        let row = address_codes.row(codes.next().unwrap_or_default())?;
-        Ok(addresses.get(row as usize).copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
-    };
     let mut definitions = Vec::with_capacity(rows);
-    for (step, flags) in conns.into_iter().zip(flags) {
+    for step in conns {
         conn = conn.wrapping_add(unzigzag(step));
-        let port = |values: &mut IntoIter<u64>| {
-            let value = values.next().unwrap_or_default();
-            u16::try_from(value).map_err(|_| Malformed::new("port", "at most 65535", value))
+        let row = profile_rows.row(codes.next().unwrap_or_default())? as usize;
+        if row == profiles.len() {
+            profiles.push(unread.read(&mut addresses)?);
+        }
+        let Some(profile) = profiles.get(row) else {
+            return Err(Malformed::new("profile", format!("a row below {}", profiles.len()), row));
         };
-        let number = |flag: u8, what, values: &mut IntoIter<u64>| {
-            let value = values.next().unwrap_or_default();
-            let narrow =
-                u32::try_from(value).map_err(|_| Malformed::new(what, format!("at most {}", u32::MAX), value))?;
-            Ok::<_, Malformed>((flags & flag != 0).then_some(narrow))
-        };
-        let name_code = name_codes.next().unwrap_or_default();
-        let name = if flags & FLAG_NAME == 0 { None } else { names.get(name_rows.row(name_code)? as usize).cloned() };
+        let remote = addresses.get(remotes.next())?;
+        let other_port = port(ports.next())?;
         let since = opened.next().unwrap_or_default();
+        let (local_port, remote_port) = match profile.direction {
+            Some(Direction::Incoming) => (profile.service_port, other_port),
+            _ => (other_port, profile.service_port),
+        };
         let identity = Identity {
-            transport: if flags & FLAG_UDP == 0 { Transport::Tcp } else { Transport::Udp },
-            local: Endpoint::new(next(&mut locals)?, port(&mut local_ports)?),
-            remote: Endpoint::new(next(&mut remotes)?, port(&mut remote_ports)?),
-            direction: match (flags & FLAG_INCOMING != 0, flags & FLAG_OUTGOING != 0) {
-                (false, false) => None,
-                (true, false) => Some(Direction::Incoming),
-                (false, true) => Some(Direction::Outgoing),
-                (true, true) => return Err(Malformed::new("direction", "at most one of two bits", "both")),
-            },
-            pid: number(FLAG_PID, "pid", &mut pids)?,
-            process: name,
-            netns: number(FLAG_NETNS, "netns", &mut netns)?,
-            preexisting: flags & FLAG_PREEXISTING != 0,
-            opened_at: (flags & FLAG_OPENED_AT != 0).then(|| first_at.wrapping_add(unzigzag(since))),
+            transport: profile.transport,
+            local: Endpoint::new(profile.local, local_port),
+            remote: Endpoint::new(remote, remote_port),
+            direction: profile.direction,
+            pid: profile.pid,
+            process: profile.process.clone(),
+            netns: profile.netns,
+            preexisting: profile.flags & FLAG_PREEXISTING != 0,
+            opened_at: (profile.flags & FLAG_OPENED_AT != 0).then(|| first_at.wrapping_add(unzigzag(since))),
         };
         definitions.push(Definition { conn, identity: Arc::new(identity), previous: [0; 5] });
     }
-    address_codes.finish()?;
-    name_rows.finish()?;
+    addresses.codes.finish()?;
+    profile_rows.finish()?;
+    unread.name_rows.finish()?;
     Ok(definitions)
 }
 

@@ -54,6 +54,17 @@ fn gauges(totals: &Totals) -> [u64; 4] {
     [totals.rtt_us.into(), totals.rtt_var_us.into(), totals.unacked_bytes, totals.unread_bytes]
 }
 
+/// The part of an identity that many connections share: whose they are, and the end that stays the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Profile {
+    flags: u8,
+    local: IpAddr,
+    service_port: u16,
+    pid: u32,
+    name: Option<Arc<str>>,
+    netns: u32,
+}
+
 /// The events of one block, column by column.
 pub(super) struct BlockBuilder {
     kinds: Vec<u8>,
@@ -61,8 +72,9 @@ pub(super) struct BlockBuilder {
     references: Vec<u64>,
     carried: Vec<u8>,
     conns: Vec<u64>,
-    flags: Vec<u8>,
-    definitions: [Vec<u64>; 8],
+    definitions: [Vec<u64>; 4],
+    profiles: Dictionary<Profile>,
+    profile_columns: [Vec<u64>; 6],
     addresses: Dictionary<IpAddr>,
     names: Dictionary<Arc<str>>,
     counters: [Vec<u64>; 5],
@@ -80,16 +92,9 @@ pub(super) struct BlockBuilder {
     text_bytes: usize,
 }
 
-const DEFINITION_COLUMNS: [Column; 8] = [
-    Column::Local,
-    Column::Remote,
-    Column::LocalPort,
-    Column::RemotePort,
-    Column::Pid,
-    Column::Name,
-    Column::Netns,
-    Column::OpenedAt,
-];
+const DEFINITION_COLUMNS: [Column; 4] = [Column::Profile, Column::Remote, Column::Port, Column::OpenedAt];
+const PROFILE_COLUMNS: [Column; 6] =
+    [Column::Flags, Column::Local, Column::ServicePort, Column::Pid, Column::Name, Column::Netns];
 
 impl BlockBuilder {
     pub(super) fn new() -> Self {
@@ -99,8 +104,9 @@ impl BlockBuilder {
             references: Vec::new(),
             carried: Vec::new(),
             conns: Vec::new(),
-            flags: Vec::new(),
             definitions: Default::default(),
+            profiles: Dictionary::default(),
+            profile_columns: Default::default(),
             addresses: Dictionary::default(),
             names: Dictionary::default(),
             counters: Default::default(),
@@ -226,29 +232,54 @@ impl BlockBuilder {
         flag(identity.process.is_some(), FLAG_NAME);
         flag(identity.netns.is_some(), FLAG_NETNS);
         flag(identity.opened_at.is_some(), FLAG_OPENED_AT);
-        let name = identity.process.as_ref().map_or(0, |name| {
-            let code = self.names.code(name);
-            self.text_bytes += if code == 0 { name.len() } else { 0 };
-            code
-        });
+        let (local, remote) = (identity.local, identity.remote);
+        let is_server = identity.direction == Some(Direction::Incoming);
+        let (service_port, port) =
+            if is_server { (local.port(), remote.port()) } else { (remote.port(), local.port()) };
+        let profile = Profile {
+            flags,
+            local: local.ip(),
+            service_port,
+            pid: identity.pid.unwrap_or(0),
+            name: identity.process.clone(),
+            netns: identity.netns.unwrap_or(0),
+        };
+        let code = self.profiles.code(&profile);
+        if code == 0 {
+            self.add_profile(&profile);
+        }
         let row = [
-            self.addresses.code(&identity.local.ip()),
-            self.addresses.code(&identity.remote.ip()),
-            identity.local.port().into(),
-            identity.remote.port().into(),
-            identity.pid.unwrap_or(0).into(),
-            name,
-            identity.netns.unwrap_or(0).into(),
+            code,
+            self.addresses.code(&remote.ip()),
+            port.into(),
             identity.opened_at.map_or(0, |opened_at| zigzag(opened_at.wrapping_sub(self.first_at))),
         ];
         for (column, value) in self.definitions.iter_mut().zip(row) {
             column.push(value);
         }
-        self.flags.push(flags);
         self.conns.push(zigzag(conn.wrapping_sub(self.last_conn)));
         self.last_conn = conn;
         self.previous.push([0; 5]);
         Ok(())
+    }
+
+    fn add_profile(&mut self, profile: &Profile) {
+        let name = profile.name.as_ref().map_or(0, |name| {
+            let code = self.names.code(name);
+            self.text_bytes += if code == 0 { name.len() } else { 0 };
+            code
+        });
+        let row = [
+            profile.flags.into(),
+            self.addresses.code(&profile.local),
+            profile.service_port.into(),
+            profile.pid.into(),
+            name,
+            profile.netns.into(),
+        ];
+        for (column, value) in self.profile_columns.iter_mut().zip(row) {
+            column.push(value);
+        }
     }
 
     /// Ends the block: its payload into `payload`, and its raw length. The builder is empty again.
@@ -258,8 +289,8 @@ impl BlockBuilder {
         columns.integers(Column::Reference, &self.references)?;
         columns.bytes(Column::Carried, &self.carried)?;
         columns.integers(Column::Conn, &self.conns)?;
-        columns.bytes(Column::Flags, &self.flags)?;
-        for (column, values) in DEFINITION_COLUMNS.into_iter().zip(&self.definitions) {
+        let definitions = DEFINITION_COLUMNS.into_iter().zip(&self.definitions);
+        for (column, values) in definitions.chain(PROFILE_COLUMNS.into_iter().zip(&self.profile_columns)) {
             columns.integers(column, values)?;
         }
         let addresses = self.addresses.rows();
@@ -293,6 +324,7 @@ impl BlockBuilder {
         columns.blob(Column::RecordBytes, &self.records)?;
         let rows = TableRows {
             definitions: length("a table", self.conns.len())?,
+            profiles: length("a table", self.profiles.rows().len())?,
             addresses: length("a table", addresses.len())?,
             ipv6_addresses: length("a table", high.len())?,
             names: length("a table", lengths.len())?,
@@ -308,8 +340,9 @@ impl BlockBuilder {
         self.references.clear();
         self.carried.clear();
         self.conns.clear();
-        self.flags.clear();
         self.definitions.iter_mut().for_each(Vec::clear);
+        self.profiles.clear();
+        self.profile_columns.iter_mut().for_each(Vec::clear);
         self.addresses.clear();
         self.names.clear();
         self.counters.iter_mut().for_each(Vec::clear);

@@ -226,6 +226,7 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "damaged {} at byte {}: {}; ", self.part.name(), self.offset, self.what)?;
         match self.events_lost {
+            Some(0) if self.part == DamagedPart::Metadata => f.write_str("host, clock and interval are unknown"),
             Some(0) => f.write_str("no event lost"),
             Some(1) => f.write_str("1 event lost"),
             Some(events) => write!(f, "{events} events lost"),

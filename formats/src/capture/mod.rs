@@ -8,6 +8,8 @@
 
 mod block;
 mod column;
+#[cfg(test)]
+mod crafted;
 mod decode;
 mod dictionary;
 mod encode;

@@ -22,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind, hex};
 use super::column::Unpacker;
 use super::decode::{BlockEvents, decode_block};
-use super::error::{Damage, DamagedPart, Malformed, ReadError};
+use super::error::{Damage, DamagedPart, Malformed, NotACapture, ReadError};
 use super::index::{Index, unwrap_payload};
 use super::magic::{FILE_HEADER_BYTES, FileHeader, MAGIC, diagnose, file_header, parse_file_header};
 use super::record::{self, Metadata};
@@ -217,7 +217,11 @@ impl<R: Read> CaptureReader<R> {
         if !complete {
             // What follows a capture is damage, not another kind of file.
             if self.section_offset == 0 {
-                return Err(ReadError::NotACapture(diagnose(self.source.window())));
+                let bytes = usize::try_from(self.source.offset()).unwrap_or(0);
+                return Err(ReadError::NotACapture(match bytes {
+                    0 => diagnose(self.source.window()),
+                    _ => NotACapture::TooShort { bytes: bytes + self.source.window().len() },
+                }));
             }
             self.finish(End::Torn { offset: self.section_offset, events_lost: None });
         }
@@ -254,12 +258,8 @@ impl<R: Read> CaptureReader<R> {
                 return Err(ReadError::NotACapture(what));
             }
         }
-        // A file of nothing but this is shown whole to whoever asks what it is.
-        if self.source.window().len() > FILE_HEADER_BYTES {
-            self.source.consume(FILE_HEADER_BYTES);
-            return Ok(true);
-        }
-        Ok(false)
+        self.source.consume(FILE_HEADER_BYTES);
+        Ok(true)
     }
 
     /// The metadata block; when it is not intact, that is damage and the events that follow are read all the same. False

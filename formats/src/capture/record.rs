@@ -15,22 +15,33 @@ use netflow_core::event::{self, Body, Loss, Transport};
 use super::error::{Malformed, WriteError};
 use super::{MAX_RAW_BYTES, MAX_STATE_BYTES, MAX_TEXT_BYTES};
 
-const LIMIT: usize = MAX_RAW_BYTES as usize;
+const LARGE: usize = MAX_RAW_BYTES as usize;
+/// What a directory or an attribute event may claim, apart from the state of a cluster.
+const SMALL: usize = 1 << 20;
 
-fn config() -> Configuration<LittleEndian, Varint, Limit<LIMIT>> {
+fn config<const LIMIT: usize>() -> Configuration<LittleEndian, Varint, Limit<LIMIT>> {
     standard().with_limit::<LIMIT>()
 }
 
 /// Appends a record to `out`.
 pub(super) fn encode<T: Encode>(what: &'static str, record: &T, out: &mut Vec<u8>) -> Result<usize, WriteError> {
-    bincode::encode_into_std_write(record, out, config())
+    bincode::encode_into_std_write(record, out, config::<LARGE>())
         .map_err(|error| WriteError::Encode { what, reason: error.to_string() })
+}
+
+fn read<T: Decode<()>, const LIMIT: usize>(what: &'static str, bytes: &[u8]) -> Result<(T, usize), Malformed> {
+    bincode::decode_from_slice(bytes, config::<LIMIT>())
+        .map_err(|error| Malformed::new(what, "a complete record", format!("{} bytes ({error})", bytes.len())))
 }
 
 /// Reads a record; also gives the number of bytes that it took.
 pub(super) fn decode<T: Decode<()>>(what: &'static str, bytes: &[u8]) -> Result<(T, usize), Malformed> {
-    bincode::decode_from_slice(bytes, config())
-        .map_err(|error| Malformed::new(what, "a complete record", format!("{} bytes ({error})", bytes.len())))
+    read::<T, LARGE>(what, bytes)
+}
+
+/// Reads a record that is never large, so that a false length cannot claim much memory.
+pub(super) fn decode_small<T: Decode<()>>(what: &'static str, bytes: &[u8]) -> Result<(T, usize), Malformed> {
+    read::<T, SMALL>(what, bytes)
 }
 
 #[derive(Encode, Decode)]
@@ -85,6 +96,7 @@ impl From<Metadata> for event::Header {
 #[derive(Encode, Decode, Default)]
 pub(super) struct Directory {
     pub(super) definitions: u32,
+    pub(super) profiles: u32,
     pub(super) addresses: u32,
     pub(super) ipv6_addresses: u32,
     pub(super) names: u32,
@@ -326,7 +338,7 @@ pub(super) fn decode_attribute(kind: u8, bytes: &[u8]) -> Result<Option<Body>, M
     let shared = |text: String| Arc::<str>::from(text);
     Ok(Some(match kind {
         PROCESS => {
-            let record: Process = decode("process event", bytes)?.0;
+            let record: Process = decode_small("process event", bytes)?.0;
             Body::Process(event::Process {
                 pid: record.pid,
                 process: record.process.into(),
@@ -337,7 +349,7 @@ pub(super) fn decode_attribute(kind: u8, bytes: &[u8]) -> Result<Option<Body>, M
             })
         }
         DNS => {
-            let record: Dns = decode("dns event", bytes)?.0;
+            let record: Dns = decode_small("dns event", bytes)?.0;
             Body::Dns(event::Dns {
                 name: record.name.into(),
                 addr: record.addr.into(),
@@ -346,7 +358,7 @@ pub(super) fn decode_attribute(kind: u8, bytes: &[u8]) -> Result<Option<Body>, M
             })
         }
         NAT => {
-            let record: Nat = decode("nat event", bytes)?.0;
+            let record: Nat = decode_small("nat event", bytes)?.0;
             Body::Nat(event::Nat {
                 transport: transport(record.udp),
                 local: record.local.into(),
@@ -357,7 +369,7 @@ pub(super) fn decode_attribute(kind: u8, bytes: &[u8]) -> Result<Option<Body>, M
             })
         }
         LISTEN => {
-            let record: Listen = decode("listen event", bytes)?.0;
+            let record: Listen = decode_small("listen event", bytes)?.0;
             Body::Listen(event::Listen {
                 transport: transport(record.udp),
                 local: record.local.into(),
@@ -368,8 +380,10 @@ pub(super) fn decode_attribute(kind: u8, bytes: &[u8]) -> Result<Option<Body>, M
             })
         }
         K8S => Body::K8s(event::K8s { state: decode::<K8s>("k8s event", bytes)?.0.state.into() }),
-        CLOCK => Body::Clock(event::Clock { boot_time_ns: decode::<Clock>("clock event", bytes)?.0.boot_time_ns }),
-        LOSS => Body::Loss(decode::<LossRecord>("loss event", bytes)?.0.into()),
+        CLOCK => {
+            Body::Clock(event::Clock { boot_time_ns: decode_small::<Clock>("clock event", bytes)?.0.boot_time_ns })
+        }
+        LOSS => Body::Loss(decode_small::<LossRecord>("loss event", bytes)?.0.into()),
         _ => return Ok(None),
     }))
 }
