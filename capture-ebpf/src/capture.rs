@@ -10,7 +10,7 @@ use aya::Ebpf;
 use aya::maps::{Array, Map, MapData, PerCpuArray, RingBuf};
 use netflow_capture_abi::{
     CONTROL_STOPPED, FlowKey, FlowRecord, Head, Identity, KIND_FLOW_OPEN, KIND_TCP_CLOSE, KIND_TCP_OPEN,
-    KIND_TCP_SAMPLE, KIND_UDP_RELEASE, OVERFLOW, Plain, TcpRecord, count,
+    KIND_TCP_SAMPLE, KIND_UDP_RELEASE, OPEN_SENT, OVERFLOW, Plain, TcpRecord, count,
 };
 use netflow_core::event::{Body, Event, Loss, Tick};
 use rustc_hash::FxHashSet;
@@ -208,10 +208,9 @@ impl Capture {
         let mut live = self.read_counts()?.get(count::TCP_LIVE);
         // A walk over sockets that come and go may miss some: walk until nothing more is found.
         for _ in 0..8 {
-            let mut found = Vec::new();
-            let _cut = self.tcp_samples.run(&mut found);
-            self.buffer = found;
-            self.closes_only(events);
+            let first = events.len();
+            self.straggle(events);
+            self.order.settle(&mut events[first..]);
             let now = self.read_counts()?.get(count::TCP_LIVE);
             if now == live {
                 break;
@@ -254,10 +253,19 @@ impl Capture {
         self.owners.run(&mut self.buffer)
     }
 
-    /// Appends the closes that the walk in the buffer brought.
-    fn closes_only(&self, events: &mut Vec<Event>) {
-        let closes = self.buffer.chunks_exact(size_of::<TcpRecord>()).filter_map(TcpRecord::read);
-        events.extend(closes.filter(|record| record.head.kind == KIND_TCP_CLOSE).map(|record| tcp_close(&record)));
+    /// Walks over the TCP sockets once more, and appends what no earlier walk or record told.
+    fn straggle(&mut self, events: &mut Vec<Event>) {
+        self.buffer.clear();
+        if self.tcp_samples.run(&mut self.buffer).is_err() {
+            self.snapshots_cut += 1;
+        }
+        for record in self.buffer.chunks_exact(size_of::<TcpRecord>()).filter_map(TcpRecord::read) {
+            match record.head.kind {
+                KIND_TCP_CLOSE => events.push(tcp_close(&record)),
+                KIND_TCP_SAMPLE if record.head.flags & OPEN_SENT == 0 => tcp_sample(&record, events),
+                _ => {}
+            }
+        }
     }
 
     /// Samples, and what happened until they were taken.

@@ -45,7 +45,8 @@ pub fn totals(record: &TcpRecord) -> Totals {
         recv_packets: counters.segs_in.into(),
         retransmits: counters.total_retrans.into(),
         rtt_us: counters.srtt_us >> 3,
-        rtt_var_us: counters.mdev_us >> 2,
+        // Before the first measurement the kernel holds its initial timeout here.
+        rtt_var_us: if counters.srtt_us >> 3 == 0 { 0 } else { counters.mdev_us >> 2 },
         unacked_bytes: written.saturating_sub(acked),
         // A socket that was never read has `copied_seq` where it began, which is no more than what came.
         unread_bytes: unread.min(received),

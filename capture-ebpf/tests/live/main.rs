@@ -19,12 +19,15 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 9] = [
+const TESTS: [(&str, Test); 12] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
     ("udp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Udp)),
     ("found_open", found_open),
+    ("totals_never_decrease", totals_never_decrease),
+    ("many_udp_sockets", many_udp_sockets),
+    ("a_dropped_capture_leaves_nothing", dropped),
     ("idle_flows_end_and_open_anew", idle_flows),
     ("a_full_table_loses_no_byte", full_table),
     ("twenty_thousand_with_the_default_ring", || burst(&Options::default(), true)),
@@ -55,11 +58,6 @@ fn main() -> ExitCode {
             }
         }
     }
-    let left = recorder::attached_programs();
-    if !left.is_empty() {
-        failed += 1;
-        println!("test nothing_stays_attached ... FAILED\n{left:?}");
-    }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -70,7 +68,7 @@ fn text(error: impl std::fmt::Display) -> String {
 /// Every scenario with every family of addresses: each end has one open and one close, and its totals are what its
 /// application counted.
 fn scenarios(place: Place<'_>, transport: Transport) -> Result<String, String> {
-    let recorder = Recorder::start(Options::default())?;
+    let recorder = Recorder::start(&Options::default())?;
     let mut ends = Vec::new();
     for family in Family::ALL {
         match transport {
@@ -102,7 +100,7 @@ fn found_open() -> Result<String, String> {
     let mut buffer = vec![0; 5000];
     client.write_all(&[1; 1234]).and_then(|()| server.read_exact(&mut buffer[..1234])).map_err(text)?;
     server.write_all(&[2; 4321]).and_then(|()| client.read_exact(&mut buffer[..4321])).map_err(text)?;
-    let recorder = Recorder::start(Options::default())?;
+    let recorder = Recorder::start(&Options::default())?;
     client.write_all(&[1; 100]).and_then(|()| server.read_exact(&mut buffer[..100])).map_err(text)?;
     let addresses = (client.local_addr().map_err(text)?, client.peer_addr().map_err(text)?);
     drop(client);
@@ -139,10 +137,107 @@ fn found_open() -> Result<String, String> {
     }
 }
 
+/// Samples taken while data and acknowledgements rush through are consistent each.
+fn totals_never_decrease() -> Result<String, String> {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(text)?;
+    let mut capture = Capture::start(&Options::default()).map_err(text)?;
+    let mut client = std::net::TcpStream::connect(listener.local_addr().map_err(text)?).map_err(text)?;
+    let (mut server, _) = listener.accept().map_err(text)?;
+    let local = check::endpoint(client.local_addr().map_err(text)?);
+    let reader = std::thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(1..) = server.read(&mut buffer) {}
+    });
+    let writer = std::thread::spawn(move || {
+        let began = std::time::Instant::now();
+        let mut sent = 0_u64;
+        while began.elapsed() < Duration::from_secs(1) {
+            sent += client.write(&[1; 3000]).unwrap() as u64;
+        }
+        sent
+    });
+    let mut events = Vec::new();
+    let mut snapshots = 0;
+    while !writer.is_finished() {
+        capture.snapshot(&mut events).map_err(text)?;
+        snapshots += 1;
+    }
+    let sent = writer.join().unwrap();
+    reader.join().unwrap();
+    let summary = capture.stop(&mut events).map_err(text)?;
+    let open = events.iter().find_map(|event| match &event.body {
+        Body::Open(open) if open.identity.local == local => Some(open.conn),
+        _ => None,
+    });
+    let conn = open.ok_or("no open")?;
+    let mut before = netflow_core::event::Totals::default();
+    for event in events.iter().filter(|event| event.body.conn() == Some(conn)) {
+        let now = match &event.body {
+            Body::Sample(sample) => sample.totals,
+            Body::Close(close) => close.totals,
+            _ => continue,
+        };
+        if now.sent_bytes < before.sent_bytes || now.sent_packets < before.sent_packets {
+            return Err(format!("{now:?} after {before:?}"));
+        }
+        before = now;
+    }
+    if before.sent_bytes != sent || !summary.tcp.holds() {
+        return Err(format!("{sent} sent, {before:?}, {summary:?}"));
+    }
+    Ok(format!("{snapshots} snapshots, {} MB", sent / 1_000_000))
+}
+
+/// Sockets for one datagram each, as name servers are asked.
+fn many_udp_sockets() -> Result<String, String> {
+    const SOCKETS: u64 = 5000;
+    let recorder = Recorder::start(&Options::default())?;
+    let peer = std::net::UdpSocket::bind("127.0.0.1:0").map_err(text)?;
+    let to = peer.local_addr().map_err(text)?;
+    for _ in 0..SOCKETS {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").map_err(text)?;
+        socket.send_to(&[0; 30], to).map_err(text)?;
+    }
+    drop(peer);
+    let (events, summary) = recorder.stop()?;
+    check::in_order(&events)?;
+    let seen = Seen::of(&events);
+    let to = check::endpoint(to);
+    let (mut sent, mut received, mut flows) = (0, 0, 0);
+    for conn in seen.conns().filter(|conn| conn.closes == 1 && conn.opens == 1) {
+        let identity = conn.identity.as_ref().ok_or("no identity")?;
+        let totals = conn.last.ok_or("no totals")?;
+        if identity.remote == to {
+            sent += totals.sent_bytes;
+            flows += 1;
+        } else if identity.local == to {
+            received += totals.recv_bytes;
+        }
+    }
+    // Ports are given again: some sockets of the peer's many partners share a row with an earlier one.
+    if (sent, received, flows) != (30 * SOCKETS, 30 * SOCKETS, SOCKETS) || !summary.udp.holds() {
+        return Err(format!("{sent} sent, {received} received, {flows} flows, {summary:?}"));
+    }
+    Ok(format!("{:?}", summary.udp))
+}
+
+/// Nothing stays attached when a capture goes without being stopped.
+fn dropped() -> Result<String, String> {
+    let capture = Capture::start(&Options::default()).map_err(text)?;
+    let programs = recorder::held_programs();
+    drop(capture);
+    let left = recorder::surviving(&programs);
+    if programs.len() != 10 || !left.is_empty() || !recorder::held_programs().is_empty() {
+        return Err(format!("{programs:?}, left: {left:?}"));
+    }
+    Ok("10 programs".to_owned())
+}
+
 /// A flow that is silent for as long as the option says is closed; what comes later is a new flow.
 fn idle_flows() -> Result<String, String> {
     let options = Options { udp_idle: Duration::from_millis(300), ..Options::default() };
-    let recorder = Recorder::start(options)?;
+    let recorder = Recorder::start(&options)?;
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").map_err(text)?;
     let peer = std::net::UdpSocket::bind("127.0.0.1:0").map_err(text)?;
     let to = peer.local_addr().map_err(text)?;
@@ -165,7 +260,7 @@ fn idle_flows() -> Result<String, String> {
 
 /// Flows that find the table full share a row of their socket's.
 fn full_table() -> Result<String, String> {
-    let recorder = Recorder::start(Options { udp_flows_max: 4, ..Options::default() })?;
+    let recorder = Recorder::start(&Options { udp_flows_max: 4, ..Options::default() })?;
     let peers: Vec<_> = (0..40).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").map_err(text)?;
     let from = check::endpoint(socket.local_addr().map_err(text)?);
@@ -194,7 +289,7 @@ fn full_table() -> Result<String, String> {
 fn burst(options: &Options, must_be_complete: bool) -> Result<String, String> {
     const CONNECTIONS: u64 = 20_000;
     let began = std::time::Instant::now();
-    let recorder = Recorder::start(options.clone())?;
+    let recorder = Recorder::start(options)?;
     traffic::burst(CONNECTIONS, || std::thread::sleep(Duration::from_millis(5))).map_err(text)?;
     let took = began.elapsed();
     let (events, summary) = recorder.stop()?;

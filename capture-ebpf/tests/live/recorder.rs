@@ -1,6 +1,7 @@
 //! A capture that is drained by a thread, as a recorder does it.
 
-use std::process::Command;
+use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
@@ -17,8 +18,8 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn start(options: Options) -> Result<Self, String> {
-        let capture = Capture::start(&options).map_err(|error| error.to_string())?;
+    pub(crate) fn start(options: &Options) -> Result<Self, String> {
+        let capture = Capture::start(options).map_err(|error| error.to_string())?;
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
         Ok(Self { stop, thread: thread::spawn(move || record(capture, &seen)) })
@@ -49,16 +50,22 @@ fn record(mut capture: Capture, stop: &AtomicBool) -> Outcome {
     Ok((events, summary))
 }
 
-/// Our programs that the kernel still has; links die with their descriptors, yet not at once.
-pub(crate) fn attached_programs() -> Vec<String> {
-    let mut left = Vec::new();
-    for _ in 0..20 {
-        let Ok(output) = Command::new("bpftool").args(["prog", "show"]).output() else { return Vec::new() };
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let ours = |line: &&str| {
-            line.contains("inet_sock_set_s") || line.contains("datagram_") || line.contains("sock_release")
-        };
-        left = text.lines().filter(ours).map(str::to_owned).collect();
+/// The ids of the programs and of the linked programs that this process holds.
+pub(crate) fn held_programs() -> BTreeSet<u32> {
+    let Ok(descriptors) = fs::read_dir("/proc/self/fdinfo") else { return BTreeSet::new() };
+    descriptors
+        .filter_map(|descriptor| fs::read_to_string(descriptor.ok()?.path()).ok())
+        .filter_map(|text| text.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok()))
+        .collect()
+}
+
+/// Those of the programs that the kernel still has; they go with their last descriptor, yet not at once.
+pub(crate) fn surviving(programs: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let mut left = BTreeSet::new();
+    for _ in 0..30 {
+        let loaded: BTreeSet<u32> =
+            aya::programs::loaded_programs().filter_map(|program| program.ok().map(|program| program.id())).collect();
+        left = programs & &loaded;
         if left.is_empty() {
             break;
         }
