@@ -1,2 +1,36 @@
-//! placeholder
-fn main() {}
+//! `netflow`: a flight recorder for a Linux host's connections.
+//!
+//! In: the command line. Out: an exit code. Never here: anything but parsing, dispatching and that translation; each
+//! command has a file of its own.
+
+mod args;
+mod dump;
+mod fields;
+mod import;
+mod info;
+mod input;
+mod outcome;
+mod output;
+mod progress;
+mod record;
+mod report;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Record(args) => record::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Dump(args) => dump::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Fields => fields::run(),
+    };
+    outcome::exit_code(result)
+}

@@ -1,5 +1,7 @@
 //! Laws that hold for every stream.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::sync::Arc;
 
 use netflow_core::delta::{Counts, Deltas, Step};

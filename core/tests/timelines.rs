@@ -1,5 +1,7 @@
 //! Timelines of one connection, tick by tick: what goes in, and exactly what must come out.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::sync::Arc;
 
 use netflow_core::delta::{Counts, Deltas, Diagnostics, Step};

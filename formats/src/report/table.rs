@@ -20,6 +20,8 @@ pub struct TableOptions {
     pub top: Option<usize>,
     /// The width of the terminal in columns; `None`: as wide as it gets.
     pub width: Option<u16>,
+    /// The field by which the rows are sorted: it is shown in any case.
+    pub sorted_by: Option<&'static Field>,
 }
 
 /// One column: its title, its alignment, and its text for a row.
@@ -36,7 +38,7 @@ struct TableColumn {
 pub fn table(report: &Report, options: TableOptions) -> Result<String, ReportError> {
     let shown = options.top.unwrap_or(usize::MAX).min(report.rows.len());
     let rows = &report.rows[..shown];
-    let columns: Vec<TableColumn> = layout(report)
+    let columns: Vec<TableColumn> = layout(report, options.sorted_by)
         .into_iter()
         .map(|part| part.column(report, rows))
         .collect::<Result<Vec<_>, ReportError>>()?
@@ -78,9 +80,13 @@ enum Part {
     End { title: &'static str, ip: usize, port: usize },
 }
 
-/// An address and its port share a column; the types of addresses say nothing that the addresses do not, and the end of
-/// a window follows from its start.
-fn layout(report: &Report) -> Vec<Part> {
+/// What a table leaves out so that it fits on a screen; every other format has it.
+const DETAILS: [&str; 6] = ["window_end", "packets_read", "packets_written", "rtt_var", "rtt_min", "rtt_max"];
+/// What it leaves out unless rows are grouped by it: it follows from the addresses, or is the same in most rows.
+const ASIDES: [&str; 5] = ["src_ip_type", "dst_ip_type", "family", "netns", "host"];
+
+/// An address and its port share a column.
+fn layout(report: &Report, sorted_by: Option<&'static Field>) -> Vec<Part> {
     let at = |name: &str| report.columns.iter().position(|field| field.name == name);
     let ends = [("src", at("src_ip"), at("src_port")), ("dst", at("dst_ip"), at("dst_port"))];
     let windows = report.rows.first().zip(report.rows.last()).is_some_and(|(first, last)| first.window != last.window);
@@ -92,9 +98,11 @@ fn layout(report: &Report) -> Vec<Part> {
         });
         match (field.name, end) {
             (_, Some((title, ip, port))) if ip == index => parts.push(Part::End { title, ip, port }),
-            (_, Some(_)) | ("window_end", _) => {}
+            (_, Some(_)) => {}
             ("window_start", _) if !windows => {}
-            ("src_ip_type" | "dst_ip_type" | "family" | "netns" | "host", _) if all_tags => {}
+            (name, _)
+                if sorted_by.is_none_or(|sorted_by| sorted_by.name != name)
+                    && (DETAILS.contains(&name) || all_tags && ASIDES.contains(&name)) => {}
             _ => parts.push(Part::Field(index, field)),
         }
     }

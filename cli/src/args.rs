@@ -1,0 +1,226 @@
+//! The command line: every command, flag and help text, and nothing that acts.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::units;
+
+/// A flight recorder for a Linux host's connections.
+#[derive(Debug, Parser, PartialEq)]
+#[command(
+    version,
+    about,
+    max_term_width = 120,
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but data was lost or is damaged."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand, PartialEq)]
+pub(crate) enum Command {
+    Record(RecordArgs),
+    Report(ReportArgs),
+    Info(InfoArgs),
+    Dump(DumpArgs),
+    Import(ImportArgs),
+    /// List every field of a report: name, type, unit, meaning.
+    Fields,
+}
+
+/// Record this host's connections into a capture file.
+///
+/// Recording ends at the first of: the duration, the end of COMMAND, a size or number of events, SIGINT or SIGTERM.
+/// Needs root (or CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_PTRACE), a kernel with BTF, and cgroup v2.
+#[derive(Debug, Args, PartialEq)]
+#[command(after_help = "Examples:\n  netflow record -d 60s out.nfcap\n  netflow record tests.nfcap -- ./run-tests")]
+pub(crate) struct RecordArgs {
+    /// Capture file to write; `-` is stdout.
+    #[arg(value_name = "OUT.nfcap")]
+    pub(crate) out: PathBuf,
+    /// How long to record [default: until interrupted].
+    #[arg(short, long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Time between two samples of every open connection.
+    #[arg(short, long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
+    pub(crate) interval: Duration,
+    /// Stop when the file has about this size.
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) max_size: Option<u64>,
+    /// Stop after this many events.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_events: Option<u64>,
+    /// A remark that is kept in the file.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) comment: String,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Size of the kernel's buffer for opens and closes; rounded up to a power of two.
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
+    pub(crate) ring_size: u64,
+    /// Record while this command runs, and stop when it ends.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Report what is in captures: who talked to whom, how much, how well.
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-"
+)]
+pub(crate) struct ReportArgs {
+    /// Capture files; `-` is stdin.
+    #[arg(value_name = "IN.nfcap", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Write CSV, to PATH or beside the capture; `-` is stdout.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) csv: Option<Option<PathBuf>>,
+    /// Write Parquet, likewise.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) parquet: Option<Option<PathBuf>>,
+    /// Write JSON Lines, one object a row, likewise.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) json: Option<Option<PathBuf>>,
+    /// Replace files that exist.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Group by these tags only (see `netflow fields`).
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+    /// One window each DURATION, aligned to the clock (UTC) [default: one for the whole capture].
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) every: Option<Duration>,
+    /// Sort by a field, the greatest first; `FIELD:asc`: the smallest first [default: tables by traffic, files by tags].
+    #[arg(long, value_name = "FIELD[:asc]")]
+    pub(crate) sort: Option<String>,
+    /// Show this many rows only [default: tables 20, files all].
+    #[arg(long, value_name = "N")]
+    pub(crate) top: Option<usize>,
+    /// Keep clients' ports instead of folding them into one group.
+    #[arg(long)]
+    pub(crate) no_fold: bool,
+    /// Lowest port that counts as a client's [default: the recorded host's].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) ephemeral_port_min: Option<u16>,
+    /// Keep connections over loopback.
+    #[arg(long)]
+    pub(crate) keep_loopback: bool,
+    /// Keep connections in which nothing happened.
+    #[arg(long)]
+    pub(crate) keep_idle: bool,
+    /// Keep connections with port 0 or an unspecified address.
+    #[arg(long)]
+    pub(crate) keep_unspecified: bool,
+    /// Leave out connections of an address with itself.
+    #[arg(long)]
+    pub(crate) drop_same_ip: bool,
+}
+
+/// Tell who recorded a capture, when, and what is in it.
+#[derive(Debug, Args, PartialEq)]
+#[command(after_help = "Example:\n  netflow info out.nfcap")]
+pub(crate) struct InfoArgs {
+    /// Capture files; `-` is stdin.
+    #[arg(value_name = "IN.nfcap", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// One JSON object a capture.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Print the events of a capture as JSON Lines.
+#[derive(Debug, Args, PartialEq)]
+#[command(after_help = "Example:\n  netflow dump out.nfcap | head")]
+pub(crate) struct DumpArgs {
+    /// Capture file; `-` is stdin.
+    #[arg(value_name = "IN.nfcap")]
+    pub(crate) input: PathBuf,
+}
+
+/// Make a capture from events as JSON Lines.
+#[derive(Debug, Args, PartialEq)]
+#[command(after_help = "Example:\n  netflow import events.jsonl -o out.nfcap")]
+pub(crate) struct ImportArgs {
+    /// Events, one JSON object a line, a header first; `-` is stdin.
+    #[arg(value_name = "EVENTS")]
+    pub(crate) input: PathBuf,
+    /// Capture file to write; `-` is stdout.
+    #[arg(short, long, value_name = "OUT.nfcap")]
+    pub(crate) out: PathBuf,
+    /// Accept events in any order.
+    #[arg(long)]
+    pub(crate) sort: bool,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn record() {
+        let parsed =
+            Cli::try_parse_from(["netflow", "record", "-d", "60s", "-i", "500ms", "out.nfcap", "--", "make", "-j2"])
+                .unwrap();
+        let expected = RecordArgs {
+            out: "out.nfcap".into(),
+            duration: Some(Duration::from_secs(60)),
+            interval: Duration::from_millis(500),
+            max_size: None,
+            max_events: None,
+            comment: String::new(),
+            force: false,
+            ring_size: 16 << 20,
+            command: vec!["make".into(), "-j2".into()],
+        };
+        assert_eq!(parsed.command, Command::Record(expected));
+    }
+
+    #[test]
+    fn report() {
+        let parsed = Cli::try_parse_from([
+            "netflow",
+            "report",
+            "a.nfcap",
+            "b.nfcap",
+            "--csv",
+            "--json=-",
+            "--by",
+            "pid,dst_ip",
+            "--top",
+            "3",
+        ])
+        .unwrap();
+        let expected = ReportArgs {
+            inputs: vec!["a.nfcap".into(), "b.nfcap".into()],
+            csv: Some(None),
+            parquet: None,
+            json: Some(Some("-".into())),
+            force: false,
+            by: vec!["pid".into(), "dst_ip".into()],
+            every: None,
+            sort: None,
+            top: Some(3),
+            no_fold: false,
+            ephemeral_port_min: None,
+            keep_loopback: false,
+            keep_idle: false,
+            keep_unspecified: false,
+            drop_same_ip: false,
+        };
+        assert_eq!(parsed.command, Command::Report(expected));
+    }
+}

@@ -1,0 +1,73 @@
+//! Opening captures.
+//!
+//! In: a path, or `-`. Out: a reader of events whose errors name the path, and a word on what the file lacks. Never here:
+//! what the events mean.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use netflow_formats::capture::{CaptureReader, End};
+
+use crate::progress::Reading;
+use crate::units;
+
+/// A capture that is being read.
+pub(crate) type Capture = CaptureReader<Box<dyn Read>>;
+
+/// Opens a file, or stdin for `-`, with a progress bar for what takes long.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
+    if is_std(path) {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let metadata = file.metadata().with_context(|| format!("cannot open {}", path.display()))?;
+    if metadata.is_dir() {
+        bail!("cannot open {}: it is a directory; name the capture files in it", path.display());
+    }
+    Ok(Box::new(BufReader::with_capacity(1 << 18, Reading::new(file, metadata.len()))))
+}
+
+/// Opens a capture.
+pub(crate) fn open_capture(path: &Path) -> anyhow::Result<Capture> {
+    CaptureReader::new(open(path)?).with_context(|| format!("cannot read {}", name(path)))
+}
+
+/// `-` is stdin or stdout.
+pub(crate) fn is_std(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// The path as messages name it.
+pub(crate) fn name(path: &Path) -> String {
+    if is_std(path) { "stdin".to_owned() } else { path.display().to_string() }
+}
+
+/// Says on stderr what is damaged or missing; true when data is lost by it.
+pub(crate) fn tell_damage(path: &Path, capture: &Capture) -> bool {
+    let name = name(path);
+    for damage in capture.damage() {
+        eprintln!("warning: {name}: {damage}");
+    }
+    match capture.end() {
+        Some(End::Torn { offset, events_lost }) => {
+            let lost =
+                events_lost.map_or("an unknown number of events".to_owned(), |events| units::count(events, "event"));
+            eprintln!(
+                "warning: {name} ends in the middle of a block at byte {offset}; {lost} are missing, all before is whole"
+            );
+            true
+        }
+        Some(End::NotClosed) => {
+            eprintln!("note: {name} was not closed: its recording was killed, or it still runs");
+            capture.damage_count() > 0
+        }
+        Some(End::Clean) | None => capture.damage_count() > 0,
+    }
+}
+
+/// Where a report on these captures goes when no path was given: the first capture's name with another extension.
+pub(crate) fn beside(inputs: &[PathBuf], extension: &str) -> Option<PathBuf> {
+    inputs.iter().find(|path| !is_std(path)).map(|path| path.with_extension(extension))
+}

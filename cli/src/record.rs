@@ -1,0 +1,100 @@
+//! `netflow record`: from the kernel into a file.
+//!
+//! Two threads: one drains the kernel's buffers on time whatever happens, the other writes. Between them a bounded queue;
+//! what does not fit is dropped and counted, so that a slow disk costs events that are known to be missing rather than an
+//! unknown number in the kernel.
+
+mod child;
+mod file;
+mod queue;
+mod summary;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use netflow_capture::{Capture, Options};
+use netflow_core::event::Event;
+
+use crate::args::RecordArgs;
+use crate::outcome::Outcome;
+use crate::progress::Recording;
+use crate::units;
+use child::Child;
+use file::CaptureFile;
+use queue::Received;
+use summary::Talkers;
+
+/// Who recorded, as the file says it.
+const TOOL: &str = concat!("netflow ", env!("CARGO_PKG_VERSION"));
+/// How often the kernel's buffer is drained.
+const DRAIN_EVERY: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot wait for signals")?;
+    }
+    let reserved = file::reserve(&args.out, args.force)?;
+    let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
+    let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let header = netflow_capture::host_header(TOOL, interval_ms, command, args.comment.clone());
+    let ring_bytes = u32::try_from(args.ring_size).context("the ring's size must be below 4 GiB")?;
+    let capture = Capture::start(&Options { ring_bytes, ..Options::default() })?;
+    let mut file = CaptureFile::create(reserved, &header)?;
+    let mut talkers = Talkers::new(&header);
+    let child = Child::start(&args.command)?;
+    let (events, drain) = queue::start(capture, args.interval, DRAIN_EVERY);
+
+    let bar = Recording::new(args.duration);
+    let began = Instant::now();
+    let mut child = child;
+    let mut limit = None;
+    let mut ended = false;
+    loop {
+        match events.next(DRAIN_EVERY) {
+            Received::Events(batch) => {
+                write(&mut file, &mut talkers, &batch)?;
+                limit = limit.or_else(|| reached(args, &file));
+            }
+            Received::Nothing => {}
+            Received::End => break,
+        }
+        file.keep_fresh()?;
+        bar.say(format!("{}, {}", units::count(file.events(), "event"), units::bytes(file.bytes())));
+        let over = stop.load(Ordering::Relaxed)
+            || limit.is_some()
+            || args.duration.is_some_and(|all| began.elapsed() >= all)
+            || child.as_mut().is_some_and(Child::has_ended);
+        if over && !ended {
+            ended = true;
+            drain.stop();
+        }
+    }
+    let counted = drain.join()?;
+    let status = child.map(Child::finish).transpose()?;
+    let totals = file.finish()?;
+    drop(bar);
+    summary::tell(args, &totals, &counted, talkers, limit.as_deref());
+    if let Some(failure) = status.flatten() {
+        anyhow::bail!("{failure} (the recording is complete)");
+    }
+    Ok(if totals.losses.is_zero() { Outcome::Done } else { Outcome::Lossy })
+}
+
+fn write(file: &mut CaptureFile, talkers: &mut Talkers, batch: &[Event]) -> anyhow::Result<()> {
+    for event in batch {
+        file.push(event)?;
+        talkers.push(event);
+    }
+    Ok(())
+}
+
+/// Why no more may be recorded.
+fn reached(args: &RecordArgs, file: &CaptureFile) -> Option<String> {
+    if args.max_events.is_some_and(|most| file.events() >= most) {
+        return Some("the number of events asked for is reached".to_owned());
+    }
+    args.max_size.is_some_and(|most| file.bytes() >= most).then(|| "the size asked for is reached".to_owned())
+}

@@ -1,0 +1,222 @@
+//! The way from the thread that drains the kernel to the one that writes.
+//!
+//! In: a running capture. Out: batches of events in order. When more than [`MOST_EVENTS`] wait, batches are dropped and
+//! counted as `queue_full`; what is dropped of a connection's beginning is dropped of its rest, so that the stream stays
+//! whole in itself.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use netflow_capture::{Capture, Summary};
+use netflow_core::event::{Body, Event, Loss, Tick};
+
+/// Events that may wait for the writer: some 60 MB.
+const MOST_EVENTS: usize = 1 << 18;
+
+/// What the writer gets.
+pub(super) enum Received {
+    Events(Vec<Event>),
+    Nothing,
+    End,
+}
+
+/// The writer's end.
+pub(super) struct Events {
+    batches: Receiver<Vec<Event>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Events {
+    /// The next batch, if one comes in time.
+    pub(super) fn next(&self, wait: Duration) -> Received {
+        match self.batches.recv_timeout(wait) {
+            Ok(batch) => {
+                self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+                Received::Events(batch)
+            }
+            Err(RecvTimeoutError::Timeout) => Received::Nothing,
+            Err(RecvTimeoutError::Disconnected) => Received::End,
+        }
+    }
+}
+
+/// The thread that drains the kernel.
+pub(super) struct Drain {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<anyhow::Result<Summary>>,
+}
+
+impl Drain {
+    /// Asks it to take the last snapshot and end.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for its end; the kernel's own counts.
+    pub(super) fn join(self) -> anyhow::Result<Summary> {
+        self.thread.join().map_err(|_| anyhow!("the thread that drains the kernel's buffer died"))?
+    }
+}
+
+/// Starts draining: the kernel's buffer every `drain_every`, a snapshot every `interval`.
+pub(super) fn start(mut capture: Capture, interval: Duration, drain_every: Duration) -> (Events, Drain) {
+    let (sender, batches) = channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut gate = Gate { sender, waiting: Arc::clone(&waiting), loss: Loss::default(), dropped: HashSet::new() };
+    let stopped = Arc::clone(&stop);
+    let thread = std::thread::spawn(move || {
+        let mut due = Instant::now() + interval;
+        while !stopped.load(Ordering::Relaxed) {
+            let mut batch = Vec::new();
+            if Instant::now() >= due {
+                capture.snapshot(&mut batch).context("the recording broke off at a snapshot")?;
+                // A snapshot that took longer than the interval does not make the next ones pile up.
+                due = (due + interval).max(Instant::now());
+            } else {
+                capture.poll(&mut batch).context("the recording broke off")?;
+            }
+            gate.send(batch);
+            std::thread::sleep(drain_every.min(due.saturating_duration_since(Instant::now())));
+        }
+        let mut batch = Vec::new();
+        let summary = capture.stop(&mut batch).context("the recording could not take its last snapshot")?;
+        gate.send_last(batch);
+        Ok(summary)
+    });
+    (Events { batches, waiting }, Drain { stop, thread })
+}
+
+/// Lets batches through while there is room.
+struct Gate {
+    sender: Sender<Vec<Event>>,
+    waiting: Arc<AtomicUsize>,
+    /// Dropped and not yet told.
+    loss: Loss,
+    /// Connections whose beginning was dropped.
+    dropped: HashSet<u64>,
+}
+
+impl Gate {
+    fn send(&mut self, batch: Vec<Event>) {
+        if batch.is_empty() {
+            return;
+        }
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting > 0 && waiting + batch.len() > MOST_EVENTS {
+            batch.iter().for_each(|event| self.drop_event(event));
+        } else {
+            self.send_last(batch);
+        }
+    }
+
+    /// Sends whatever the queue holds already.
+    fn send_last(&mut self, mut batch: Vec<Event>) {
+        if !self.dropped.is_empty() {
+            batch.retain(|event| !self.is_orphan(event));
+        }
+        if !self.loss.is_zero()
+            && let Some(at) = batch.first().map(|event| event.at)
+        {
+            // What was dropped makes the snapshot that it belonged to incomplete.
+            batch.insert(0, Event { at, body: Body::Tick(Tick { complete: false }) });
+            batch.insert(0, Event { at, body: Body::Loss(std::mem::take(&mut self.loss)) });
+        }
+        self.waiting.fetch_add(batch.len(), Ordering::Relaxed);
+        // The writer is gone only when it failed; then that is the error to show.
+        let _ = self.sender.send(batch);
+    }
+
+    fn drop_event(&mut self, event: &Event) {
+        self.loss.queue_full += 1;
+        match &event.body {
+            Body::Open(open) => {
+                self.loss.lost_opens += 1;
+                self.dropped.insert(open.conn);
+            }
+            Body::Close(close) => {
+                self.loss.lost_closes += 1;
+                self.dropped.remove(&close.conn);
+            }
+            Body::Loss(loss) => {
+                self.loss.queue_full -= 1;
+                self.loss += *loss;
+            }
+            _ => {}
+        }
+    }
+
+    /// Drops an event of a connection that nothing in the stream introduced.
+    fn is_orphan(&mut self, event: &Event) -> bool {
+        let introduces = match &event.body {
+            Body::Open(_) => true,
+            Body::Sample(sample) => sample.identity.is_some(),
+            Body::Close(close) => close.identity.is_some(),
+            _ => return false,
+        };
+        let Some(conn) = event.body.conn().filter(|conn| self.dropped.contains(conn)) else { return false };
+        if introduces {
+            self.dropped.remove(&conn);
+            return false;
+        }
+        self.drop_event(event);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netflow_core::event::{Close, Identity, Open, Sample, TcpStates, Totals, Transport};
+
+    fn identity() -> Arc<Identity> {
+        Arc::new(Identity {
+            transport: Transport::Tcp,
+            local: "10.0.0.1:1".parse().unwrap(),
+            remote: "10.0.0.2:2".parse().unwrap(),
+            direction: None,
+            pid: None,
+            process: None,
+            netns: None,
+            preexisting: false,
+            opened_at: None,
+        })
+    }
+
+    fn open(conn: u64) -> Event {
+        Event { at: 1, body: Body::Open(Open { conn, identity: identity() }) }
+    }
+
+    fn sample(conn: u64) -> Event {
+        Event { at: 2, body: Body::Sample(Sample { conn, totals: Totals::default(), identity: None }) }
+    }
+
+    fn close(conn: u64) -> Event {
+        let body =
+            Close { conn, totals: Totals::default(), identity: None, tcp_states: TcpStates::default(), reason: None };
+        Event { at: 3, body: Body::Close(body) }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_counted_and_leaves_no_orphans() {
+        let (sender, batches) = channel();
+        let waiting = Arc::new(AtomicUsize::new(MOST_EVENTS));
+        let mut gate = Gate { sender, waiting: Arc::clone(&waiting), loss: Loss::default(), dropped: HashSet::new() };
+        gate.send(vec![open(1), open(2)]);
+        assert!(batches.try_recv().is_err(), "the queue is full");
+        waiting.store(0, Ordering::Relaxed);
+        gate.send(vec![sample(1), open(3), close(2)]);
+        let loss = Loss { queue_full: 4, lost_opens: 2, lost_closes: 1, ..Loss::default() };
+        let told = [Body::Loss(loss), Body::Tick(Tick { complete: false })].map(|body| Event { at: 1, body });
+        assert_eq!(batches.try_recv().unwrap(), [told.to_vec(), vec![open(3)]].concat());
+        gate.send(vec![close(1), sample(3)]);
+        let loss = Loss { queue_full: 1, lost_closes: 1, ..Loss::default() };
+        assert_eq!(batches.try_recv().unwrap()[0].body, Body::Loss(loss));
+        assert!(gate.dropped.is_empty());
+    }
+}

@@ -1,0 +1,76 @@
+//! The words at the end of a recording.
+//!
+//! In: totals of the file, the kernel's own counts, the events. Out: a few lines on stderr: what was recorded, what was
+//! lost, who talked most, and what to do next.
+
+use netflow_capture::Summary;
+use netflow_core::event::{Event, Header};
+use netflow_core::field::Field;
+use netflow_core::filter::BuiltIn;
+use netflow_core::pipeline::{Pipeline, ReportOptions};
+use netflow_core::report::Order;
+use netflow_formats::capture::Totals;
+use netflow_formats::report::{TableOptions, table};
+
+use crate::args::RecordArgs;
+use crate::input;
+use crate::units;
+
+/// Rows of the table of top talkers.
+const TALKERS: usize = 5;
+
+/// Who talked most, by process: so few groups that a recording of days fits in memory.
+pub(super) struct Talkers {
+    pipeline: Pipeline,
+}
+
+impl Talkers {
+    pub(super) fn new(header: &Header) -> Self {
+        let by = ["process_name", "transport", "direction"];
+        let mut pipeline = Pipeline::new(ReportOptions {
+            by: by.iter().filter_map(|name| Field::by_name(name)).collect(),
+            filter: BuiltIn { keep_loopback: true, ..BuiltIn::default() },
+            order: Order::Traffic,
+            ..ReportOptions::default()
+        });
+        pipeline.begin(header);
+        Self { pipeline }
+    }
+
+    pub(super) fn push(&mut self, event: &Event) {
+        self.pipeline.push(event);
+    }
+}
+
+/// Says how the recording went.
+pub(super) fn tell(args: &RecordArgs, totals: &Totals, kernel: &Summary, talkers: Talkers, limit: Option<&str>) {
+    let all = kernel.total();
+    if let Some(limit) = limit {
+        eprintln!("stopped: {limit}");
+    }
+    eprintln!(
+        "{}: {}; {} opened, {} older than the recording, {} closed, {} failed to connect, {} still open",
+        if input::is_std(&args.out) { "stdout".to_owned() } else { args.out.display().to_string() },
+        units::count(totals.events, "event"),
+        all.opened,
+        all.preexisting,
+        all.closed,
+        kernel.connect_failures,
+        all.live_at_end,
+    );
+    eprintln!("lost: {}", totals.losses);
+    if !kernel.tcp.holds() || !kernel.udp.holds() {
+        eprintln!("warning: the kernel's counts do not add up: tcp {:?}, udp {:?}", kernel.tcp, kernel.udp);
+    }
+    let report = talkers.pipeline.finish();
+    if !report.rows.is_empty() {
+        let width = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0);
+        match table(&report, TableOptions { top: Some(TALKERS), width, sorted_by: None }) {
+            Ok(table) => eprint!("\n{table}\n"),
+            Err(error) => eprintln!("no table of top talkers: {error}"),
+        }
+    }
+    if !input::is_std(&args.out) {
+        eprintln!("Next: netflow report {}", args.out.display());
+    }
+}

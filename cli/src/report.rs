@@ -1,0 +1,134 @@
+//! `netflow report`: the pipeline over whole captures.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use netflow_core::field::{FIELDS, Field, Source};
+use netflow_core::filter::BuiltIn;
+use netflow_core::flow::PortOptions;
+use netflow_core::pipeline::{Pipeline, ReportOptions};
+use netflow_core::report::{Order, Report};
+use netflow_formats::report::{TableOptions, table, write_csv, write_json, write_parquet};
+
+use crate::args::ReportArgs;
+use crate::input;
+use crate::outcome::{Outcome, Usage};
+use crate::output;
+
+/// Rows of a table when nothing else is asked for.
+const TABLE_ROWS: usize = 20;
+
+type WriteReport = fn(&Report, &mut dyn std::io::Write) -> anyhow::Result<()>;
+
+pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
+    let files = files(args)?;
+    for (path, _) in &files {
+        if !args.force && !input::is_std(path) {
+            output::refuse_existing(path)?;
+        }
+    }
+    let order = args.sort.as_deref().map(|sort| order(sort, &args.by)).transpose()?;
+    let mut pipeline = Pipeline::new(options(args, order.unwrap_or_default())?);
+    let mut lossy = false;
+    for path in &args.inputs {
+        lossy |= feed(&mut pipeline, path)?;
+    }
+    let mut report = pipeline.finish();
+    lossy |= report.diagnostics.is_lossy();
+    for (path, write) in &files {
+        let mut part = report.clone();
+        part.rows.truncate(args.top.unwrap_or(usize::MAX));
+        output::write(path, args.force, |out| write(&part, out))?;
+        if !input::is_std(path) {
+            eprintln!("{}", path.display());
+        }
+    }
+    if files.is_empty() {
+        report.sort(order.unwrap_or(Order::Traffic));
+        let width = terminal_size::terminal_size().map(|(width, _)| width.0);
+        let sorted_by = order.and_then(|order| if let Order::By { field, .. } = order { Some(field) } else { None });
+        let options = TableOptions { top: Some(args.top.unwrap_or(TABLE_ROWS)), width, sorted_by };
+        std::io::stdout().lock().write_all(table(&report, options)?.as_bytes())?;
+    } else if lossy {
+        eprintln!("warning: numbers may be too low: {}", report.diagnostics.loss);
+    }
+    Ok(if lossy { Outcome::Lossy } else { Outcome::Done })
+}
+
+/// Pushes a whole capture through the pipeline; true when something of it is missing.
+fn feed(pipeline: &mut Pipeline, path: &Path) -> anyhow::Result<bool> {
+    let mut capture = input::open_capture(path)?;
+    loop {
+        pipeline.begin(capture.header());
+        for event in capture.by_ref() {
+            pipeline.push(&event.with_context(|| format!("cannot read {}", input::name(path)))?);
+        }
+        if !capture.next_section().with_context(|| format!("cannot read {}", input::name(path)))? {
+            return Ok(input::tell_damage(path, &capture));
+        }
+    }
+}
+
+fn options(args: &ReportArgs, order: Order) -> anyhow::Result<ReportOptions> {
+    Ok(ReportOptions {
+        by: args.by.iter().map(|name| tag(name)).collect::<Result<_, _>>()?,
+        every_ns: args.every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
+        filter: BuiltIn {
+            keep_unspecified: args.keep_unspecified,
+            keep_loopback: args.keep_loopback,
+            keep_idle: args.keep_idle,
+            drop_same_ip: args.drop_same_ip,
+        },
+        ports: PortOptions { no_fold: args.no_fold, ephemeral_port_min: args.ephemeral_port_min },
+        order,
+    })
+}
+
+fn field(name: &str) -> Result<&'static Field, Usage> {
+    Field::by_name(name).ok_or_else(|| Usage(format!("no field is named {name:?}; `netflow fields` lists them all")))
+}
+
+fn tag(name: &str) -> Result<&'static Field, Usage> {
+    let field = field(name)?;
+    if matches!(field.source, Source::Tag(_)) {
+        return Ok(field);
+    }
+    let tags: Vec<&str> =
+        FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_))).map(|field| field.name).collect();
+    Err(Usage(format!("{name} is a {}, rows are grouped by tags: {}", field.source.name(), tags.join(", "))))
+}
+
+fn order(text: &str, by: &[String]) -> Result<Order, Usage> {
+    let (name, ascending) = text.strip_suffix(":asc").map_or((text, false), |name| (name, true));
+    let field = field(name)?;
+    if matches!(field.source, Source::Tag(_)) && !by.is_empty() && !by.iter().any(|tag| tag == name) {
+        return Err(Usage(format!("rows cannot be sorted by {name}, which is not among --by {}", by.join(","))));
+    }
+    Ok(Order::By { field, ascending })
+}
+
+/// The files that were asked for, with what writes each.
+fn files(args: &ReportArgs) -> anyhow::Result<Vec<(PathBuf, WriteReport)>> {
+    type Wanted<'a> = (&'a Option<Option<PathBuf>>, &'a str, &'a str, WriteReport);
+    let wanted: [Wanted<'_>; 3] = [
+        (&args.csv, "csv", "csv", |report, out| Ok(write_csv(report, out)?)),
+        (&args.parquet, "parquet", "parquet", |report, out| Ok(write_parquet(report, out)?)),
+        (&args.json, "json", "jsonl", |report, out| Ok(write_json(report, out)?)),
+    ];
+    let mut files = Vec::new();
+    for (path, flag, extension, write) in wanted {
+        let Some(path) = path else { continue };
+        let nameless =
+            || Usage(format!("a capture from stdin has no name: say where to write, --{flag}=PATH or --{flag}=-"));
+        let path = match path {
+            Some(path) => path.clone(),
+            None => input::beside(&args.inputs, extension).ok_or_else(nameless)?,
+        };
+        files.push((path, write));
+    }
+    if files.iter().filter(|(path, _)| input::is_std(path)).count() > 1 {
+        return Err(Usage("only one format can go to stdout".to_owned()).into());
+    }
+    Ok(files)
+}

@@ -1,0 +1,9 @@
+//! The program as a user runs it: exit codes, messages, files. What needs the kernel is in `live`.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod events;
+mod files;
+mod parquet;
+mod reports;
+mod run;
