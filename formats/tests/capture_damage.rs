@@ -173,7 +173,7 @@ fn every_flipped_bit_costs_at_most_its_block() {
         let lost = missing(&outcome.events, &stream).unwrap_or_else(|| panic!("bit {bit}: {:?}", outcome.events));
         // Blocks have four events each: all or none of a single one may be missing.
         assert!(
-            lost.is_empty() || (lost.len() == 4 && lost[0] % 4 == 0 && lost[3] == lost[0] + 3),
+            lost.is_empty() || (lost.len() == 4 && lost[0].is_multiple_of(4) && lost[3] == lost[0] + 3),
             "bit {bit}: {lost:?}"
         );
         assert!(outcome.all_known && outcome.lost == lost.len() as u64 || outcome.end != Some(End::Clean), "bit {bit}");

@@ -222,54 +222,92 @@ impl<'a> ColumnReader<'a> {
         self.streams.get(usize::from(id)).copied().flatten()
     }
 
-    /// Numbers of a column; the length is that of the table, in rows, which the caller has checked.
-    pub(super) fn integers(&self, column: Column, rows: usize, unpacker: &mut Unpacker) -> Result<Vec<u64>, Malformed> {
-        let mut values = vec![0_u64; rows];
+    /// Numbers of a column into `values`, one for each of the table's `rows`, which the caller has checked; nothing at
+    /// all when every number is 0.
+    pub(super) fn integers(
+        &self,
+        column: Column,
+        rows: usize,
+        unpacker: &mut Unpacker,
+        values: &mut Vec<u64>,
+    ) -> Result<(), Malformed> {
+        values.clear();
         for index in 0..8_u16 {
-            let Some((stream, stored)) = self.stream(column as u16 * 8 + index) else { continue };
-            if stream.raw_bytes as usize != rows {
-                return Err(Malformed::new("raw length of a plane", rows, stream.raw_bytes));
-            }
+            let Some((stream, stored)) = self.plane(column as u16 * 8 + index, rows)? else { continue };
             let shift = u32::from(index) * 8;
-            match (stream.codec, stored) {
-                (REPEATED, [byte]) => {
-                    let bits = u64::from(*byte) << shift;
-                    values.iter_mut().for_each(|value| *value |= bits);
-                }
-                _ => {
-                    let plane = unpacker.unpack(stream, stored)?;
-                    for (value, byte) in values.iter_mut().zip(plane) {
-                        *value |= u64::from(*byte) << shift;
-                    }
+            let plane = unpacker.unpack(stream, stored)?;
+            if values.is_empty() {
+                values.extend(plane.iter().map(|byte| u64::from(*byte) << shift));
+            } else {
+                for (value, byte) in values.iter_mut().zip(plane) {
+                    *value |= u64::from(*byte) << shift;
                 }
             }
         }
-        Ok(values)
+        Ok(())
     }
 
-    /// Small numbers of a column of one plane. Higher planes are an error, not ignored: they would change the numbers.
-    pub(super) fn bytes(&self, column: Column, rows: usize, unpacker: &mut Unpacker) -> Result<Vec<u8>, Malformed> {
+    /// Small numbers of a column of one plane, likewise. Higher planes are an error, not ignored: they would change the
+    /// numbers.
+    pub(super) fn bytes(
+        &self,
+        column: Column,
+        rows: usize,
+        unpacker: &mut Unpacker,
+        values: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        values.clear();
         for index in 1..8_u16 {
             if self.stream(column as u16 * 8 + index).is_some() {
                 return Err(Malformed::new("plane of a byte column", "only plane 0", index));
             }
         }
-        let Some((stream, stored)) = self.stream(column as u16 * 8) else { return Ok(vec![0; rows]) };
-        if stream.raw_bytes as usize != rows {
-            return Err(Malformed::new("raw length of a plane", rows, stream.raw_bytes));
+        if let Some((stream, stored)) = self.plane(column as u16 * 8, rows)? {
+            values.extend_from_slice(unpacker.unpack(stream, stored)?);
         }
-        unpacker.unpack(stream, stored).map(<[u8]>::to_vec)
+        Ok(())
+    }
+
+    /// A stream that must have one byte for each row.
+    fn plane(&self, id: u16, rows: usize) -> Result<Option<(Stream, &'a [u8])>, Malformed> {
+        match self.stream(id) {
+            Some((stream, _)) if stream.raw_bytes as usize != rows => {
+                Err(Malformed::new("raw length of a plane", rows, stream.raw_bytes))
+            }
+            found => Ok(found),
+        }
     }
 
     /// Bytes of a column without structure; their number must be `expected`.
-    pub(super) fn blob(&self, column: Column, expected: u64, unpacker: &mut Unpacker) -> Result<Vec<u8>, Malformed> {
+    pub(super) fn blob<'b>(
+        &self,
+        column: Column,
+        expected: u64,
+        unpacker: &'b mut Unpacker,
+    ) -> Result<&'b [u8], Malformed>
+    where
+        'a: 'b,
+    {
         let Some((stream, stored)) = self.stream(column as u16 * 8) else {
-            return if expected == 0 { Ok(Vec::new()) } else { Err(Malformed::new("length of a blob", expected, 0)) };
+            return if expected == 0 { Ok(&[]) } else { Err(Malformed::new("length of a blob", expected, 0)) };
         };
         if u64::from(stream.raw_bytes) != expected {
             return Err(Malformed::new("length of a blob", expected, stream.raw_bytes));
         }
-        unpacker.unpack(stream, stored).map(<[u8]>::to_vec)
+        unpacker.unpack(stream, stored)
+    }
+}
+
+/// A number of a column: those of a column that was left out are 0.
+pub(super) fn value(values: &[u64], row: usize) -> u64 {
+    values.get(row).copied().unwrap_or(0)
+}
+
+/// No number of a column may be greater.
+pub(super) fn at_most(what: &'static str, values: &[u64], limit: u64) -> Result<(), Malformed> {
+    match values.iter().max() {
+        Some(greatest) if *greatest > limit => Err(Malformed::new(what, format!("at most {limit}"), greatest)),
+        _ => Ok(()),
     }
 }
 

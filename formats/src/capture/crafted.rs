@@ -38,6 +38,7 @@ fn block(kind: BlockKind, sequence: u32, events: u32, raw_bytes: u32, payload: &
 fn read(block: &[u8]) -> (Vec<Event>, String) {
     let bytes = [&start(), block].concat();
     let mut reader = CaptureReader::new(bytes.as_slice()).unwrap();
+    reader.check_everything();
     let events = reader.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
     (events, reader.damage().iter().map(|damage| format!("{}\n", damage.what)).collect())
 }
@@ -106,7 +107,7 @@ fn lengths_are_checked_before_memory_is_taken() {
     stream twice: stream: expected each id once, found id 0 twice
     no zstd frame: compressed stream: expected 1 bytes in one zstd frame, found Src size is incorrect
     definitions: definitions: expected at most 0, found 262144
-    addresses: addresses: expected at most 0, 0 of them IPv6, found 4294967295
+    addresses: addresses: expected at most 0, found 4294967295
     profiles: profiles: expected at most 0, found 4294967295
     names: names: expected at most 0, found 4294967295
     "#);
@@ -172,7 +173,7 @@ fn contents_are_checked() {
     profile: profile: expected a row below 0, found 4
     time: time of the last event: expected 10, found 17
     name not used: name: expected 1 rows, found 0
-    name length: length of a blob: expected 18446744073709551615, found 0
+    name length: length of a name: expected at most 65535, found 18446744073709551615
     name text: name: expected UTF-8, found invalid utf-8 sequence of 1 bytes from index 0
     record: dns event: expected a complete record, found 3 bytes (Utf8 { inner: Utf8Error { valid_up_to: 0, error_len: Some(1) } })
     definitions left: address: expected at most 1 rows, found 2

@@ -11,6 +11,7 @@ mod column;
 #[cfg(test)]
 mod crafted;
 mod decode;
+mod definition;
 mod dictionary;
 mod encode;
 mod error;

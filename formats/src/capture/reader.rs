@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind, hex};
 use super::column::Unpacker;
-use super::decode::{BlockEvents, decode_block};
+use super::decode::BlockEvents;
 use super::error::{Damage, DamagedPart, Malformed, NotACapture, ReadError};
 use super::index::{Index, unwrap_payload};
 use super::magic::{FILE_HEADER_BYTES, FileHeader, MAGIC, diagnose, file_header, parse_file_header};
@@ -71,12 +71,13 @@ pub struct CaptureReader<R> {
     unpacker: Unpacker,
     header: Header,
     phase: Phase,
-    block: Option<Box<BlockEvents>>,
+    block: BlockEvents,
     sequence: u32,
     events: u64,
     last_at: u64,
     losses: Loss,
     since: Option<u64>,
+    check_all: bool,
     /// Connections introduced since the last gap; `None` while there was none.
     introduced: Option<FxHashSet<u64>>,
     pending: Option<Pending>,
@@ -89,13 +90,6 @@ pub struct CaptureReader<R> {
     section_offset: u64,
     closed: bool,
     end: Option<End>,
-}
-
-/// What became of a step through the file.
-enum Step {
-    Again,
-    Events(Box<BlockEvents>),
-    SectionEnd,
 }
 
 impl<R: Read> CaptureReader<R> {
@@ -111,12 +105,13 @@ impl<R: Read> CaptureReader<R> {
             unpacker,
             header: Header::default(),
             phase: Phase::AtSection,
-            block: None,
+            block: BlockEvents::default(),
             sequence: 0,
             events: 0,
             last_at: 0,
             losses: Loss::default(),
             since: None,
+            check_all: false,
             introduced: None,
             pending: None,
             damage: Vec::new(),
@@ -144,7 +139,7 @@ impl<R: Read> CaptureReader<R> {
     /// As for [`new`](Self::new), except that everything that follows a capture is damage, not another kind of file.
     pub fn next_section(&mut self) -> Result<bool, ReadError> {
         while self.phase == Phase::Within {
-            self.block = None;
+            self.block.clear();
             self.step()?;
         }
         if self.phase == Phase::Finished {
@@ -157,6 +152,11 @@ impl<R: Read> CaptureReader<R> {
     /// introduced there are introduced by their first event after; attribute events there are not seen.
     pub fn skip_before(&mut self, at: u64) {
         self.since = Some(at);
+    }
+
+    /// Checks also what reading events does not need: for who wants to know whether a file is sound. It is slower.
+    pub fn check_everything(&mut self) {
+        self.check_all = true;
     }
 
     /// What was damaged so far, in the order of the file, for all sections.
@@ -205,7 +205,7 @@ impl<R: Read> CaptureReader<R> {
         self.section_offset = self.source.offset();
         self.header = Header::default();
         self.phase = Phase::Within;
-        self.block = None;
+        self.block.clear();
         self.sequence = 0;
         self.events = 0;
         self.last_at = 0;
@@ -299,11 +299,11 @@ impl<R: Read> CaptureReader<R> {
         self.end = Some(end);
     }
 
-    fn end_section(&mut self) -> Step {
+    fn end_section(&mut self) -> bool {
         self.settle(None);
         self.end = Some(if self.closed { End::Clean } else { End::NotClosed });
         self.phase = Phase::AtSection;
-        Step::SectionEnd
+        false
     }
 
     fn report(&mut self, offset: u64, part: DamagedPart, what: Malformed, events_lost: Option<u64>) {
@@ -323,25 +323,25 @@ impl<R: Read> CaptureReader<R> {
     }
 
     /// Notes damage at the present place and looks for the next block.
-    fn recover(&mut self, part: DamagedPart, what: Malformed, events: Option<u64>) -> Result<Step, ReadError> {
+    fn recover(&mut self, part: DamagedPart, what: Malformed, events: Option<u64>) -> Result<bool, ReadError> {
         let offset = self.source.offset();
         self.settle(None);
         let lost_metadata = self.sequence == 0 && part == DamagedPart::BlockHeader;
         let part = if lost_metadata { DamagedPart::Metadata } else { part };
         self.pending = Some(Pending { offset, part, what, events });
         self.source.resync()?;
-        Ok(Step::Again)
+        Ok(true)
     }
 
-    /// One block further.
-    fn step(&mut self) -> Result<Step, ReadError> {
+    /// One block further; false at the section's end.
+    fn step(&mut self) -> Result<bool, ReadError> {
         let offset = self.source.offset();
         self.source.fill(BLOCK_HEADER_BYTES)?;
         let window = self.source.window();
         if window.is_empty() {
             self.settle(None);
             self.finish(if self.closed { End::Clean } else { End::NotClosed });
-            return Ok(Step::SectionEnd);
+            return Ok(false);
         }
         if window.starts_with(&MAGIC) {
             return Ok(self.end_section());
@@ -349,7 +349,7 @@ impl<R: Read> CaptureReader<R> {
         let Some(head) = window.first_chunk::<BLOCK_HEADER_BYTES>() else {
             self.settle(None);
             self.finish(End::Torn { offset, events_lost: None });
-            return Ok(Step::SectionEnd);
+            return Ok(false);
         };
         match BlockHeader::parse(head) {
             Ok(header) => self.take_block(&header),
@@ -357,7 +357,7 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    fn take_block(&mut self, header: &BlockHeader) -> Result<Step, ReadError> {
+    fn take_block(&mut self, header: &BlockHeader) -> Result<bool, ReadError> {
         let offset = self.source.offset();
         let is_metadata = header.kind == BlockKind::Metadata && header.sequence == 0;
         if is_metadata && self.sequence > 0 {
@@ -379,7 +379,7 @@ impl<R: Read> CaptureReader<R> {
             self.settle(None);
             self.report(offset, DamagedPart::Sequence, Malformed::new("blocks", expected, found), Some(0));
             self.source.consume(whole);
-            return Ok(Step::Again);
+            return Ok(true);
         }
         self.account(offset, header);
         let events = Some(u64::from(header.events));
@@ -389,10 +389,10 @@ impl<R: Read> CaptureReader<R> {
             if self.source.resync()? {
                 let what = Malformed::new("payload of a block", format!("{} bytes", header.stored_bytes), found);
                 self.pending = Some(Pending { offset, part: DamagedPart::Payload, what, events });
-                return Ok(Step::Again);
+                return Ok(true);
             }
             self.finish(End::Torn { offset, events_lost: events });
-            return Ok(Step::SectionEnd);
+            return Ok(false);
         }
         let stored = self.source.window().get(BLOCK_HEADER_BYTES..whole).unwrap_or_default();
         let checksum = xxh3_64(stored);
@@ -411,9 +411,9 @@ impl<R: Read> CaptureReader<R> {
             BlockKind::Events => self.open_block(offset, header, whole),
             BlockKind::End => {
                 self.closed = true;
-                Step::Again
+                true
             }
-            BlockKind::Metadata | BlockKind::Index | BlockKind::Unknown(_) => Step::Again,
+            BlockKind::Metadata | BlockKind::Index | BlockKind::Unknown(_) => true,
         };
         self.source.consume(whole);
         Ok(step)
@@ -434,10 +434,10 @@ impl<R: Read> CaptureReader<R> {
         self.sequence = header.sequence.saturating_add(1);
     }
 
-    fn open_block(&mut self, offset: u64, header: &BlockHeader, whole: usize) -> Step {
+    fn open_block(&mut self, offset: u64, header: &BlockHeader, whole: usize) -> bool {
         if self.since.is_some_and(|since| header.last_at < since) {
             self.introduced = Some(FxHashSet::default());
-            return Step::Again;
+            return true;
         }
         let stored = self.source.window().get(BLOCK_HEADER_BYTES..whole).unwrap_or_default();
         let checked = if header.codec != 0 {
@@ -445,18 +445,19 @@ impl<R: Read> CaptureReader<R> {
         } else if header.first_at < self.last_at {
             Err(Malformed::new("time of a block", format!("{} ns or later", self.last_at), header.first_at))
         } else {
-            decode_block(header, stored, &mut self.unpacker)
+            let identities = self.check_all || self.introduced.is_some();
+            self.block.load(header, stored, identities, &mut self.unpacker)
         };
         match checked {
-            Ok(block) => {
+            Ok(skipped) => {
                 self.last_at = header.last_at;
-                self.skipped += block.skipped;
-                Step::Events(Box::new(block))
+                self.skipped += skipped;
+                true
             }
             Err(what) => {
                 self.report(offset, DamagedPart::Content, what, Some(header.events.into()));
                 self.introduced = Some(FxHashSet::default());
-                Step::Again
+                true
             }
         }
     }
@@ -475,7 +476,7 @@ impl<R: Read + Seek> CaptureReader<R> {
         if offset > self.source.offset() && self.phase == Phase::Within {
             let input = self.source.restart(offset);
             input.seek(SeekFrom::Start(offset)).map_err(|source| ReadError::Io { offset, source })?;
-            self.block = None;
+            self.block.clear();
             self.jumped = true;
             self.introduced = Some(FxHashSet::default());
         }
@@ -489,19 +490,15 @@ impl<R: Read> Iterator for CaptureReader<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(block) = &mut self.block {
-                if let Some(event) = block.next(self.introduced.as_mut()) {
-                    return Some(Ok(event));
-                }
-                self.block = None;
+            if let Some(event) = self.block.next(self.introduced.as_mut()) {
+                return Some(Ok(event));
             }
             if self.phase != Phase::Within {
                 return None;
             }
             match self.step() {
-                Ok(Step::Events(block)) => self.block = Some(block),
-                Ok(Step::Again) => {}
-                Ok(Step::SectionEnd) => return None,
+                Ok(true) => {}
+                Ok(false) => return None,
                 Err(error) => {
                     self.phase = Phase::Finished;
                     return Some(Err(error));
