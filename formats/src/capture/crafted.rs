@@ -212,3 +212,37 @@ fn a_file_that_is_all_markers_is_read_in_linear_time() {
     assert_eq!(reader.by_ref().count(), 0);
     assert_eq!(reader.damage_count(), 1);
 }
+
+#[test]
+fn any_byte_of_a_payload_may_lie() {
+    let stream = crate::jsonl::Importer::new(include_bytes!("crafted.jsonl").as_slice(), Default::default()).unwrap();
+    let mut writer = CaptureWriter::new(Vec::new(), &Header::default(), WriterOptions::default()).unwrap();
+    let before = start().len();
+    for event in stream {
+        writer.push(&event.unwrap()).unwrap();
+    }
+    writer.seal().unwrap();
+    let bytes = writer.get_ref().clone();
+    let (head, payload) = bytes[before..].split_at(128);
+    let header = BlockHeader::parse(head.first_chunk().unwrap()).unwrap();
+    let (mut whole, mut refused) = (0, 0);
+    for place in 0..payload.len() {
+        for value in
+            [0, 1, 2, 3, 8, 127, 128, 250, 251, 252, 253, 255, payload[place] ^ 1, payload[place].wrapping_add(1)]
+        {
+            let mut payload = payload.to_vec();
+            payload[place] = value;
+            let header = BlockHeader { checksum: xxh3_64(&payload), ..header };
+            let (events, damage) = read(&[&header.to_bytes()[..], &payload].concat());
+            // All or none.
+            if damage.is_empty() {
+                assert!(events.len() <= header.events as usize);
+                whole += 1;
+            } else {
+                assert!(events.is_empty(), "{damage}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(whole > 100 && refused > 100, "{whole} {refused}");
+}

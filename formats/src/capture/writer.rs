@@ -10,21 +10,25 @@ use netflow_core::event::{Body, Event, Header, Identity, Loss};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
+use super::block::{BlockHeader, BlockKind};
 use super::column::{ColumnWriter, length};
 use super::encode::BlockBuilder;
 use super::error::WriteError;
 use super::index::{IndexBuilder, Totals};
-use super::magic::{FILE_HEADER_BYTES, file_header};
+use super::magic::file_header;
 use super::record::{self, Metadata};
-use super::{MAX_METADATA_BYTES, MAX_ROWS};
+use super::{MAX_METADATA_BYTES, MAX_RAW_BYTES, MAX_ROWS, MAX_STATE_BYTES};
+
+/// With the largest event on top a block stays below the format's limit.
+const MAX_GATHERED_BYTES: usize = 16 << 20;
+const _: () = assert!(MAX_GATHERED_BYTES + MAX_STATE_BYTES < MAX_RAW_BYTES as usize);
 
 /// When a block is full, and how hard it is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriterOptions {
     /// Events of one block, 1 to [`MAX_ROWS`].
     pub max_rows: u32,
-    /// Bytes gathered in memory before a block is sealed; one event may exceed it.
+    /// Bytes gathered in memory before a block is sealed, 16 MiB at most; one event may exceed it.
     pub max_bytes: usize,
     /// Nanoseconds between the first and the last event of a block: an event that is this much later than the block's
     /// first begins a new block.
@@ -71,7 +75,11 @@ impl<W: Write> CaptureWriter<W> {
     /// [`WriteError::TooLong`] when the header is longer than [`MAX_METADATA_BYTES`], [`WriteError::Io`] when the output
     /// refuses it.
     pub fn new(output: W, header: &Header, options: WriterOptions) -> Result<Self, WriteError> {
-        let options = WriterOptions { max_rows: options.max_rows.clamp(1, MAX_ROWS), ..options };
+        let options = WriterOptions {
+            max_rows: options.max_rows.clamp(1, MAX_ROWS),
+            max_bytes: options.max_bytes.min(MAX_GATHERED_BYTES),
+            ..options
+        };
         let mut writer = Self {
             output,
             options,
@@ -178,8 +186,16 @@ impl<W: Write> CaptureWriter<W> {
         }
         let first_at = self.builder.first_at();
         let mut payload = Vec::new();
-        let raw = self.builder.finish(&mut self.columns, &mut payload)?;
-        self.write_block(BlockKind::Events, u32::try_from(events).unwrap_or(u32::MAX), raw, &payload, first_at)
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        let sealed = self
+            .builder
+            .finish(&mut self.columns, &mut payload)
+            .and_then(|raw| self.write_block(BlockKind::Events, events, raw, &payload, first_at));
+        // The events of a block that could not be written are gone: nothing may follow that counts on them.
+        if sealed.is_err() {
+            self.failed.get_or_insert(self.offset);
+        }
+        sealed
     }
 
     fn check_usable(&self) -> Result<(), WriteError> {
@@ -275,5 +291,3 @@ impl<W: Write> CaptureWriter<W> {
         &self.output
     }
 }
-
-const _: () = assert!(FILE_HEADER_BYTES == 32 && BLOCK_HEADER_BYTES == 128);
