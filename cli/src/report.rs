@@ -9,7 +9,7 @@ use netflow_core::filter::BuiltIn;
 use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
-use netflow_formats::report::{TableOptions, table, write_csv, write_json, write_parquet};
+use netflow_formats::report::{TableOptions, note, table, write_csv, write_json, write_parquet};
 
 use crate::args::ReportArgs;
 use crate::input;
@@ -50,8 +50,8 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         let sorted_by = order.and_then(|order| if let Order::By { field, .. } = order { Some(field) } else { None });
         let options = TableOptions { top: Some(args.top.unwrap_or(TABLE_ROWS)), width, sorted_by };
         std::io::stdout().lock().write_all(table(&report, options)?.as_bytes())?;
-    } else if lossy {
-        eprintln!("warning: numbers may be too low: {}", report.diagnostics.loss);
+    } else if let Some(note) = note(&report) {
+        eprintln!("{note}");
     }
     Ok(if lossy { Outcome::Lossy } else { Outcome::Done })
 }

@@ -13,7 +13,7 @@ pub use csv::write_csv;
 pub use frame::frame;
 pub use json::write_json;
 pub use parquet::write_parquet;
-pub use table::{TableOptions, table};
+pub use table::{TableOptions, note, table};
 
 use chrono::{DateTime, SecondsFormat};
 

@@ -64,7 +64,10 @@ pub fn table(report: &Report, options: TableOptions) -> Result<String, ReportErr
         }
         text.push_str(&totals(report, report.rows.len() - shown));
     }
-    text.push_str(&diagnostics(report));
+    text.push_str(&left_out(report));
+    if let Some(note) = note(report) {
+        let _ = writeln!(text, "{note}");
+    }
     Ok(text)
 }
 
@@ -174,24 +177,21 @@ fn totals(report: &Report, hidden: usize) -> String {
     line
 }
 
-/// One line on what makes the numbers less than whole; empty when nothing does.
-fn diagnostics(report: &Report) -> String {
+/// One line on what makes the numbers less than whole; `None` when nothing does.
+#[must_use]
+pub fn note(report: &Report) -> Option<String> {
     let diagnostics = &report.diagnostics;
     let mut parts = Vec::new();
     if !diagnostics.loss.is_zero() {
         parts.push(format!("the recorder lost: {}", diagnostics.loss));
     }
     let counts = [
-        ("closes unseen", diagnostics.lost_closes),
-        ("counters went backwards", diagnostics.counter_resets),
+        ("connections that vanished without a close", diagnostics.lost_closes),
+        ("counters that went backwards", diagnostics.counter_resets),
         ("events of unknown connections", diagnostics.strangers),
     ];
     parts.extend(counts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what}: {count}")));
-    let mut text = left_out(report);
-    if !parts.is_empty() {
-        let _ = writeln!(text, "Note: {}", parts.join("; "));
-    }
-    text
+    (!parts.is_empty()).then(|| format!("Note: {}", parts.join("; ")))
 }
 
 /// One line on the connections that are not in the table, and what would show them.

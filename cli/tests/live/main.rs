@@ -1,0 +1,49 @@
+//! The program on the running kernel: what it records and reports is compared with what the applications counted.
+//!
+//! Needs root and a kernel that can be recorded; without, every test is skipped and says why, unless
+//! `NETFLOW_REQUIRE_LIVE=1` is set. `cargo test -p netflow --test live -- NAME` runs the tests whose names contain NAME.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod endings;
+mod recording;
+mod scenarios;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    netflow_fixtures::traffic::run_role_if_asked();
+    let mut arguments = Arguments::from_args();
+    // All tests record the same kernel, and the counts of one are the others' traffic.
+    arguments.test_threads = Some(1);
+    let missing = recording::what_is_missing();
+    if let Some(why) = &missing {
+        if std::env::var_os("NETFLOW_REQUIRE_LIVE").is_some_and(|value| value == "1") {
+            eprintln!("FAILED: this host cannot record, and NETFLOW_REQUIRE_LIVE=1 says that it must: {why}");
+            return ExitCode::FAILURE;
+        }
+        eprintln!("skipped: all live tests, because this host cannot record: {why}");
+    }
+    let tests: [(&str, fn()); 10] = [
+        ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
+        ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
+        ("a_tiny_ring_loses_and_says_so", scenarios::a_tiny_ring_loses_and_says_so),
+        ("a_command_is_recorded_to_its_end", endings::a_command_is_recorded_to_its_end),
+        ("a_failed_command_fails_the_recording", endings::a_failed_command_fails_the_recording),
+        ("limits_end_a_recording", endings::limits_end_a_recording),
+        ("a_killed_recording_can_be_read", endings::a_killed_recording_can_be_read),
+        ("a_full_disk_ends_a_recording", endings::a_full_disk_ends_a_recording),
+        ("paths_that_cannot_be_written", endings::paths_that_cannot_be_written),
+        ("streams_and_closed_pipes", endings::streams_and_closed_pipes),
+    ];
+    let trials = tests.into_iter().map(|(name, test)| {
+        let ignored = missing.is_some();
+        let trial = Trial::test(name, move || {
+            test();
+            Ok(())
+        });
+        trial.with_ignored_flag(ignored)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}

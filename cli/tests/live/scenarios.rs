@@ -1,0 +1,175 @@
+//! Real traffic, recorded into a file and reported from it.
+
+use std::collections::HashMap;
+
+use netflow_core::event::Transport;
+use netflow_fixtures::traffic::{self, End};
+use serde_json::Value;
+
+use crate::recording::{Recording, run};
+
+/// One end of one connection: transport, local and remote address and port.
+type Key = (String, String, u64, String, u64);
+
+fn key(row: &Value) -> Key {
+    let text = |name: &str| row[name].as_str().unwrap().to_owned();
+    let number = |name: &str| row[name].as_u64().unwrap();
+    (text("transport"), text("src_ip"), number("src_port"), text("dst_ip"), number("dst_port"))
+}
+
+fn key_of(end: &End) -> Key {
+    let (local, remote) = (end.local, end.remote);
+    (
+        end.transport.name().to_owned(),
+        local.ip().to_string(),
+        local.port().into(),
+        remote.ip().to_string(),
+        remote.port().into(),
+    )
+}
+
+/// What the report must say of an end, and what it says. `unread` is what reached the socket though the application
+/// never read it.
+fn compare(end: &End, row: &Value, unread: u64) -> Option<String> {
+    let tcp = end.transport == Transport::Tcp;
+    let mut expected = vec![
+        ("pid", Value::from(end.pid)),
+        ("direction", Value::from(end.direction().name())),
+        ("bytes_written", Value::from(end.sent_bytes)),
+        ("bytes_read", Value::from(end.recv_bytes + unread)),
+        ("connections", Value::from(1)),
+    ];
+    if tcp {
+        let opened = u64::from(end.opened);
+        expected.push(("tcp_established", Value::from(opened)));
+        expected.push(("tcp_closed", Value::from(opened)));
+        expected.push(("tcp_connect_failures", Value::from(1 - opened)));
+    } else {
+        expected.push(("packets_written", Value::from(end.sent_datagrams)));
+        expected.push(("packets_read", Value::from(end.recv_datagrams)));
+        expected.push(("retransmits", Value::Null));
+    }
+    let wrong: Vec<String> = expected
+        .iter()
+        .filter(|(name, value)| row[*name] != *value)
+        .map(|(name, value)| format!("{name} is {}, should be {value}", row[*name]))
+        .collect();
+    (!wrong.is_empty()).then(|| format!("{} {}: {}\n  {end:?}", end.scenario, end.side, wrong.join(", ")))
+}
+
+pub(crate) fn report_equals_what_the_applications_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = Recording::start(folder.path(), &["-i", "300ms"]);
+    let ends = traffic::run_all().unwrap();
+    recording.interrupt(0);
+
+    let by = "transport,src_ip,src_port,dst_ip,dst_port,pid,direction,process_name";
+    let json = run(
+        &["report", "out.nfcap", "--json=-", "--no-fold", "--keep-loopback", "--keep-unspecified", "--by", by],
+        folder.path(),
+        0,
+    );
+    let mut rows: HashMap<Key, Vec<Value>> = HashMap::new();
+    for line in json.lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        rows.entry(key(&row)).or_default().push(row);
+    }
+    let unread = unread_bytes(&run(&["dump", "out.nfcap"], folder.path(), 0));
+    let mut wrong = Vec::new();
+    for end in &ends {
+        let unread = unread.get(&key_of(end)).copied().unwrap_or(0);
+        assert!(!end.clean || unread == 0, "nothing is left unread in {end:?}");
+        match rows.get(&key_of(end)).map(Vec::as_slice) {
+            Some([row]) => wrong.extend(compare(end, row, unread)),
+            found => wrong.push(format!("{} {}: expected one row, found {found:?}\n  {end:?}", end.scenario, end.side)),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(ends.len() > 200, "{} ends", ends.len());
+}
+
+/// The `unread_bytes` of each close, by end.
+fn unread_bytes(dump: &str) -> HashMap<Key, u64> {
+    let mut identities: HashMap<u64, Key> = HashMap::new();
+    let mut unread = HashMap::new();
+    for line in dump.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let Some(conn) = event["conn"].as_u64() else { continue };
+        if let Some(local) = event["local"].as_str() {
+            let end = |text: &str| text.parse::<netflow_core::address::Endpoint>().unwrap();
+            let (local, remote) = (end(local), end(event["remote"].as_str().unwrap()));
+            let transport = event["transport"].as_str().unwrap().to_owned();
+            let ips = (local.ip().to_string(), remote.ip().to_string());
+            identities.insert(conn, (transport, ips.0, local.port().into(), ips.1, remote.port().into()));
+        }
+        if event["type"] == "close"
+            && let Some(bytes) = event["unread_bytes"].as_u64()
+        {
+            unread.insert(identities[&conn].clone(), bytes);
+        }
+    }
+    unread
+}
+
+/// What `info` says of `out.nfcap`.
+fn info(folder: &std::path::Path, code: i32) -> Value {
+    serde_json::from_str(&run(&["info", "out.nfcap", "--json"], folder, code)).unwrap()
+}
+
+/// Every connection that began is closed, its close is counted as lost, or it is alive: sampled in the last snapshot
+/// and not closed since.
+fn assert_law(folder: &std::path::Path, info: &Value, dump_code: i32) {
+    let number = |value: &Value| value.as_u64().unwrap();
+    let (counts, losses) = (&info["counts"], &info["losses"]);
+    let mut alive: HashMap<u64, u64> = HashMap::new();
+    let mut ticks = 0_u64;
+    let mut failures = 0;
+    for line in run(&["dump", "out.nfcap"], folder, dump_code).lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        match (event["type"].as_str().unwrap(), event["conn"].as_u64()) {
+            ("sample", Some(conn)) => drop(alive.insert(conn, ticks)),
+            ("close", Some(conn)) => {
+                alive.remove(&conn);
+                let states = event["tcp_states"].as_array().map_or(&[][..], Vec::as_slice);
+                failures += u64::from(!states.is_empty() && !states.iter().any(|state| state == "established"));
+            }
+            ("tick", _) => ticks += 1,
+            _ => {}
+        }
+    }
+    let alive = alive.values().filter(|seen| **seen + 1 == ticks).count() as u64;
+    let began = number(&counts["open"]) + number(&losses["lost_opens"]);
+    let ended = number(&counts["close"]) - failures + number(&losses["lost_closes"]);
+    assert_eq!(began, ended + alive, "{info}");
+}
+
+pub(crate) fn twenty_thousand_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = Recording::start(folder.path(), &["-i", "1s"]);
+    traffic::burst(20_000, || std::thread::sleep(std::time::Duration::from_millis(1))).unwrap();
+    // The last few wait for their last acknowledgement.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let said = recording.interrupt(0);
+    assert!(said.contains("lost: none"), "{said}");
+    let info = info(folder.path(), 0);
+    assert_law(folder.path(), &info, 0);
+    let csv = run(&["report", "out.nfcap", "--csv=-", "--by", "direction", "--keep-loopback"], folder.path(), 0);
+    // Each end of each connection was opened and closed; other traffic of the host may come on top.
+    for row in csv.lines().skip(1) {
+        let cells: Vec<&str> = row.split(',').collect();
+        let number = |from_the_end: usize| cells[cells.len() - from_the_end].parse::<u64>().unwrap();
+        assert!(number(4) >= 20_000 && number(3) >= 20_000, "tcp_established and tcp_closed in {row}");
+    }
+    assert_eq!(csv.lines().count(), 3, "incoming and outgoing: {csv}");
+}
+
+pub(crate) fn a_tiny_ring_loses_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = Recording::start(folder.path(), &["-i", "10s", "--ring-size", "4096"]);
+    traffic::burst(20_000, || std::thread::sleep(std::time::Duration::from_millis(1))).unwrap();
+    let said = recording.interrupt(3);
+    assert!(said.contains("lost: ring_full "), "{said}");
+    let info = info(folder.path(), 3);
+    assert!(info["losses"]["ring_full"].as_u64().unwrap() > 0, "{info}");
+    assert_law(folder.path(), &info, 0);
+}
