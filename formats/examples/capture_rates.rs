@@ -190,7 +190,7 @@ fn measure(name: &str, events: &[Event], per: (&str, u64), options: WriterOption
     assert_eq!(sum, events.iter().fold(0, |sum, event| event.at.wrapping_add(sum)));
     assert!(reader.damage().is_empty());
     println!(
-        "{name}: {} events, {} blocks, {} bytes, {:.2} bytes per {}; encode {:.1} M, decode {:.1} M events per CPU second",
+        "  {name}: {} events, {} blocks, {} bytes, {:.2} bytes per {}; encode {:.1} M, decode {:.1} M events per CPU second",
         events.len(),
         totals.blocks,
         bytes.len(),
@@ -205,7 +205,13 @@ fn main() {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>().unwrap());
     let count = arguments.next().unwrap_or(500_000);
     let level = arguments.next().unwrap_or(1) as i32;
-    let options = WriterOptions { level, ..WriterOptions::default() };
+    for (name, options) in [("recorded", WriterOptions::default()), ("compact", WriterOptions::compact())] {
+        println!("{name}");
+        mixes(count, WriterOptions { level, ..options });
+    }
+}
+
+fn mixes(count: u64, options: WriterOptions) {
     measure("one-shot connections", &one_shot(count), ("connection", count), options);
     let long = count / 20;
     for (name, active) in [("idle", 0), ("a tenth active", 10), ("all active", 100)] {

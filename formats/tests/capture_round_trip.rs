@@ -38,6 +38,7 @@ proptest! {
         prop_assert_eq!(&read_header, &header);
         prop_assert_eq!(&read_events, &list);
         prop_assert_eq!(&write(&read_header, &read_events, options).0, &bytes);
+        prop_assert_eq!(&read(&write(&header, &list, WriterOptions::compact()).0).1, &list);
 
         let sections = read_index(Cursor::new(&bytes)).unwrap().unwrap();
         prop_assert_eq!(sections.len(), 1);

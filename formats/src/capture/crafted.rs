@@ -94,7 +94,7 @@ fn lengths_are_checked_before_memory_is_taken() {
     }
     insta::assert_snapshot!(table, @r#"
     raw length of a block: raw length of a block: expected at most 100663296, found 4294967295
-    events of a block: events of a block: expected at most 262144, found 4294967295
+    events of a block: events of a block: expected at most 524288, found 4294967295
     empty payload: directory of columns: expected a complete record, found 0 bytes (UnexpectedEnd { additional: 1 })
     streams: directory of columns: expected a complete record, found 10 bytes (LimitExceeded)
     stored length: stored length of a stream: expected at most 1, found 4294967295
@@ -106,7 +106,7 @@ fn lengths_are_checked_before_memory_is_taken() {
     bomb: compressed stream: expected 1 bytes in one zstd frame, found Destination buffer is too small
     stream twice: stream: expected each id once, found id 0 twice
     no zstd frame: compressed stream: expected 1 bytes in one zstd frame, found Src size is incorrect
-    definitions: definitions: expected at most 0, found 262144
+    definitions: definitions: expected at most 0, found 524288
     addresses: addresses: expected at most 0, found 4294967295
     profiles: profiles: expected at most 0, found 4294967295
     names: names: expected at most 0, found 4294967295

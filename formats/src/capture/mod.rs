@@ -34,7 +34,7 @@ pub const MAX_STORED_BYTES: u32 = 96 << 20;
 /// Bytes that the payload of one block may have after decompression.
 pub const MAX_RAW_BYTES: u32 = 96 << 20;
 /// Events that one block may hold.
-pub const MAX_ROWS: u32 = 1 << 18;
+pub const MAX_ROWS: u32 = 1 << 19;
 /// Bytes of one text in an event: a name, a path.
 pub const MAX_TEXT_BYTES: usize = 0xffff;
 /// Bytes of the state of one `k8s` event.

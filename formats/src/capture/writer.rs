@@ -19,16 +19,21 @@ use super::magic::file_header;
 use super::record::{self, Metadata};
 use super::{MAX_METADATA_BYTES, MAX_RAW_BYTES, MAX_ROWS, MAX_STATE_BYTES};
 
-/// With the largest event on top a block stays below the format's limit.
-const MAX_GATHERED_BYTES: usize = 16 << 20;
-const _: () = assert!(MAX_GATHERED_BYTES + MAX_STATE_BYTES < MAX_RAW_BYTES as usize);
+/// Rows are counted as 64 bytes and have 160 at worst, so that a block of this size stays below the format's limit
+/// whatever its numbers are.
+const MAX_GATHERED_BYTES: usize = 32 << 20;
+const _: () =
+    assert!(MAX_GATHERED_BYTES / 64 * 160 < MAX_RAW_BYTES as usize && MAX_STATE_BYTES < MAX_RAW_BYTES as usize);
 
 /// When a block is full, and how hard it is compressed.
+///
+/// Every block says again what is known of its connections, so larger blocks are smaller captures: a recorder seals each
+/// second so that little is lost when it is killed; what rewrites a finished capture may take [`MAX_ROWS`] and any span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriterOptions {
     /// Events of one block, 1 to [`MAX_ROWS`].
     pub max_rows: u32,
-    /// Bytes gathered in memory before a block is sealed, 16 MiB at most; one event may exceed it.
+    /// Bytes gathered in memory before a block is sealed, 32 MiB at most; one event may exceed it.
     pub max_bytes: usize,
     /// Nanoseconds between the first and the last event of a block: an event that is this much later than the block's
     /// first begins a new block.
@@ -37,6 +42,15 @@ pub struct WriterOptions {
     pub level: i32,
 }
 
+impl WriterOptions {
+    /// For rewriting a finished capture: the largest blocks, which are the smallest captures. Takes some 100 MiB.
+    #[must_use]
+    pub fn compact() -> Self {
+        Self { max_rows: MAX_ROWS, max_bytes: MAX_GATHERED_BYTES, max_span_ns: u64::MAX, level: 3 }
+    }
+}
+
+/// For recording: at most one second of events in a block.
 impl Default for WriterOptions {
     fn default() -> Self {
         Self { max_rows: 1 << 16, max_bytes: 8 << 20, max_span_ns: 1_000_000_000, level: 1 }
@@ -117,6 +131,12 @@ impl<W: Write> CaptureWriter<W> {
             return Err(WriteError::Order { number: self.events, at: event.at, previous: self.last_at });
         }
         if self.builder.events() > 0 && event.at - self.builder.first_at() >= self.options.max_span_ns {
+            self.seal()?;
+        }
+        // A large state has a block of its own: together with others it might be too large for one.
+        if let Body::K8s(k8s) = &event.body
+            && self.builder.bytes() + k8s.state.len() > self.options.max_bytes
+        {
             self.seal()?;
         }
         match &event.body {
