@@ -202,8 +202,8 @@ impl Capture {
         self.control
             .set(CONTROL_STOPPED, 1, 0)
             .map_err(|error| CaptureError::Map { map: "CONTROL", reason: object::chain(&error) })?;
-        // Programs that run now may still believe that the recording goes on; none runs for longer than this.
-        std::thread::sleep(Duration::from_millis(2));
+        // Programs that run now may still believe that the recording goes on.
+        sys::wait_for_programs();
         self.snapshot(events)?;
         let mut live = self.read_counts()?.get(count::TCP_LIVE);
         // A walk over sockets that come and go may miss some: walk until nothing more is found.

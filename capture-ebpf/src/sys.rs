@@ -129,3 +129,14 @@ pub(crate) fn unmount(at: &CStr) {
     // SAFETY: the string ends with a zero and outlives the call.
     unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) };
 }
+
+/// Waits until every program that runs now has ended: they run as RCU readers, and this is what waits for those.
+pub(crate) fn wait_for_programs() {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: the call takes three integers.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result != 0 {
+        // Refused where some processors are kept free of ticks: no program runs for nearly as long as this.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}

@@ -156,7 +156,8 @@ impl Tcp {
         self.set(if sent { OPENED | OPEN_SENT } else { OPENED });
     }
 
-    /// The connection is over: its last counters are kept. False when it is counted as live at the end.
+    /// The connection is over: its last counters are kept. False when nothing of it is to be told: it is counted as
+    /// live at the end, or it never was one.
     #[inline(always)]
     pub fn close(self, tcp: Kernel) -> bool {
         if self.flags() & OPENED == 0 {
@@ -164,6 +165,15 @@ impl Tcp {
         }
         unsafe {
             read_counters(tcp, &raw mut (*self.0).counters);
+            if self.flags() & OPENED == 0
+                && (*self.0).identity.direction == INCOMING
+                && (*self.0).counters.bytes_received == 0
+            {
+                // When two segments of one handshake are taken in at once, each makes a child and one is thrown away.
+                // A child that fast open gave data to is another matter.
+                (*self.0).head.id = 0;
+                return false;
+            }
             (*self.0).head.at = now();
             (*self.0).head.kind = KIND_TCP_CLOSE;
         }

@@ -19,7 +19,7 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 12] = [
+const TESTS: [(&str, Test); 13] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
@@ -28,6 +28,7 @@ const TESTS: [(&str, Test); 12] = [
     ("totals_never_decrease", totals_never_decrease),
     ("many_udp_sockets", many_udp_sockets),
     ("a_dropped_capture_leaves_nothing", dropped),
+    ("the_law_holds_in_the_midst_of_traffic", midst),
     ("idle_flows_end_and_open_anew", idle_flows),
     ("a_full_table_loses_no_byte", full_table),
     ("twenty_thousand_with_the_default_ring", || burst(&Options::default(), true)),
@@ -220,6 +221,33 @@ fn many_udp_sockets() -> Result<String, String> {
         return Err(format!("{sent} sent, {received} received, {flows} flows, {summary:?}"));
     }
     Ok(format!("{:?}", summary.udp))
+}
+
+/// Recordings that begin and end while connections come and go by the thousand.
+fn midst() -> Result<String, String> {
+    let mut outcomes = Vec::new();
+    traffic::burst(20_000, || {
+        let mut events = Vec::new();
+        let outcome = Capture::start(&Options::default()).and_then(|mut capture| {
+            std::thread::sleep(Duration::from_millis(10));
+            capture.poll(&mut events)?;
+            capture.stop(&mut events)
+        });
+        outcomes.push(outcome.map(|summary| (summary, events)));
+    })
+    .map_err(text)?;
+    let mut sum = netflow_capture::Tally::default();
+    for outcome in outcomes.iter() {
+        let (summary, events) = outcome.as_ref().map_err(text)?;
+        check::in_order(events)?;
+        if !summary.tcp.holds() || !summary.loss.is_zero() {
+            return Err(format!("{summary:?}"));
+        }
+        // A sample between open and close, one of each.
+        Seen::of(events);
+        sum = sum + summary.tcp;
+    }
+    Ok(format!("{} recordings, {sum:?}", outcomes.len()))
 }
 
 /// Nothing stays attached when a capture goes without being stopped.
