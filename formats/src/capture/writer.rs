@@ -17,13 +17,12 @@ use super::error::WriteError;
 use super::index::{IndexBuilder, Totals};
 use super::magic::file_header;
 use super::record::{self, Metadata};
-use super::{MAX_METADATA_BYTES, MAX_RAW_BYTES, MAX_ROWS, MAX_STATE_BYTES};
+use super::{MAX_METADATA_BYTES, MAX_RAW_BYTES, MAX_ROWS};
 
 /// Rows are counted as 64 bytes and have 160 at worst, so that a block of this size stays below the format's limit
 /// whatever its numbers are.
 const MAX_GATHERED_BYTES: usize = 32 << 20;
-const _: () =
-    assert!(MAX_GATHERED_BYTES / 64 * 160 < MAX_RAW_BYTES as usize && MAX_STATE_BYTES < MAX_RAW_BYTES as usize);
+const _: () = assert!(MAX_GATHERED_BYTES / 64 * 160 < MAX_RAW_BYTES as usize);
 
 /// When a block is full, and how hard it is compressed.
 ///
