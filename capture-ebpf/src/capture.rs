@@ -21,7 +21,11 @@ use crate::counts::{self, Counts, Summary, Tally};
 use crate::error::CaptureError;
 use crate::flows::{Flows, Table};
 use crate::order::Order;
+use crate::presence::Presence;
 use crate::{cgroup, host, object, sys};
+
+/// How often a snapshot walks again over the TCP sockets when connections come and go so fast that it missed some.
+const WALKS: u32 = 3;
 
 /// How to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +61,7 @@ pub struct Capture {
     owners: Walk,
     flows: Flows,
     order: Order,
+    presence: Presence,
     /// Events of the start, for the first who asks.
     pending: Vec<Event>,
     reported: Loss,
@@ -139,6 +144,7 @@ impl Capture {
             owners,
             flows: Flows::default(),
             order: Order::default(),
+            presence: Presence::default(),
             pending: Vec::new(),
             reported: Loss::default(),
             snapshots_cut: 0,
@@ -165,6 +171,7 @@ impl Capture {
         let first = events.len();
         let result = self.drain(events, &mut FxHashSet::default());
         self.order.settle(&mut events[first..]);
+        self.presence.learn(&events[first..]);
         result
     }
 
@@ -180,7 +187,18 @@ impl Capture {
         if self.owners_seen.elapsed() >= self.options.owners_every {
             complete &= self.find_owners().is_ok();
         }
-        let result = self.sample(events, &mut complete);
+        let mut seen = FxHashSet::default();
+        let mut result = self.sample(events, &mut seen, &mut complete);
+        self.presence.learn(&events[first..]);
+        for _ in 0..WALKS {
+            if result.is_err() || !self.presence.is_missing_some() {
+                break;
+            }
+            let again = events.len();
+            result = self.sample_tcp(events, &mut seen, &mut complete);
+            self.presence.learn(&events[again..]);
+        }
+        complete &= self.presence.end_snapshot();
         self.snapshots_cut += u64::from(!complete);
         let counted = self.report_loss(events);
         self.order.settle(&mut events[first..]);
@@ -268,8 +286,28 @@ impl Capture {
         }
     }
 
+    /// Samples of the TCP connections alone, and what happened until they were taken.
+    fn sample_tcp(
+        &mut self,
+        events: &mut Vec<Event>,
+        seen: &mut FxHashSet<u64>,
+        complete: &mut bool,
+    ) -> Result<(), CaptureError> {
+        self.buffer.clear();
+        *complete &= self.tcp_samples.run(&mut self.buffer).is_ok();
+        let mut closed = FxHashSet::default();
+        self.drain(events, &mut closed)?;
+        self.tell_tcp(&closed, seen, events);
+        Ok(())
+    }
+
     /// Samples, and what happened until they were taken.
-    fn sample(&mut self, events: &mut Vec<Event>, complete: &mut bool) -> Result<(), CaptureError> {
+    fn sample(
+        &mut self,
+        events: &mut Vec<Event>,
+        seen: &mut FxHashSet<u64>,
+        complete: &mut bool,
+    ) -> Result<(), CaptureError> {
         // The walks come first: whatever they saw was opened by a record that the drain after them finds.
         self.buffer.clear();
         *complete &= self.tcp_samples.run(&mut self.buffer).is_ok();
@@ -284,17 +322,7 @@ impl Capture {
         let at = host::now();
         let mut closed = FxHashSet::default();
         self.drain(events, &mut closed)?;
-        let mut seen = FxHashSet::default();
-        for record in self.buffer.chunks_exact(size_of::<TcpRecord>()).filter_map(TcpRecord::read) {
-            match record.head.kind {
-                KIND_TCP_CLOSE => events.push(tcp_close(&record)),
-                // A walk over sockets that come and go may see one twice.
-                KIND_TCP_SAMPLE if !closed.contains(&record.head.id) && seen.insert(record.head.id) => {
-                    tcp_sample(&record, events);
-                }
-                _ => {}
-            }
-        }
+        self.tell_tcp(&closed, seen, events);
         let idle = u64::try_from(self.options.udp_idle.as_nanos()).unwrap_or(u64::MAX);
         for row in &rows {
             if closed.contains(&row.head.id) {
@@ -308,6 +336,24 @@ impl Capture {
             }
         }
         Ok(())
+    }
+
+    /// Appends what the walk over the TCP sockets found, apart from samples of what the ring says is closed.
+    fn tell_tcp(&mut self, closed: &FxHashSet<u64>, seen: &mut FxHashSet<u64>, events: &mut Vec<Event>) {
+        for record in self.buffer.chunks_exact(size_of::<TcpRecord>()).filter_map(TcpRecord::read) {
+            match record.head.kind {
+                KIND_TCP_CLOSE => events.push(tcp_close(&record)),
+                // The walk was to tell the open, and the close relies on it.
+                KIND_TCP_SAMPLE if closed.contains(&record.head.id) => {
+                    if record.head.flags & OPEN_SENT == 0 {
+                        events.push(tcp_open(&record.head, &record.identity));
+                    }
+                }
+                // A walk over sockets that come and go may see one twice, and so may several walks.
+                KIND_TCP_SAMPLE if seen.insert(record.head.id) => tcp_sample(&record, events),
+                _ => {}
+            }
+        }
     }
 
     /// Appends what is in the ring, and the ids of what was closed.

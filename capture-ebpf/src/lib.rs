@@ -31,6 +31,7 @@ mod convert;
 mod flows;
 mod object;
 mod order;
+mod presence;
 mod sys;
 
 pub use capture::{Capture, Options};

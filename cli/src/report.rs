@@ -19,6 +19,20 @@ use crate::output;
 /// Rows of a table when nothing else is asked for.
 const TABLE_ROWS: usize = 20;
 
+/// The tags of a table when nothing else is asked for: what a person asks first. Files have all of them.
+const TABLE_TAGS: [&str; 10] = [
+    "host",
+    "process_name",
+    "transport",
+    "direction",
+    "src_ip",
+    "src_port",
+    "dst_ip",
+    "dst_port",
+    "container_id",
+    "dst_domain",
+];
+
 type WriteReport = fn(&Report, &mut dyn std::io::Write) -> anyhow::Result<()>;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
@@ -29,7 +43,11 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         }
     }
     let order = args.sort.as_deref().map(|sort| order(sort, &args.by)).transpose()?;
-    let mut pipeline = Pipeline::new(options(args, order.unwrap_or_default())?);
+    let mut options = options(args, order.unwrap_or_default())?;
+    if files.is_empty() && options.by.is_empty() {
+        options.by = TABLE_TAGS.iter().map(|name| tag(name)).collect::<Result<_, _>>()?;
+    }
+    let mut pipeline = Pipeline::new(options);
     let mut lossy = false;
     for path in &args.inputs {
         lossy |= feed(&mut pipeline, path)?;

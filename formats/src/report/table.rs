@@ -85,15 +85,13 @@ enum Part {
 
 /// What a table leaves out so that it fits on a screen; every other format has it.
 const DETAILS: [&str; 6] = ["window_end", "packets_read", "packets_written", "rtt_var", "rtt_min", "rtt_max"];
-/// What it leaves out unless rows are grouped by it: it follows from the addresses, or is the same in most rows.
-const ASIDES: [&str; 5] = ["src_ip_type", "dst_ip_type", "family", "netns", "host"];
-
 /// An address and its port share a column.
 fn layout(report: &Report, sorted_by: Option<&'static Field>) -> Vec<Part> {
     let at = |name: &str| report.columns.iter().position(|field| field.name == name);
     let ends = [("src", at("src_ip"), at("src_port")), ("dst", at("dst_ip"), at("dst_port"))];
     let windows = report.rows.first().zip(report.rows.last()).is_some_and(|(first, last)| first.window != last.window);
-    let all_tags = report.columns.len() == netflow_core::field::FIELDS.len();
+    let one_host =
+        report.headers.iter().all(|header| Some(&header.host) == report.headers.first().map(|first| &first.host));
     let mut parts = Vec::new();
     for (index, field) in report.columns.iter().enumerate() {
         let end = ends.iter().find_map(|(title, ip, port)| {
@@ -105,7 +103,7 @@ fn layout(report: &Report, sorted_by: Option<&'static Field>) -> Vec<Part> {
             ("window_start", _) if !windows => {}
             (name, _)
                 if sorted_by.is_none_or(|sorted_by| sorted_by.name != name)
-                    && (DETAILS.contains(&name) || all_tags && ASIDES.contains(&name)) => {}
+                    && (DETAILS.contains(&name) || name == "host" && one_host) => {}
             _ => parts.push(Part::Field(index, field)),
         }
     }
