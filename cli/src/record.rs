@@ -74,13 +74,14 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     }
     let counted = drain.join()?;
     let status = child.map(Child::finish).transpose()?;
+    let refused = file.refused();
     let totals = file.finish()?;
     drop(bar);
     summary::tell(args, &totals, &counted, talkers, limit.as_deref());
     if let Some(failure) = status.flatten() {
         anyhow::bail!("{failure} (the recording is complete)");
     }
-    Ok(if totals.losses.is_zero() { Outcome::Done } else { Outcome::Lossy })
+    Ok(if totals.losses.is_zero() && refused == 0 { Outcome::Done } else { Outcome::Lossy })
 }
 
 fn write(file: &mut CaptureFile, talkers: &mut Talkers, batch: &[Event]) -> anyhow::Result<()> {

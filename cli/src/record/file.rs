@@ -83,6 +83,7 @@ pub(super) struct CaptureFile {
     writer: CaptureWriter<Sink>,
     sealed: Instant,
     synced: Instant,
+    refused: u64,
 }
 
 impl CaptureFile {
@@ -96,13 +97,26 @@ impl CaptureFile {
         }
         let writer = CaptureWriter::new(sink, header, WriterOptions::default()).with_context(cannot)?;
         let now = Instant::now();
-        Ok(Self { path, writer, sealed: now, synced: now })
+        Ok(Self { path, writer, sealed: now, synced: now, refused: 0 })
     }
 
-    /// Adds an event.
+    /// Adds an event. One that makes no sense in the stream is left out and counted: a recording does not end for it.
     pub(super) fn push(&mut self, event: &Event) -> anyhow::Result<()> {
-        let pushed = self.writer.push(event);
-        self.check(pushed)
+        match self.writer.push(event) {
+            Err(error @ (WriteError::Unintroduced { .. } | WriteError::Order { .. } | WriteError::TooLong { .. })) => {
+                if self.refused == 0 {
+                    eprintln!("warning: an event was left out: {error}");
+                }
+                self.refused += 1;
+                Ok(())
+            }
+            pushed => self.check(pushed),
+        }
+    }
+
+    /// Events that were left out because they made no sense in the stream.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// Writes what has waited for long enough.

@@ -25,9 +25,10 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 11] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
+        ("snapshots_in_a_storm", scenarios::snapshots_in_a_storm),
         ("a_tiny_ring_loses_and_says_so", scenarios::a_tiny_ring_loses_and_says_so),
         ("a_command_is_recorded_to_its_end", endings::a_command_is_recorded_to_its_end),
         ("a_failed_command_fails_the_recording", endings::a_failed_command_fails_the_recording),

@@ -163,6 +163,18 @@ pub(crate) fn twenty_thousand_connections() {
     assert_eq!(csv.lines().count(), 3, "incoming and outgoing: {csv}");
 }
 
+/// Snapshots follow each other while connections come and go: none of them takes a living connection for a dead one.
+pub(crate) fn snapshots_in_a_storm() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = Recording::start(folder.path(), &["-i", "20ms"]);
+    traffic::burst(10_000, || std::thread::sleep(std::time::Duration::from_millis(1))).unwrap();
+    recording.interrupt(0);
+    let dump = run(&["dump", "out.nfcap"], folder.path(), 0);
+    assert!(dump.lines().filter(|line| line.contains("\"tick\"")).count() > 10, "many snapshots");
+    // Exit code 0: nothing vanished, nothing is unknown, nothing is lost.
+    run(&["report", "out.nfcap", "--keep-loopback"], folder.path(), 0);
+}
+
 pub(crate) fn a_tiny_ring_loses_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let recording = Recording::start(folder.path(), &["-i", "10s", "--ring-size", "4096"]);
