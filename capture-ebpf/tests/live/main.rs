@@ -19,13 +19,14 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 13] = [
+const TESTS: [(&str, Test); 14] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
     ("udp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Udp)),
     ("found_open", found_open),
     ("totals_never_decrease", totals_never_decrease),
+    ("a_snapshot_has_every_connection", every_connection),
     ("many_udp_sockets", many_udp_sockets),
     ("a_dropped_capture_leaves_nothing", dropped),
     ("the_law_holds_in_the_midst_of_traffic", midst),
@@ -188,6 +189,42 @@ fn totals_never_decrease() -> Result<String, String> {
         return Err(format!("{sent} sent, {before:?}, {summary:?}"));
     }
     Ok(format!("{snapshots} snapshots, {} MB", sent / 1_000_000))
+}
+
+/// A walk over more sockets than one reading holds gives each of them once.
+fn every_connection() -> Result<String, String> {
+    // Two descriptors a connection, and room for everything else.
+    let limits = std::fs::read_to_string("/proc/self/limits").map_err(text)?;
+    let files =
+        limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
+    let connections = usize::min((files.unwrap_or(1024) - 200) / 2, 5000);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(text)?;
+    let address = listener.local_addr().map_err(text)?;
+    let mut sockets = Vec::new();
+    let mut capture = Capture::start(&Options::default()).map_err(text)?;
+    for _ in 0..connections {
+        let client = std::net::TcpStream::connect(address).map_err(text)?;
+        sockets.push((client, listener.accept().map_err(text)?));
+    }
+    let mut events = Vec::new();
+    capture.poll(&mut events).map_err(text)?;
+    let ours = |event: &netflow_core::event::Event| match &event.body {
+        Body::Open(open) => [open.identity.local, open.identity.remote].contains(&check::endpoint(address)),
+        _ => false,
+    };
+    let conns: std::collections::BTreeSet<u64> =
+        events.iter().filter(|event| ours(event)).filter_map(|event| event.body.conn()).collect();
+    events.clear();
+    let began = std::time::Instant::now();
+    capture.snapshot(&mut events).map_err(text)?;
+    let took = began.elapsed();
+    let sampled = events.iter().filter(|event| event.body.conn().is_some_and(|conn| conns.contains(&conn))).count();
+    drop(sockets);
+    let summary = capture.stop(&mut events).map_err(text)?;
+    if conns.len() != 2 * connections || sampled != conns.len() || !summary.tcp.holds() || !summary.loss.is_zero() {
+        return Err(format!("{} connections, {sampled} samples, {summary:?}", conns.len()));
+    }
+    Ok(format!("{sampled} samples in {took:.1?}"))
 }
 
 /// Sockets for one datagram each, as name servers are asked.
