@@ -5,5 +5,6 @@
 mod events;
 mod files;
 mod parquet;
+mod readme;
 mod reports;
 mod run;

@@ -1,0 +1,16 @@
+//! The README tells the truth.
+
+use std::path::Path;
+
+use crate::run::netflow;
+
+#[test]
+fn the_picture_is_what_the_program_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("<!-- picture -->\n```console\n$ netflow ").unwrap();
+    let (command, rest) = rest.split_once('\n').unwrap();
+    let (picture, _) = rest.split_once("```").unwrap();
+    let arguments: Vec<&str> = command.split(' ').collect();
+    assert_eq!(netflow(root, &arguments).ok(), picture);
+}
