@@ -341,16 +341,15 @@ impl Capture {
     /// Appends what the walk over the TCP sockets found, apart from samples of what the ring says is closed.
     fn tell_tcp(&mut self, closed: &FxHashSet<u64>, seen: &mut FxHashSet<u64>, events: &mut Vec<Event>) {
         for record in self.buffer.chunks_exact(size_of::<TcpRecord>()).filter_map(TcpRecord::read) {
+            let is_closed = closed.contains(&record.head.id);
             match record.head.kind {
                 KIND_TCP_CLOSE => events.push(tcp_close(&record)),
                 // The walk was to tell the open, and the close relies on it.
-                KIND_TCP_SAMPLE if closed.contains(&record.head.id) => {
-                    if record.head.flags & OPEN_SENT == 0 {
-                        events.push(tcp_open(&record.head, &record.identity));
-                    }
+                KIND_TCP_SAMPLE if is_closed && record.head.flags & OPEN_SENT == 0 => {
+                    events.push(tcp_open(&record.head, &record.identity));
                 }
                 // A walk over sockets that come and go may see one twice, and so may several walks.
-                KIND_TCP_SAMPLE if seen.insert(record.head.id) => tcp_sample(&record, events),
+                KIND_TCP_SAMPLE if !is_closed && seen.insert(record.head.id) => tcp_sample(&record, events),
                 _ => {}
             }
         }

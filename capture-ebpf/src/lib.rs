@@ -6,17 +6,18 @@
 //! | file | what it is about |
 //! |---|---|
 //! | [`capture`] | start, poll, snapshot, stop |
-//! | [`object`] | the embedded eBPF object, loaded with the offsets of this kernel |
-//! | [`attach`] | hooks and iterators |
+//! | `object` | the embedded eBPF object, loaded with the offsets of this kernel |
+//! | `attach` | hooks and iterators |
 //! | [`btf`] | where the members of kernel structs stand |
-//! | [`cgroup`] | the root of the cgroup v2 hierarchy |
+//! | `cgroup` | the root of the cgroup v2 hierarchy |
 //! | [`tcp`] | from `tcp_sock` to what the application sent and received |
-//! | [`flows`] | UDP flows: opened by datagrams, closed by release or silence |
-//! | [`convert`] | records to identities and events |
+//! | `flows` | UDP flows: opened by datagrams, closed by release or silence |
+//! | `convert` | records to identities and events |
 //! | [`counts`] | what the programs count, the losses, and the law that they obey |
-//! | [`order`] | events by time |
+//! | `order` | events by time |
+//! | `presence` | whether a snapshot reached every connection |
 //! | [`host`] | facts about the host for a capture's header |
-//! | [`sys`] | the system calls that no crate offers: the only unsafe code |
+//! | `sys` | the system calls that no crate offers: the only unsafe code |
 
 pub mod btf;
 pub mod capture;
