@@ -18,6 +18,14 @@ use crate::sys;
 /// Lines of the verifier's log that are shown when it refuses a program.
 const LOG_LINES: usize = 12;
 
+/// Programs and their tracepoints. Closes before opens: what begins is then seen to its end.
+const TRACEPOINTS: [(&str, &str); 4] = [
+    ("tcp_destroy_sock", "tcp_destroy_sock"),
+    ("tcp_destroy_sock_again", "tcp_destroy_sock"),
+    ("inet_sock_set_state", "inet_sock_set_state"),
+    ("inet_sock_set_state_again", "inet_sock_set_state"),
+];
+
 /// A linked iterator.
 pub(crate) struct Walk {
     name: &'static str,
@@ -49,11 +57,9 @@ impl Walk {
 pub(crate) fn load_programs(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
     let btf = Btf::from_sys_fs()
         .map_err(|error| CaptureError::NoBtf { path: BTF.into(), source: io::Error::other(chain(&error)) })?;
-    for (name, kernel_name) in
-        [("inet_sock_set_state", "inet_sock_set_state"), ("tcp_destroy_sock", "tcp_destroy_sock")]
-    {
+    for (name, tracepoint) in TRACEPOINTS {
         let program: &mut BtfTracePoint = program(ebpf, name)?;
-        program.load(kernel_name, &btf).map_err(|error| refused(name, &error))?;
+        program.load(tracepoint, &btf).map_err(|error| refused(name, &error))?;
     }
     for name in ["sock_create", "sock_release"] {
         let program: &mut CgroupSock = program(ebpf, name)?;
@@ -77,8 +83,7 @@ pub(crate) fn load_programs(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
 
 /// Attaches every hook. The links live in the programs, and so as long as `ebpf`.
 pub(crate) fn attach_hooks(ebpf: &mut Ebpf, cgroup: &File) -> Result<(), CaptureError> {
-    // Closes before opens: what begins is then seen to its end.
-    for name in ["tcp_destroy_sock", "inet_sock_set_state"] {
+    for (name, _) in TRACEPOINTS {
         let program: &mut BtfTracePoint = program(ebpf, name)?;
         program.attach().map_err(|error| failed(name, &error))?;
     }

@@ -125,8 +125,8 @@ plain! {
         previous_state: u8,
         /// 1 when the peer's FIN was taken in (`SOCK_DONE`).
         fin_received: u8,
-        /// Zero.
-        reserved: u32,
+        /// The state after the last change; 0 when none was seen.
+        state: u32,
     }
 }
 

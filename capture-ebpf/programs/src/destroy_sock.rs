@@ -16,6 +16,13 @@ pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
     0
 }
 
+/// See `set_state.rs` for why there are two; flags see to it that each socket is taken in once.
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub fn tcp_destroy_sock_again(context: BtfTracePointContext) -> i32 {
+    destroy(Kernel(argument(context.as_ptr(), 0) as *const _));
+    0
+}
+
 #[inline(always)]
 fn destroy(socket: Kernel) -> Option<()> {
     let record = Tcp(TCP_SOCKETS.get(socket.0)?);

@@ -1,7 +1,13 @@
 //! `tp_btf/inet_sock_set_state` → TCP opens, closes and failed connects.
 //!
+//! There are two of it. The kernel does not start a program on a processor that is running it already: when a softirq
+//! comes in between, its changes of state would go unseen. Of two programs at most one is interrupted, so the other
+//! runs; where both do, the second finds the change taken in.
+//!
 //! Runs before the state is stored. The running task means something only where a process connects or listens; every
 //! other change may happen in a softirq on behalf of anybody.
+
+use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::btf_tracepoint;
@@ -14,10 +20,20 @@ use crate::tcp::{Tcp, argument};
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
-    let context = context.as_ptr();
+    look(context.as_ptr());
+    0
+}
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state_again(context: BtfTracePointContext) -> i32 {
+    look(context.as_ptr());
+    0
+}
+
+#[inline(always)]
+fn look(context: *const c_void) {
     let socket = Kernel(argument(context, 0) as *const _);
     change(socket, argument(context, 1) as u32, argument(context, 2) as u32);
-    0
 }
 
 #[inline(always)]
@@ -27,6 +43,11 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
         return None;
     }
     let tcp = socket.tcp()?;
+    if let Some(record) = TCP_SOCKETS.get(socket.0)
+        && Tcp(record).has_passed(from, to)
+    {
+        return None;
+    }
     match (from, to) {
         (_, TCP_SYN_SENT) => {
             let record = Tcp(TCP_SOCKETS.get_or_create(socket.0)?);
@@ -40,6 +61,7 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
             flush(record, tcp);
             record.own();
             record.listen();
+            record.pass(from, to);
         }
         (TCP_LISTEN, TCP_SYN_RECV) => {
             let record = Tcp(TCP_SOCKETS.get_or_create(socket.0)?);
@@ -60,6 +82,7 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
             };
             if record.flags() & LISTENER != 0 {
                 record.clear(LISTENER);
+                record.pass(from, to);
                 return None;
             }
             if record.is_blank() {

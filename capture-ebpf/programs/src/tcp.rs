@@ -137,7 +137,14 @@ impl Tcp {
         unsafe {
             (*self.0).counters.states |= 1_u16 << (to & 15);
             (*self.0).counters.previous_state = from as u8;
+            (*self.0).counters.state = to;
         }
+    }
+
+    /// The change was taken in already, by the other of the two programs that see it.
+    #[inline(always)]
+    pub fn has_passed(self, from: u32, to: u32) -> bool {
+        unsafe { (*self.0).counters.state == to && u32::from((*self.0).counters.previous_state) == from }
     }
 
     /// The connection is established.
@@ -305,7 +312,7 @@ pub fn blank_counters() -> TcpCounters {
         states: 0,
         previous_state: 0,
         fin_received: 0,
-        reserved: 0,
+        state: 0,
     }
 }
 

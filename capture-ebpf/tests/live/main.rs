@@ -293,10 +293,10 @@ fn dropped() -> Result<String, String> {
     let programs = recorder::held_programs();
     drop(capture);
     let left = recorder::surviving(&programs);
-    if programs.len() != 10 || !left.is_empty() || !recorder::held_programs().is_empty() {
+    if programs.len() != 12 || !left.is_empty() || !recorder::held_programs().is_empty() {
         return Err(format!("{programs:?}, left: {left:?}"));
     }
-    Ok("10 programs".to_owned())
+    Ok("12 programs".to_owned())
 }
 
 /// A flow that is silent for as long as the option says is closed; what comes later is a new flow.
