@@ -114,8 +114,8 @@ fn tables_are_for_people() {
     let report = report(ReportOptions { order: Order::Traffic, ..ReportOptions::default() });
     assert_eq!(
         table(&report, TableOptions { top: Some(1), ..TableOptions::default() }).unwrap(),
-        " src         dst                transport  direction  pid  process_name  bytes_read  bytes_written      rtt  tcp_established  tcp_closed  connections
- 10.0.0.1:*  [2001:db8::1]:443  tcp        outgoing   7    a \"b\", c\u{fffd}       4.77 MiB       1.21 KiB  1.50 ms                1           1            1
+        " src         dst                proto  direction  pid  process          read   written      rtt  opened  closed  conns
+ 10.0.0.1:*  [2001:db8::1]:443  tcp    outgoing   7    a \"b\", c\u{fffd}  4.77 MiB  1.21 KiB  1.50 ms       1       1      1
 … 1 more row
 
 2 rows, read 4.77 MiB, written 1.24 KiB

@@ -96,10 +96,10 @@ fn the_table_is_for_people() {
     capture(folder.path());
     assert_eq!(
         netflow(folder.path(), &["report", "events.nfcap", "--by", "process_name,dst_ip,dst_port", "--sort", "bytes_read"]).ok(),
-        " process_name  dst            bytes_read  bytes_written  retransmits     rtt  tcp_established  tcp_closed  tcp_connect_failures  connections
- psql          10.0.0.2:5432    2.44 KiB          110 B            1  200 µs                1           1                     0            1
- dig           10.0.0.53:53         90 B           40 B                                                                                    1
- curl          10.0.0.2:81             0              0            0                        0           0                     1            1
+        " process  dst                read  written  retrans     rtt  opened  closed  failed  conns
+ psql     10.0.0.2:5432  2.44 KiB    110 B        1  200 µs       1       1       0      1
+ dig      10.0.0.53:53       90 B     40 B                                               1
+ curl     10.0.0.2:81           0        0        0               0       0       1      1
 
 3 rows, read 2.53 KiB, written 150 B
 "

@@ -75,6 +75,23 @@ fn alignment(column: &TableColumn) -> CellAlignment {
     if column.right { CellAlignment::Right } else { CellAlignment::Left }
 }
 
+/// A word that takes less room than the field's name, where there is one.
+fn title(name: &str) -> &str {
+    match name {
+        "window_start" => "from",
+        "process_name" => "process",
+        "transport" => "proto",
+        "bytes_read" => "read",
+        "bytes_written" => "written",
+        "retransmits" => "retrans",
+        "tcp_established" => "opened",
+        "tcp_closed" => "closed",
+        "tcp_connect_failures" => "failed",
+        "connections" => "conns",
+        name => name,
+    }
+}
+
 /// What one column of the table shows.
 enum Part {
     /// A field as it is.
@@ -124,7 +141,7 @@ impl Part {
             });
         }
         let (title, right) = match self {
-            Self::Field(_, field) => (field.name.to_owned(), !field.unit.is_empty() && field.unit != "UTC"),
+            Self::Field(_, field) => (title(field.name).to_owned(), !field.unit.is_empty() && field.unit != "UTC"),
             Self::End { title, .. } => ((*title).to_owned(), false),
         };
         Ok(TableColumn { title, right, texts })
