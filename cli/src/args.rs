@@ -61,7 +61,7 @@ pub(crate) struct RecordArgs {
     #[arg(long)]
     pub(crate) force: bool,
     /// Size of the kernel's buffer for opens and closes; rounded up to a power of two.
-    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = units::size)]
     pub(crate) ring_size: u64,
     /// Record while this command runs, and stop when it ends.
     #[arg(last = true, value_name = "COMMAND")]
@@ -183,7 +183,7 @@ mod tests {
             max_events: None,
             comment: String::new(),
             force: false,
-            ring_size: 16 << 20,
+            ring_size: 8 << 20,
             command: vec!["make".into(), "-j2".into()],
         };
         assert_eq!(parsed.command, Command::Record(expected));

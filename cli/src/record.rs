@@ -47,7 +47,8 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let child = Child::start(&args.command)?;
     let (events, drain) = queue::start(capture, args.interval, DRAIN_EVERY);
 
-    let bar = Recording::new(args.duration);
+    // A command has the terminal for itself.
+    let bar = args.command.is_empty().then(|| Recording::new(args.duration));
     let began = Instant::now();
     let mut child = child;
     let mut limit = None;
@@ -62,7 +63,9 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
             Received::End => break,
         }
         file.keep_fresh()?;
-        bar.say(format!("{}, {}", units::count(file.events(), "event"), units::bytes(file.bytes())));
+        if let Some(bar) = &bar {
+            bar.say(format!("{}, {}", units::count(file.events(), "event"), units::bytes(file.bytes())));
+        }
         let over = stop.load(Ordering::Relaxed)
             || limit.is_some()
             || args.duration.is_some_and(|all| began.elapsed() >= all)
