@@ -84,7 +84,8 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     if let Some(failure) = status.flatten() {
         anyhow::bail!("{failure} (the recording is complete)");
     }
-    Ok(if totals.losses.is_zero() && refused == 0 { Outcome::Done } else { Outcome::Lossy })
+    let whole = totals.losses.is_zero() && refused == 0 && counted.tcp.holds() && counted.udp.holds();
+    Ok(if whole { Outcome::Done } else { Outcome::Lossy })
 }
 
 fn write(file: &mut CaptureFile, talkers: &mut Talkers, batch: &[Event]) -> anyhow::Result<()> {
