@@ -27,6 +27,9 @@ use crate::{cgroup, host, object, sys};
 /// How often a snapshot walks again over the TCP sockets when connections come and go so fast that it missed some.
 const WALKS: u32 = 3;
 
+/// How often the end of a recording does.
+const LAST_WALKS: u32 = 100;
+
 /// How to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -223,17 +226,14 @@ impl Capture {
         // Programs that run now may still believe that the recording goes on.
         sys::wait_for_programs();
         self.snapshot(events)?;
-        let mut live = self.read_counts()?.get(count::TCP_LIVE);
-        // A walk over sockets that come and go may miss some: walk until nothing more is found.
-        for _ in 0..8 {
+        // A walk over sockets that come and go may miss some: walk until everything is accounted for.
+        for _ in 0..LAST_WALKS {
+            if self.read_counts()?.tcp().holds() {
+                break;
+            }
             let first = events.len();
             self.straggle(events);
             self.order.settle(&mut events[first..]);
-            let now = self.read_counts()?.get(count::TCP_LIVE);
-            if now == live {
-                break;
-            }
-            live = now;
         }
         // Programs unloaded: their links go with them.
         let Self { ebpf, .. } = &mut self;
@@ -245,12 +245,17 @@ impl Capture {
             self.order.settle(&mut events[first..]);
             if events.len() == first { empty += 1 } else { empty = 0 }
         }
-        let first = events.len();
-        self.report_loss(events)?;
-        self.order.settle(&mut events[first..]);
         let counts = self.read_counts()?;
+        let vanished = counts.vanished();
+        let mut loss = counts.loss(self.snapshots_cut);
+        loss.lost_closes += vanished;
+        let first = events.len();
+        self.report(loss, events);
+        self.order.settle(&mut events[first..]);
+        let mut tcp = counts.tcp();
+        tcp.lost_closes += vanished;
         Ok(Summary {
-            tcp: counts.tcp(),
+            tcp,
             udp: Tally {
                 opened: counts.get(count::UDP_OPENED),
                 preexisting: 0,
@@ -260,7 +265,8 @@ impl Capture {
             },
             connect_failures: counts.get(count::TCP_FAILURES),
             lost_failures: counts.get(count::TCP_LOST_FAILURES),
-            loss: counts.loss(self.snapshots_cut),
+            vanished,
+            loss,
         })
     }
 
@@ -392,12 +398,16 @@ impl Capture {
     /// Appends what was lost since the last time, if anything was.
     fn report_loss(&mut self, events: &mut Vec<Event>) -> Result<(), CaptureError> {
         let now = self.read_counts()?.loss(self.snapshots_cut);
+        self.report(now, events);
+        Ok(())
+    }
+
+    fn report(&mut self, now: Loss, events: &mut Vec<Event>) {
         let new = counts::since(now, self.reported);
         if !new.is_zero() {
             events.push(Event { at: host::now(), body: Body::Loss(new) });
             self.reported = now;
         }
-        Ok(())
     }
 
     fn read_counts(&self) -> Result<Counts, CaptureError> {
