@@ -7,7 +7,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_sock_from_file;
 use netflow_capture_abi::{
-    INCOMING, LISTENER, OPENED, OUTGOING, OWNER_CERTAIN, OWNER_HOLDER, PREEXISTING, count, members,
+    CLOSE_SENT, CLOSED, INCOMING, LISTENER, OPENED, OUTGOING, OWNER_CERTAIN, OWNER_HOLDER, PREEXISTING, count, members,
 };
 
 use crate::kernel::{
@@ -95,9 +95,16 @@ fn find_tcp(task: Kernel, socket: Kernel) -> Option<()> {
     let stored = TCP_SOCKETS.get_or_insert(socket.0, &record)?;
     // Unless a hook was faster with storage of its own.
     // SAFETY: a map value; the verifier checks the access.
-    if flags & OPENED != 0 && unsafe { (*stored).head.id } == id {
-        add(count::TCP_PREEXISTING);
+    if flags & OPENED == 0 || unsafe { (*stored).head.id } != id {
+        return None;
     }
+    // The connection may have ended, and its hooks have run, while it was looked at: then nobody tells its close any
+    // more, and it is none of ours.
+    let ended = u32::from(tcp.get::<u8>(members::SK_STATE)) == TCP_CLOSE;
+    if ended && Tcp(stored).set(CLOSED | CLOSE_SENT) & CLOSED == 0 {
+        return None;
+    }
+    add(count::TCP_PREEXISTING);
     Some(())
 }
 
