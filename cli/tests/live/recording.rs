@@ -73,12 +73,18 @@ impl Recording {
         self.child.wait_with_output().unwrap()
     }
 
+    /// Ends it as Ctrl-C does; its exit code, and what it said.
+    pub(crate) fn end(self) -> (i32, String) {
+        self.signal(Signal::INT);
+        let output = self.wait();
+        (output.status.code().unwrap(), text(&output.stderr))
+    }
+
     /// Ends it as Ctrl-C does, and expects this exit code; what it said.
     #[track_caller]
     pub(crate) fn interrupt(self, code: i32) -> String {
-        self.signal(Signal::INT);
-        let output = self.wait();
-        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
-        text(&output.stderr)
+        let (ended, said) = self.end();
+        assert_eq!(ended, code, "{said}");
+        said
     }
 }

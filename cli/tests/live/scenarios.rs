@@ -148,17 +148,30 @@ fn settle() {
     std::thread::sleep(std::time::Duration::from_millis(500));
 }
 
+/// On a machine whose processors are taken by others, some closes may pass no hook; they are counted as lost. Such a run
+/// proves nothing about the ring, so it is made again; in none may the ring have been too small.
 pub(crate) fn twenty_thousand_connections() {
-    let folder = tempfile::tempdir().unwrap();
-    let recording = Recording::start(folder.path(), &["-i", "1s"]);
-    traffic::burst(20_000, || std::thread::sleep(std::time::Duration::from_millis(1))).unwrap();
-    settle();
-    let said = recording.interrupt(0);
-    assert!(said.contains("lost: none") && !said.contains("do not add up"), "{said}");
-    let info = info(folder.path(), 0);
-    assert_law(folder.path(), &info, 0);
-    let csv = run(&["report", "out.nfcap", "--csv=-", "--by", "direction", "--keep-loopback"], folder.path(), 0);
-    // Each end of each connection was opened and closed; other traffic of the host may come on top.
+    let whole = (0..3).any(|_| {
+        let folder = tempfile::tempdir().unwrap();
+        let recording = Recording::start(folder.path(), &["-i", "1s"]);
+        traffic::burst(20_000, || std::thread::sleep(std::time::Duration::from_millis(1))).unwrap();
+        settle();
+        let (code, said) = recording.end();
+        assert!(!said.contains("do not add up") && !said.contains("ring_full"), "{said}");
+        let info = info(folder.path(), code);
+        assert_law(folder.path(), &info, 0);
+        if code == 0 {
+            assert!(said.contains("lost: none"), "{said}");
+            assert_both_ends_of_all(folder.path());
+        }
+        code == 0
+    });
+    assert!(whole, "no run of three was whole");
+}
+
+/// Each end of each of twenty thousand connections was opened and closed; other traffic of the host may come on top.
+fn assert_both_ends_of_all(folder: &std::path::Path) {
+    let csv = run(&["report", "out.nfcap", "--csv=-", "--by", "direction", "--keep-loopback"], folder, 0);
     for row in csv.lines().skip(1) {
         let cells: Vec<&str> = row.split(',').collect();
         let number = |from_the_end: usize| cells[cells.len() - from_the_end].parse::<u64>().unwrap();
