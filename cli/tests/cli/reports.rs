@@ -95,7 +95,11 @@ fn the_table_is_for_people() {
     let folder = tempfile::tempdir().unwrap();
     capture(folder.path());
     assert_eq!(
-        netflow(folder.path(), &["report", "events.nfcap", "--by", "process_name,dst_ip,dst_port", "--sort", "bytes_read"]).ok(),
+        netflow(
+            folder.path(),
+            &["report", "events.nfcap", "--by", "process_name,dst_ip,dst_port", "--sort", "bytes_read"]
+        )
+        .ok(),
         " process  dst                read  written  retrans     rtt  opened  closed  failed  conns
  psql     10.0.0.2:5432  2.44 KiB    110 B        1  200 µs       1       1       0      1
  dig      10.0.0.53:53       90 B     40 B                                               1
