@@ -167,7 +167,8 @@ fn parquet_is_the_same_on_every_run() {
 
 #[test]
 fn tables_are_for_people() {
-    let report = report(ReportOptions { order: Order::Traffic, ..ReportOptions::default() });
+    let tags = ["src_ip", "src_port", "dst_ip", "dst_port", "transport", "direction", "pid", "process_name"];
+    let report = report(ReportOptions { order: Order::Traffic, ..by(&tags) });
     assert_eq!(
         table(&report, TableOptions { top: Some(1), ..TableOptions::default() }).unwrap(),
         " src         dst                proto  direction  pid  process          read   written      rtt  opened  closed  conns
