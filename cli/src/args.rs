@@ -144,7 +144,7 @@ pub(crate) struct LiveArgs {
     #[arg(short, long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
     pub(crate) interval: Duration,
     /// Size of the kernel's buffer for opens and closes; rounded up to a power of two.
-    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = units::size)]
     pub(crate) ring_size: u64,
     #[command(flatten)]
     pub(crate) points: PointArgs,
@@ -278,7 +278,7 @@ mod tests {
         let expected = LiveArgs {
             duration: None,
             interval: Duration::from_secs(1),
-            ring_size: 16 << 20,
+            ring_size: 8 << 20,
             points: PointArgs { post: Some("http://h/w".to_owned()), ..points() },
             pipeline: PipelineArgs { no_fold: true, ..all() },
         };
