@@ -171,7 +171,7 @@ fn tables_are_for_people() {
     let report = report(ReportOptions { order: Order::Traffic, ..by(&tags) });
     assert_eq!(
         table(&report, TableOptions { top: Some(1), ..TableOptions::default() }).unwrap(),
-        " src         dst                proto  direction  pid  process          read   written      rtt  opened  closed  conns
+        " src         dst                proto  direction  pid  process        read   written      rtt  opened  closed  conns
  10.0.0.1:*  [2001:db8::1]:443  tcp    outgoing   7    a \"b\", c\u{fffd}  4.77 MiB  1.21 KiB  1.50 ms       1       1      1
 … 1 more row
 
