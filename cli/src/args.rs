@@ -1,12 +1,16 @@
 //! The command line: every command, flag and help text, and nothing that acts.
 
+mod shared;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::pace::Speed;
 use crate::units;
+pub(crate) use shared::{PipelineArgs, PointArgs, PointFormat};
 
 /// A flight recorder for a Linux host's connections.
 #[derive(Debug, Parser, PartialEq)]
@@ -25,6 +29,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Record(RecordArgs),
     Report(ReportArgs),
+    Replay(ReplayArgs),
+    Live(LiveArgs),
     Info(InfoArgs),
     Dump(DumpArgs),
     Import(ImportArgs),
@@ -89,9 +95,6 @@ pub(crate) struct ReportArgs {
     /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Group by these tags only (see `netflow fields`).
-    #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
-    pub(crate) by: Vec<String>,
     /// One window each DURATION, aligned to the clock (UTC) [default: one for the whole capture].
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) every: Option<Duration>,
@@ -101,24 +104,52 @@ pub(crate) struct ReportArgs {
     /// Show this many rows only [default: tables 20, files all].
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
-    /// Keep clients' ports instead of folding them into one group.
-    #[arg(long)]
-    pub(crate) no_fold: bool,
-    /// Lowest port that counts as a client's [default: the recorded host's].
-    #[arg(long, value_name = "PORT")]
-    pub(crate) ephemeral_port_min: Option<u16>,
-    /// Keep connections over loopback.
-    #[arg(long)]
-    pub(crate) keep_loopback: bool,
-    /// Keep connections in which nothing happened.
-    #[arg(long)]
-    pub(crate) keep_idle: bool,
-    /// Keep connections with port 0 or an unspecified address.
-    #[arg(long)]
-    pub(crate) keep_unspecified: bool,
-    /// Leave out connections of an address with itself.
-    #[arg(long)]
-    pub(crate) drop_same_ip: bool,
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+}
+
+/// Run the pipeline tick by tick over captures: one set of points for each interval between two samples.
+///
+/// Each connection appears under what was known of it at the end of the interval. The last interval is included even if
+/// the recording ended in the middle of it.
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    after_help = "Examples:\n  netflow replay out.nfcap | jq .bytes_read\n  netflow replay out.nfcap --format csv --by process_name,dst_ip\n  netflow replay out.nfcap --post 'http://127.0.0.1:8086/write?db=net&precision=ns'\n  netflow replay out.nfcap --speed 1"
+)]
+pub(crate) struct ReplayArgs {
+    /// Capture files; `-` is stdin.
+    #[arg(value_name = "IN.nfcap", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// How many times as fast as it was recorded, such as 1 or 0.5, or `max`.
+    #[arg(long, value_name = "N|max", default_value = "max", value_parser = Speed::parse)]
+    pub(crate) speed: Speed,
+    #[command(flatten)]
+    pub(crate) points: PointArgs,
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+}
+
+/// Run the pipeline on this host's connections as they are: one set of points for each interval, and no file.
+///
+/// Ends after the duration, or at SIGINT or SIGTERM; the last interval is included. Needs what `netflow record` needs.
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    after_help = "Examples:\n  netflow live\n  netflow live -i 1s --format jsonl --by process_name,dst_ip\n  netflow live -i 60s --post 'http://127.0.0.1:8086/write?db=net&precision=ns'"
+)]
+pub(crate) struct LiveArgs {
+    /// How long to run [default: until interrupted].
+    #[arg(short, long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Length of an interval.
+    #[arg(short, long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
+    pub(crate) interval: Duration,
+    /// Size of the kernel's buffer for opens and closes; rounded up to a power of two.
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = units::size)]
+    pub(crate) ring_size: u64,
+    #[command(flatten)]
+    pub(crate) points: PointArgs,
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
 }
 
 /// Tell who recorded a capture, when, and what is in it.
@@ -210,17 +241,48 @@ mod tests {
             parquet: None,
             json: Some(Some("-".into())),
             force: false,
-            by: vec!["pid".into(), "dst_ip".into()],
             every: None,
             sort: None,
             top: Some(3),
+            pipeline: PipelineArgs { by: vec!["pid".into(), "dst_ip".into()], ..all() },
+        };
+        assert_eq!(parsed.command, Command::Report(expected));
+    }
+
+    /// Every tag, the default filters.
+    fn all() -> PipelineArgs {
+        PipelineArgs {
+            by: Vec::new(),
             no_fold: false,
             ephemeral_port_min: None,
             keep_loopback: false,
             keep_idle: false,
             keep_unspecified: false,
             drop_same_ip: false,
+        }
+    }
+
+    #[test]
+    fn replay_and_live() {
+        let points = || PointArgs { format: None, post: None, batch: 512, retry_for: Duration::from_secs(60) };
+        let parsed =
+            Cli::try_parse_from(["netflow", "replay", "a.nfcap", "--speed", "0.5", "--format", "line"]).unwrap();
+        let expected = ReplayArgs {
+            inputs: vec!["a.nfcap".into()],
+            speed: Speed::parse("0.5").unwrap(),
+            points: PointArgs { format: Some(PointFormat::Line), ..points() },
+            pipeline: all(),
         };
-        assert_eq!(parsed.command, Command::Report(expected));
+        assert_eq!(parsed.command, Command::Replay(expected));
+        let parsed = Cli::try_parse_from(["netflow", "live", "-i", "1s", "--no-fold", "--post", "http://h/w"]).unwrap();
+        let expected = LiveArgs {
+            duration: None,
+            interval: Duration::from_secs(1),
+            ring_size: 8 << 20,
+            points: PointArgs { post: Some("http://h/w".to_owned()), ..points() },
+            pipeline: PipelineArgs { no_fold: true, ..all() },
+        };
+        assert_eq!(parsed.command, Command::Live(expected));
+        assert!(Cli::try_parse_from(["netflow", "live", "--batch", "3"]).is_err());
     }
 }

@@ -9,11 +9,18 @@ mod fields;
 mod import;
 mod info;
 mod input;
+mod live;
+mod options;
 mod outcome;
 mod output;
+mod pace;
+mod points;
 mod progress;
+mod queue;
 mod record;
+mod replay;
 mod report;
+mod stop;
 mod units;
 
 use std::process::ExitCode;
@@ -27,6 +34,8 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Record(args) => record::run(args),
         Command::Report(args) => report::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Live(args) => live::run(args),
         Command::Info(args) => info::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Import(args) => import::run(args),

@@ -27,6 +27,19 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// What a server did not take. An error of its own, because a connection that the server closes is no reader that has seen
+/// enough.
+#[derive(Debug)]
+pub(crate) struct Undelivered(pub(crate) String);
+
+impl std::fmt::Display for Undelivered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Undelivered {}
+
 /// 0 done, 1 failed, 2 wrong usage, 3 done with loss. A reader that closed the pipe has seen enough: no failure.
 pub(crate) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {
     match result {
@@ -55,8 +68,9 @@ fn message(error: &anyhow::Error) -> String {
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-            || cause.to_string().contains("Broken pipe")
-    })
+    !error.is::<Undelivered>()
+        && error.chain().any(|cause| {
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+                || cause.to_string().contains("Broken pipe")
+        })
 }

@@ -6,12 +6,10 @@
 
 mod child;
 mod file;
-mod queue;
 mod summary;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use anyhow::Context;
 use netflow_capture::{Capture, Options};
@@ -20,22 +18,18 @@ use netflow_core::event::Event;
 use crate::args::RecordArgs;
 use crate::outcome::Outcome;
 use crate::progress::Recording;
+use crate::queue::{self, DRAIN_EVERY, Received};
+use crate::stop;
 use crate::units;
 use child::Child;
 use file::CaptureFile;
-use queue::Received;
 use summary::Talkers;
 
 /// Who recorded, as the file says it.
-const TOOL: &str = concat!("netflow ", env!("CARGO_PKG_VERSION"));
-/// How often the kernel's buffer is drained.
-const DRAIN_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const TOOL: &str = concat!("netflow ", env!("CARGO_PKG_VERSION"));
 
 pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot wait for signals")?;
-    }
+    let stop = stop::on_signals()?;
     let reserved = file::reserve(&args.out, args.force)?;
     let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
     let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
@@ -45,7 +39,7 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let mut file = CaptureFile::create(reserved, &header)?;
     let mut talkers = Talkers::new(&header);
     let child = Child::start(&args.command)?;
-    let (events, drain) = queue::start(capture, args.interval, DRAIN_EVERY);
+    let (events, drain) = queue::start(capture, args.interval);
 
     // A command has the terminal for itself.
     let bar = args.command.is_empty().then(|| Recording::new(args.duration));

@@ -4,34 +4,19 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use netflow_core::field::{FIELDS, Field, Source};
-use netflow_core::filter::BuiltIn;
-use netflow_core::flow::PortOptions;
+use netflow_core::field::Source;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
 use netflow_formats::report::{TableOptions, note, table, write_csv, write_json, write_parquet};
 
 use crate::args::ReportArgs;
 use crate::input;
+use crate::options::{self, TABLE_TAGS};
 use crate::outcome::{Outcome, Usage};
 use crate::output;
 
 /// Rows of a table when nothing else is asked for.
 const TABLE_ROWS: usize = 20;
-
-/// The tags of a table when nothing else is asked for: what a person asks first. Files have all of them.
-const TABLE_TAGS: [&str; 10] = [
-    "host",
-    "process_name",
-    "transport",
-    "direction",
-    "src_ip",
-    "src_port",
-    "dst_ip",
-    "dst_port",
-    "container_id",
-    "dst_domain",
-];
 
 type WriteReport = fn(&Report, &mut dyn std::io::Write) -> anyhow::Result<()>;
 
@@ -42,11 +27,13 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
             output::refuse_existing(path)?;
         }
     }
-    let order = args.sort.as_deref().map(|sort| order(sort, &args.by)).transpose()?;
-    let mut options = options(args, order.unwrap_or_default())?;
-    if files.is_empty() && options.by.is_empty() {
-        options.by = TABLE_TAGS.iter().map(|name| tag(name)).collect::<Result<_, _>>()?;
-    }
+    let order = args.sort.as_deref().map(|sort| order(sort, &args.pipeline.by)).transpose()?;
+    let default_tags: &[&str] = if files.is_empty() { &TABLE_TAGS } else { &[] };
+    let options = ReportOptions {
+        every_ns: args.every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
+        order: order.unwrap_or_default(),
+        ..options::pipeline(&args.pipeline, default_tags)?
+    };
     let mut pipeline = Pipeline::new(options);
     let mut lossy = false;
     for path in &args.inputs {
@@ -88,38 +75,9 @@ fn feed(pipeline: &mut Pipeline, path: &Path) -> anyhow::Result<bool> {
     }
 }
 
-fn options(args: &ReportArgs, order: Order) -> anyhow::Result<ReportOptions> {
-    Ok(ReportOptions {
-        by: args.by.iter().map(|name| tag(name)).collect::<Result<_, _>>()?,
-        every_ns: args.every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
-        filter: BuiltIn {
-            keep_unspecified: args.keep_unspecified,
-            keep_loopback: args.keep_loopback,
-            keep_idle: args.keep_idle,
-            drop_same_ip: args.drop_same_ip,
-        },
-        ports: PortOptions { no_fold: args.no_fold, ephemeral_port_min: args.ephemeral_port_min },
-        order,
-    })
-}
-
-fn field(name: &str) -> Result<&'static Field, Usage> {
-    Field::by_name(name).ok_or_else(|| Usage(format!("no field is named {name:?}; `netflow fields` lists them all")))
-}
-
-fn tag(name: &str) -> Result<&'static Field, Usage> {
-    let field = field(name)?;
-    if matches!(field.source, Source::Tag(_)) {
-        return Ok(field);
-    }
-    let tags: Vec<&str> =
-        FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_))).map(|field| field.name).collect();
-    Err(Usage(format!("{name} is a {}, rows are grouped by tags: {}", field.source.name(), tags.join(", "))))
-}
-
 fn order(text: &str, by: &[String]) -> Result<Order, Usage> {
     let (name, ascending) = text.strip_suffix(":asc").map_or((text, false), |name| (name, true));
-    let field = field(name)?;
+    let field = options::field(name)?;
     if matches!(field.source, Source::Tag(_)) && !by.is_empty() && !by.iter().any(|tag| tag == name) {
         return Err(Usage(format!("rows cannot be sorted by {name}, which is not among --by {}", by.join(","))));
     }

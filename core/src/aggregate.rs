@@ -2,8 +2,9 @@
 //!
 //! In: [`Step`]s of one capture. Out: rows. Never here: how changes are computed, how rows are sorted or written.
 //!
-//! What depends on the connection alone (whether it is kept, in which group it belongs) is decided once, when all is known
-//! of it: so an attribute that was learned late holds for the whole connection, and nothing is counted twice.
+//! What depends on the connection alone (whether it is kept, in which group it belongs) is decided when what it did is
+//! folded into its group: once, when all is known of it, so that an attribute that was learned late holds for the whole
+//! connection; or, tick by tick, at the end of each interval with what is known by then. Nothing is counted twice.
 
 use rustc_hash::FxHashMap;
 
@@ -21,6 +22,8 @@ use crate::value::Value;
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     windows: Vec<(i64, Sums)>,
+    /// It did something in an interval that is over.
+    was_active: bool,
 }
 
 impl Pending {
@@ -73,34 +76,54 @@ impl Groups {
                 Step::Delta(_) => {}
                 Step::Ended(slot) => {
                     let pending = section.pending.get_mut(slot).map(std::mem::take).unwrap_or_default();
-                    self.fold(section, slot, pending);
+                    let identity = &section.deltas.connection(slot).identity;
+                    let idle = (pending.windows.is_empty() && !pending.was_active).then_some(LeftOut::Idle);
+                    match self.options.filter.leaves_out(identity).or(idle) {
+                        Some(cause) => self.left_out.count(cause),
+                        None => self.fold(section, slot, pending.windows),
+                    }
                 }
             }
         }
     }
 
-    /// The rows; `whole` is the window where there is only one.
-    pub(crate) fn rows(self, whole: Window) -> Vec<Row> {
+    /// An interval is over: what every connection did in it goes to its group, by what is known of it now.
+    pub(crate) fn fold_all(&mut self, section: &mut Section) {
+        for slot in 0..section.pending.len() {
+            let windows = std::mem::take(&mut section.pending[slot].windows);
+            if !windows.is_empty() {
+                section.pending[slot].was_active = true;
+                // Who is left out is counted once, at its end.
+                if self.options.filter.leaves_out(&section.deltas.connection(slot).identity).is_none() {
+                    self.fold(section, slot, windows);
+                }
+            }
+        }
+    }
+
+    /// The rows so far, which begin anew after it; `whole` is the window where there is only one.
+    pub(crate) fn take_rows(&mut self, whole: Window) -> Vec<Row> {
         let every_us = self.every_ns().map(|every| every / 1000);
         let window_of = |start_us: i64| match every_us {
             Some(every) => Window { start_us, end_us: start_us.saturating_add(every) },
             None => whole,
         };
-        self.sums.into_iter().map(|((start, key), sums)| Row { window: window_of(start), key, sums }).collect()
+        std::mem::take(&mut self.sums)
+            .into_iter()
+            .map(|((start, key), sums)| Row { window: window_of(start), key, sums })
+            .collect()
     }
 
-    /// Adds what a connection did to its group, once all is known of it.
-    fn fold(&mut self, section: &Section, slot: usize, pending: Pending) {
-        let identity = &section.deltas.connection(slot).identity;
-        let idle = pending.windows.is_empty().then_some(LeftOut::Idle);
-        if let Some(cause) = self.options.filter.leaves_out(identity).or(idle) {
-            self.left_out.count(cause);
+    /// Adds what a connection did to its group, by what is known of it now.
+    fn fold(&mut self, section: &Section, slot: usize, windows: Vec<(i64, Sums)>) {
+        if windows.is_empty() {
             return;
         }
+        let identity = &section.deltas.connection(slot).identity;
         let ports = self.options.ports;
         let flow = section.surroundings.resolve(section.host.as_ref(), identity, ports, section.ephemeral_port_min);
         let key = self.key(&flow);
-        for (window, sums) in pending.windows {
+        for (window, sums) in windows {
             self.sums.entry((window, key.clone())).or_default().merge(&sums);
         }
     }

@@ -4,7 +4,7 @@
 //! threads, `unsafe` (`clippy.toml` beside this crate bans them), so the same events give the same report everywhere.
 //!
 //! ```text
-//! Event ──Deltas──▶ Delta ──filter──▶ Delta ──sums by group──▶ Report
+//! Event ──Deltas──▶ Delta ──filter──▶ Delta ──sums by group──▶ Report, on the whole or tick by tick
 //! ```
 
 pub mod address;
@@ -18,4 +18,5 @@ pub mod flow;
 pub mod pipeline;
 pub mod report;
 pub mod sums;
+pub mod ticks;
 pub mod value;

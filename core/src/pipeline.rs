@@ -1,10 +1,8 @@
 //! The one pipeline: `Event → Delta → Report`.
 //!
-//! In: the header and the events of one or several captures, one after the other. Out: a [`Report`]. Never here: where
-//! events come from, how a report is written.
-//!
-//! What depends on the connection alone (whether it is kept, in which group it belongs) is decided once, when all is known
-//! of it: so an attribute that was learned late holds for the whole connection, and nothing is counted twice.
+//! In: the header and the events of one or several captures, one after the other. Out: a [`Report`] on all of them at the
+//! end, or one on each interval through [`crate::ticks::Ticks`]. Never here: where events come from, how a report is
+//! written.
 
 use std::sync::Arc;
 
@@ -38,6 +36,8 @@ pub(crate) struct Section {
     pub(crate) host: Option<Arc<str>>,
     /// UTC of the boot; a clock event changes it.
     boot_time_ns: i64,
+    /// When the interval that is not over yet began and how far it reaches, in nanoseconds since boot.
+    interval: Option<(u64, u64)>,
     pub(crate) deltas: Deltas,
     pub(crate) surroundings: Surroundings,
     /// By slot.
@@ -79,6 +79,7 @@ impl Pipeline {
             host: (!header.host.is_empty()).then(|| Arc::from(header.host.as_str())),
             boot_time_ns: header.boot_time_ns,
             ephemeral_port_min: header.ephemeral_port_min,
+            interval: None,
             deltas: Deltas::new(),
             surroundings: Surroundings::default(),
             pending: Vec::new(),
@@ -96,6 +97,8 @@ impl Pipeline {
         let span = self.span.get_or_insert(Window { start_us: moment, end_us: moment });
         span.start_us = span.start_us.min(moment);
         span.end_us = span.end_us.max(moment);
+        let (_, until) = section.interval.get_or_insert((event.at, event.at));
+        *until = event.at.max(*until);
         section.deltas.push(event, &mut self.steps);
         self.groups.apply(section, &mut self.steps);
     }
@@ -104,19 +107,37 @@ impl Pipeline {
     #[must_use]
     pub fn finish(mut self) -> Report {
         self.end_section();
+        self.report(self.span)
+    }
+
+    /// Ends the interval that began with the last call, or with the capture: the report on it.
+    pub(crate) fn end_interval(&mut self) -> Report {
+        let Some(section) = &mut self.section else { return self.report(None) };
+        let window = section.end_interval();
+        self.groups.fold_all(section);
+        self.report(window)
+    }
+
+    /// A report on what is in the groups, which are empty after it.
+    fn report(&mut self, span: Option<Window>) -> Report {
+        let mut diagnostics = self.diagnostics;
+        if let Some(section) = &self.section {
+            diagnostics.add(&section.deltas.diagnostics());
+        }
         let mut report = Report {
-            headers: self.headers,
+            headers: self.headers.clone(),
             columns: Report::columns_for(&self.groups.tags),
             left_out: self.groups.left_out,
-            rows: self.groups.rows(self.span.unwrap_or_default()),
-            span: self.span,
-            diagnostics: self.diagnostics,
+            rows: self.groups.take_rows(span.unwrap_or_default()),
+            span,
+            diagnostics,
         };
         report.sort(self.order);
         report
     }
 
-    fn end_section(&mut self) {
+    /// Ends the capture that is being read: what is still open in it, and what was strange.
+    pub(crate) fn end_section(&mut self) {
         let Some(mut section) = self.section.take() else { return };
         section.deltas.finish(&mut self.steps);
         self.groups.apply(&mut section, &mut self.steps);
@@ -125,6 +146,15 @@ impl Pipeline {
 }
 
 impl Section {
+    /// The window of the interval that ends now; `None` before the first event.
+    fn end_interval(&mut self) -> Option<Window> {
+        let (from, until) = self.interval?;
+        // No two intervals end in the same microsecond, or the points of one would replace those of the other.
+        let until = until.max(from.saturating_add(1000));
+        self.interval = Some((until, until));
+        Some(Window { start_us: self.utc_ns(from).div_euclid(1000), end_us: self.utc_ns(until).div_euclid(1000) })
+    }
+
     pub(crate) fn utc_ns(&self, at: u64) -> i64 {
         self.boot_time_ns.saturating_add(i64::try_from(at).unwrap_or(i64::MAX))
     }

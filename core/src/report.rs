@@ -10,7 +10,7 @@ use crate::sums::Sums;
 use crate::value::Value;
 
 /// A span of time, in microseconds since 1970 (UTC). A moment belongs to the window that begins with it, not to the one
-/// that ends with it; only the window of a whole capture also holds its own end.
+/// that ends with it; only the window of a whole capture, or of the time between two ticks, also holds its own end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Window {
     /// Its beginning.

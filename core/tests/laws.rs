@@ -9,6 +9,8 @@ use netflow_core::event::{Body, Close, Event, Header, Identity, Open, Sample, Tc
 use netflow_core::field::Field;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Report;
+use netflow_core::sums::Sums;
+use netflow_core::ticks::Ticks;
 use proptest::prelude::*;
 
 /// One connection: when it opens, what its totals grow by at each sight, whether it is older than the recording.
@@ -132,6 +134,42 @@ proptest! {
         prop_assert_eq!(split.packets_written, whole.packets_written);
         prop_assert_eq!(split.tcp, whole.tcp);
         prop_assert!(split.connections >= whole.connections);
+    }
+
+    /// The points of all intervals are the whole report, wherever the ticks are and whatever a tick makes of what it
+    /// does not see.
+    #[test]
+    fn ticks_add_up_to_the_whole(lives in lives(), places in prop::collection::vec((0..200_usize, any::<bool>()), 0..20)) {
+        let mut events = stream(&lives);
+        for (place, complete) in places {
+            let place = place % events.len();
+            let at = events[place].at;
+            events.insert(place + 1, Event { at, body: Body::Tick(Tick { complete }) });
+        }
+        let by = vec![Field::by_name("transport").unwrap(), Field::by_name("dst_port").unwrap()];
+        let options = ReportOptions { by, ..ReportOptions::default() };
+        let whole = report(&events, options.clone());
+        let mut ticks = Ticks::new(options);
+        ticks.begin(&Header::default());
+        let mut parts: Vec<Report> = events.iter().filter_map(|event| ticks.push(event)).collect();
+        parts.push(ticks.finish());
+        let last = parts.last().unwrap();
+        prop_assert_eq!((last.left_out, last.diagnostics), (whole.left_out, whole.diagnostics));
+        let mut ends = Vec::new();
+        for row in &whole.rows {
+            let mut sum = Sums::default();
+            for part in parts.iter().flat_map(|part| &part.rows).filter(|part| part.key == row.key) {
+                sum.merge(&part.sums);
+            }
+            prop_assert!(sum.connections >= row.sums.connections);
+            prop_assert_eq!(Sums { connections: row.sums.connections, ..sum }, row.sums);
+        }
+        for part in parts.iter().filter(|part| !part.rows.is_empty()) {
+            prop_assert!(part.rows.iter().all(|row| whole.rows.iter().any(|known| known.key == row.key)));
+            prop_assert!(part.rows.iter().all(|row| Some(row.window) == part.span));
+            ends.extend(part.span.map(|window| window.end_us));
+        }
+        prop_assert!(ends.is_sorted_by(|one, next| one < next), "{:?}", ends);
     }
 
     /// Snapshots in between change when something is counted, never how much.

@@ -8,7 +8,10 @@ use netflow_core::event::{Body, Close, Direction, Event, Header, Identity, Open,
 use netflow_core::field::Field;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
-use netflow_formats::report::{TableOptions, frame, table, write_csv, write_json, write_parquet};
+use netflow_core::value::Value;
+use netflow_formats::report::{
+    TableOptions, frame, table, write_csv, write_csv_rows, write_json, write_line, write_parquet,
+};
 
 /// A name that every format has to escape.
 const NAME: &str = "a \"b\", c\u{1b}";
@@ -85,6 +88,59 @@ fn json() {
 }
 
 #[test]
+fn rows_of_several_reports_make_one_csv() {
+    let part = report(by(&["pid"]));
+    let whole = text(|out| write_csv(&part, out).unwrap());
+    let rows = text(|out| write_csv_rows(&part, out).unwrap());
+    assert!(!rows.contains("window_start"));
+    let both = text(|out| {
+        write_csv(&part, &mut *out).unwrap();
+        write_csv_rows(&part, out).unwrap();
+    });
+    assert_eq!(both, format!("{whole}{rows}"));
+    assert!(whole.ends_with(&rows) && whole.lines().count() == rows.lines().count() + 1);
+    let empty = Pipeline::new(by(&["pid"])).finish();
+    assert_eq!(text(|out| write_csv_rows(&empty, out).unwrap()), "");
+}
+
+#[test]
+fn line_protocol() {
+    let lines = text(|out| write_line(&report(ReportOptions::default()), out).unwrap());
+    assert_eq!(
+        lines.lines().collect::<Vec<_>>(),
+        [
+            "netflow,direction=outgoing,dst_ip=10.0.0.53,dst_ip_type=private,dst_nat_ip=N/A,dst_nat_port=N/A,dst_port=53,\
+             family=IPv4,host=db1,netns=4026531840,process_name=N/A,src_ip=10.0.0.1,src_ip_type=private,src_port=*,\
+             transport=udp window_start=1700000000000001000i,bytes_read=90i,bytes_written=40i,packets_read=3i,\
+             packets_written=2i,connections=1i 1700000002000001000",
+            "netflow,direction=outgoing,dst_ip=2001:db8::1,dst_ip_type=other,dst_nat_ip=N/A,dst_nat_port=N/A,dst_port=443,\
+             family=IPv4,host=db1,netns=4026531840,pid=7,process_name=a\\ \"b\"\\,\\ c\u{fffd},src_ip=10.0.0.1,\
+             src_ip_type=private,src_port=*,transport=tcp window_start=1700000000000001000i,bytes_read=5000000i,\
+             bytes_written=1234i,packets_read=3i,packets_written=2i,retransmits=0i,rtt=1500i,rtt_min=1500i,rtt_max=1500i,\
+             tcp_established=1i,tcp_closed=1i,tcp_connect_failures=0i,connections=1i 1700000002000001000",
+        ]
+    );
+    // Grouped by other tags, only those are there; numbers stay within what the format can hold.
+    let mut part = report(by(&["transport"]));
+    part.rows[0].sums.bytes_read = u64::MAX;
+    let lines = text(|out| write_line(&part, out).unwrap());
+    assert!(lines.starts_with("netflow,transport=tcp window_start="), "{lines}");
+    assert!(lines.contains(",bytes_read=9223372036854775807i,"), "{lines}");
+}
+
+#[test]
+fn a_cluster_that_knows_one_end_has_all_its_tags() {
+    let mut part = report(by(&["dst_k8s_pod_name", "src_k8s_namespace", "sub_source"]));
+    part.rows.truncate(1);
+    part.rows[0].key = [Value::Text("web-1".into()), Value::Null, Value::Word("K8s")].into();
+    let lines = text(|out| write_line(&part, out).unwrap());
+    assert!(lines.starts_with("netflow,dst_k8s_pod_name=web-1,src_k8s_namespace=N/A,sub_source=K8s "), "{lines}");
+    part.rows[0].key = [Value::Null, Value::Null, Value::Null].into();
+    let lines = text(|out| write_line(&part, out).unwrap());
+    assert!(lines.starts_with("netflow window_start="), "{lines}");
+}
+
+#[test]
 fn frames_are_typed() {
     let frame = frame(&report(ReportOptions::default())).unwrap();
     let types: Vec<String> = frame.schema().iter().map(|(name, dtype)| format!("{name} {dtype}")).collect();
@@ -111,10 +167,11 @@ fn parquet_is_the_same_on_every_run() {
 
 #[test]
 fn tables_are_for_people() {
-    let report = report(ReportOptions { order: Order::Traffic, ..ReportOptions::default() });
+    let tags = ["src_ip", "src_port", "dst_ip", "dst_port", "transport", "direction", "pid", "process_name"];
+    let report = report(ReportOptions { order: Order::Traffic, ..by(&tags) });
     assert_eq!(
         table(&report, TableOptions { top: Some(1), ..TableOptions::default() }).unwrap(),
-        " src         dst                proto  direction  pid  process          read   written      rtt  opened  closed  conns
+        " src         dst                proto  direction  pid  process        read   written      rtt  opened  closed  conns
  10.0.0.1:*  [2001:db8::1]:443  tcp    outgoing   7    a \"b\", c\u{fffd}  4.77 MiB  1.21 KiB  1.50 ms       1       1      1
 … 1 more row
 
@@ -129,6 +186,7 @@ fn an_empty_report_says_so() {
     assert_eq!(table(&report, TableOptions::default()).unwrap(), "No connections to report.\n");
     assert_eq!(text(|out| write_csv(&report, out).unwrap()).lines().count(), 1, "the header stays");
     assert_eq!(text(|out| write_json(&report, out).unwrap()), "");
+    assert_eq!(text(|out| write_line(&report, out).unwrap()), "");
     let mut bytes = Vec::new();
     write_parquet(&report, &mut bytes).unwrap();
     assert!(bytes.starts_with(b"PAR1"));

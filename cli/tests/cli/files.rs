@@ -23,7 +23,7 @@ fn what_is_no_capture_is_named() {
         ("folder", "is a directory"),
         ("missing.nfcap", "No such file"),
     ] {
-        for command in ["report", "info", "dump"] {
+        for command in ["report", "replay", "info", "dump"] {
             let ran = netflow(folder.path(), &[command, name]);
             assert_eq!(ran.code, Some(1), "{command} {name}: {}", ran.stderr);
             assert!(
@@ -98,6 +98,8 @@ fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
     for arguments in [
         ["report", "events.nfcap", "--csv=-"].as_slice(),
         &["report", "events.nfcap"],
+        &["replay", "events.nfcap"],
+        &["replay", "events.nfcap", "--format", "csv"],
         &["dump", "events.nfcap"],
         &["info", "events.nfcap"],
         &["fields"],

@@ -6,5 +6,6 @@ mod events;
 mod files;
 mod parquet;
 mod readme;
+mod replay;
 mod reports;
 mod run;

@@ -52,5 +52,7 @@ pub(crate) fn netflow_with_input(folder: &Path, arguments: &[&str], input: &[u8]
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netflow"));
     command.args(arguments).current_dir(folder).env("TZ", "Pacific/Auckland").env("LC_ALL", "tr_TR.UTF-8");
+    // Servers of tests are on this host.
+    command.env("NO_PROXY", "127.0.0.1");
     command
 }

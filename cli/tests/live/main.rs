@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod endings;
+mod points;
 mod recording;
 mod scenarios;
 
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 11] = [
+    let tests: [(&str, fn()); 13] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
         ("snapshots_in_a_storm", scenarios::snapshots_in_a_storm),
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
         ("a_full_disk_ends_a_recording", endings::a_full_disk_ends_a_recording),
         ("paths_that_cannot_be_written", endings::paths_that_cannot_be_written),
         ("streams_and_closed_pipes", endings::streams_and_closed_pipes),
+        ("points_add_up_to_what_the_applications_counted", points::points_add_up_to_what_the_applications_counted),
+        ("live_ends_by_itself_and_with_its_reader", points::live_ends_by_itself_and_with_its_reader),
     ];
     let trials = tests.into_iter().map(|(name, test)| {
         let ignored = missing.is_some();

@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::recording::{Recording, run};
 
 /// One end of one connection: transport, local and remote address and port.
-type Key = (String, String, u64, String, u64);
+pub(crate) type Key = (String, String, u64, String, u64);
 
-fn key(row: &Value) -> Key {
+pub(crate) fn key(row: &Value) -> Key {
     let text = |name: &str| row[name].as_str().unwrap().to_owned();
     let number = |name: &str| row[name].as_u64().unwrap();
     (text("transport"), text("src_ip"), number("src_port"), text("dst_ip"), number("dst_port"))
 }
 
-fn key_of(end: &End) -> Key {
+pub(crate) fn key_of(end: &End) -> Key {
     let (local, remote) = (end.local, end.remote);
     (
         end.transport.name().to_owned(),

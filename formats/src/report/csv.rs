@@ -18,13 +18,25 @@ use super::{ReportError, frame, rfc3339};
 /// # Errors
 /// When the output fails, or a time cannot be shown.
 pub fn write_csv<W: Write>(report: &Report, out: W) -> Result<(), ReportError> {
+    write(report, true, out)
+}
+
+/// Writes the rows without the header row, as more of a report that has one.
+///
+/// # Errors
+/// As [`write_csv`].
+pub fn write_csv_rows<W: Write>(report: &Report, out: W) -> Result<(), ReportError> {
+    write(report, false, out)
+}
+
+fn write<W: Write>(report: &Report, header: bool, out: W) -> Result<(), ReportError> {
     let mut columns = Vec::new();
     for (field, cells) in frame::columns(report) {
         let texts = cells.iter().map(text).collect::<Result<Vec<_>, _>>()?;
         columns.push(Series::new(field.name.into(), texts).into_column());
     }
     let mut frame = DataFrame::new(report.rows.len(), columns)?;
-    CsvWriter::new(out).n_threads(1).finish(&mut frame)?;
+    CsvWriter::new(out).include_header(header).n_threads(1).finish(&mut frame)?;
     Ok(())
 }
 

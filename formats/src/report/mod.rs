@@ -1,17 +1,19 @@
 //! Reports as bytes and as text.
 //!
-//! In: a [`netflow_core::report::Report`]. Out: CSV, Parquet, JSON, a table for people. Never here: paths, terminals,
+//! In: a [`netflow_core::report::Report`]. Out: CSV, Parquet, JSON, line protocol, a table for people. Never here: paths, terminals,
 //! decisions about what is in the report.
 
 mod csv;
 mod frame;
 mod json;
+mod line;
 mod parquet;
 mod table;
 
-pub use csv::write_csv;
+pub use csv::{write_csv, write_csv_rows};
 pub use frame::frame;
 pub use json::write_json;
+pub use line::write_line;
 pub use parquet::write_parquet;
 pub use table::{TableOptions, note, table};
 

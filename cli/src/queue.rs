@@ -1,4 +1,4 @@
-//! The way from the thread that drains the kernel to the one that writes.
+//! The way from the thread that drains the kernel to the one that takes the events.
 //!
 //! In: a running capture. Out: batches of events in order. When more than [`MOST_EVENTS`] wait, batches are dropped and
 //! counted as `queue_full`; what is dropped of a connection's beginning is dropped of its rest, so that the stream stays
@@ -15,25 +15,27 @@ use anyhow::{Context, anyhow};
 use netflow_capture::{Capture, Summary};
 use netflow_core::event::{Body, Event, Loss, Tick};
 
-/// Events that may wait for the writer: some 60 MB.
+/// How often the kernel's buffer is drained.
+pub(crate) const DRAIN_EVERY: Duration = Duration::from_millis(50);
+/// Events that may wait to be taken: some 60 MB.
 const MOST_EVENTS: usize = 1 << 18;
 
-/// What the writer gets.
-pub(super) enum Received {
+/// What the taker gets.
+pub(crate) enum Received {
     Events(Vec<Event>),
     Nothing,
     End,
 }
 
-/// The writer's end.
-pub(super) struct Events {
+/// The taker's end.
+pub(crate) struct Events {
     batches: Receiver<Vec<Event>>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Events {
     /// The next batch, if one comes in time.
-    pub(super) fn next(&self, wait: Duration) -> Received {
+    pub(crate) fn next(&self, wait: Duration) -> Received {
         match self.batches.recv_timeout(wait) {
             Ok(batch) => {
                 self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
@@ -46,25 +48,25 @@ impl Events {
 }
 
 /// The thread that drains the kernel.
-pub(super) struct Drain {
+pub(crate) struct Drain {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<anyhow::Result<Summary>>,
 }
 
 impl Drain {
     /// Asks it to take the last snapshot and end.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Waits for its end; the kernel's own counts.
-    pub(super) fn join(self) -> anyhow::Result<Summary> {
+    pub(crate) fn join(self) -> anyhow::Result<Summary> {
         self.thread.join().map_err(|_| anyhow!("the thread that drains the kernel's buffer died"))?
     }
 }
 
-/// Starts draining: the kernel's buffer every `drain_every`, a snapshot every `interval`.
-pub(super) fn start(mut capture: Capture, interval: Duration, drain_every: Duration) -> (Events, Drain) {
+/// Starts draining: the kernel's buffer every [`DRAIN_EVERY`], a snapshot every `interval`.
+pub(crate) fn start(mut capture: Capture, interval: Duration) -> (Events, Drain) {
     let (sender, batches) = channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let stop = Arc::new(AtomicBool::new(false));
@@ -82,7 +84,7 @@ pub(super) fn start(mut capture: Capture, interval: Duration, drain_every: Durat
                 capture.poll(&mut batch).context("the recording broke off")?;
             }
             gate.send(batch);
-            std::thread::sleep(drain_every.min(due.saturating_duration_since(Instant::now())));
+            std::thread::sleep(DRAIN_EVERY.min(due.saturating_duration_since(Instant::now())));
         }
         let mut batch = Vec::new();
         let summary = capture.stop(&mut batch).context("the recording could not take its last snapshot")?;
@@ -128,7 +130,7 @@ impl Gate {
             batch.insert(0, Event { at, body: Body::Loss(std::mem::take(&mut self.loss)) });
         }
         self.waiting.fetch_add(batch.len(), Ordering::Relaxed);
-        // The writer is gone only when it failed; then that is the error to show.
+        // The taker is gone only when it failed; then that is the error to show.
         let _ = self.sender.send(batch);
     }
 

@@ -1,0 +1,64 @@
+//! Options that several commands have, each defined once.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::units;
+
+/// What is counted, and how it is grouped: the same for every command that runs the pipeline.
+#[derive(Debug, Args, PartialEq)]
+pub(crate) struct PipelineArgs {
+    /// Group by these tags only (see `netflow fields`).
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+    /// Keep clients' ports instead of folding them into one group.
+    #[arg(long)]
+    pub(crate) no_fold: bool,
+    /// Lowest port that counts as a client's [default: the recorded host's].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) ephemeral_port_min: Option<u16>,
+    /// Keep connections over loopback.
+    #[arg(long)]
+    pub(crate) keep_loopback: bool,
+    /// Keep connections in which nothing happened.
+    #[arg(long)]
+    pub(crate) keep_idle: bool,
+    /// Keep connections with port 0 or an unspecified address.
+    #[arg(long)]
+    pub(crate) keep_unspecified: bool,
+    /// Leave out connections of an address with itself.
+    #[arg(long)]
+    pub(crate) drop_same_ip: bool,
+}
+
+/// Where points go: the same for every command that makes them.
+#[derive(Debug, Args, PartialEq)]
+pub(crate) struct PointArgs {
+    /// What stdout gets [default: jsonl; for `live` on a terminal: table].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<PointFormat>,
+    /// Send the points as InfluxDB line protocol to this http URL instead, for example
+    /// http://127.0.0.1:8086/write?db=net&precision=ns
+    #[arg(long, value_name = "URL")]
+    pub(crate) post: Option<String>,
+    /// Points in one request, at most.
+    #[arg(long, value_name = "N", default_value = "512", requires = "post", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch: u32,
+    /// How long to try again while the server is away or says that it is busy.
+    #[arg(long, value_name = "DURATION", default_value = "60s", requires = "post", value_parser = units::duration)]
+    pub(crate) retry_for: Duration,
+}
+
+/// How points are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PointFormat {
+    /// One JSON object a point.
+    Jsonl,
+    /// InfluxDB line protocol.
+    Line,
+    /// One header row, then one row a point.
+    Csv,
+    /// A table for each interval, for people.
+    Table,
+}

@@ -1,0 +1,62 @@
+//! `netflow live`: the pipeline on the running kernel, without a file.
+//!
+//! One thread drains the kernel's buffers on time whatever happens, the other runs the pipeline and writes. When the points
+//! cannot be written as fast, what does not fit between the two is dropped and counted, as in a recording.
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use anyhow::Context;
+use netflow_capture::{Capture, Options};
+use netflow_core::ticks::Ticks;
+
+use crate::args::{LiveArgs, PointFormat};
+use crate::options;
+use crate::outcome::Outcome;
+use crate::points::Points;
+use crate::queue::{self, DRAIN_EVERY, Received};
+use crate::record::TOOL;
+use crate::stop;
+
+pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
+    let stop = stop::on_signals()?;
+    let default = if io::stdout().is_terminal() { PointFormat::Table } else { PointFormat::Jsonl };
+    let mut points = Points::open(&args.points, default, true, Arc::clone(&stop))?;
+    let mut ticks = Ticks::new(options::pipeline(&args.pipeline, points.default_tags())?);
+    let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
+    let ring_bytes = u32::try_from(args.ring_size).context("the ring's size must be below 4 GiB")?;
+    let capture = Capture::start(&Options { ring_bytes, ..Options::default() })?;
+    points.push(ticks.begin(&netflow_capture::host_header(TOOL, interval_ms, Vec::new(), String::new())))?;
+    let (events, drain) = queue::start(capture, args.interval);
+    eprintln!("points every {}; Ctrl-C ends it", humantime::format_duration(args.interval));
+
+    let began = Instant::now();
+    let mut ended = false;
+    loop {
+        match events.next(DRAIN_EVERY) {
+            Received::Events(batch) => {
+                for event in &batch {
+                    if let Some(report) = ticks.push(event) {
+                        points.push(report)?;
+                    }
+                }
+            }
+            Received::Nothing => {}
+            Received::End => break,
+        }
+        let over = stop.load(Ordering::Relaxed) || args.duration.is_some_and(|all| began.elapsed() >= all);
+        if over && !ended {
+            ended = true;
+            drain.stop();
+        }
+    }
+    let counted = drain.join()?;
+    let outcome = points.finish(ticks.finish())?;
+    if counted.tcp.holds() && counted.udp.holds() {
+        return Ok(outcome);
+    }
+    eprintln!("warning: the kernel's counts do not add up: tcp {:?}, udp {:?}", counted.tcp, counted.udp);
+    Ok(Outcome::Lossy)
+}

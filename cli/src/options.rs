@@ -1,0 +1,59 @@
+//! From the words of the command line to the options of the pipeline.
+//!
+//! In: names. Out: fields and options, or a message that says what was meant. Never here: which command asks.
+
+use netflow_core::field::{FIELDS, Field, Source};
+use netflow_core::filter::BuiltIn;
+use netflow_core::flow::PortOptions;
+use netflow_core::pipeline::ReportOptions;
+
+use crate::args::PipelineArgs;
+use crate::outcome::Usage;
+
+/// The tags of a table when nothing else is asked for: what a person asks first. Files have all of them.
+pub(crate) const TABLE_TAGS: [&str; 10] = [
+    "host",
+    "process_name",
+    "transport",
+    "direction",
+    "src_ip",
+    "src_port",
+    "dst_ip",
+    "dst_port",
+    "container_id",
+    "dst_domain",
+];
+
+/// The pipeline's options; grouped by `default_tags` (none: by every tag) when nothing else is asked for.
+pub(crate) fn pipeline(args: &PipelineArgs, default_tags: &[&str]) -> Result<ReportOptions, Usage> {
+    let mut by: Vec<_> = args.by.iter().map(|name| tag(name)).collect::<Result<_, _>>()?;
+    if by.is_empty() {
+        by = default_tags.iter().map(|name| tag(name)).collect::<Result<_, _>>()?;
+    }
+    Ok(ReportOptions {
+        by,
+        filter: BuiltIn {
+            keep_unspecified: args.keep_unspecified,
+            keep_loopback: args.keep_loopback,
+            keep_idle: args.keep_idle,
+            drop_same_ip: args.drop_same_ip,
+        },
+        ports: PortOptions { no_fold: args.no_fold, ephemeral_port_min: args.ephemeral_port_min },
+        ..ReportOptions::default()
+    })
+}
+
+/// The field of that name.
+pub(crate) fn field(name: &str) -> Result<&'static Field, Usage> {
+    Field::by_name(name).ok_or_else(|| Usage(format!("no field is named {name:?}; `netflow fields` lists them all")))
+}
+
+fn tag(name: &str) -> Result<&'static Field, Usage> {
+    let field = field(name)?;
+    if matches!(field.source, Source::Tag(_)) {
+        return Ok(field);
+    }
+    let tags: Vec<&str> =
+        FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_))).map(|field| field.name).collect();
+    Err(Usage(format!("{name} is a {}, rows are grouped by tags: {}", field.source.name(), tags.join(", "))))
+}

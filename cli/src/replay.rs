@@ -1,0 +1,50 @@
+//! `netflow replay`: the pipeline tick by tick over captures.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use netflow_core::ticks::Ticks;
+
+use crate::args::{PointFormat, ReplayArgs};
+use crate::input;
+use crate::options;
+use crate::outcome::Outcome;
+use crate::pace::{Pace, Speed};
+use crate::points::Points;
+
+pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Outcome> {
+    // Nothing has to be put in order when a replay is interrupted, so the signals end it as they end any program.
+    let mut points = Points::open(&args.points, PointFormat::Jsonl, args.speed != Speed::Max, Arc::default())?;
+    let mut ticks = Ticks::new(options::pipeline(&args.pipeline, points.default_tags())?);
+    let mut pace = Pace::new(args.speed, Instant::now());
+    let mut damaged = false;
+    for path in &args.inputs {
+        damaged |= feed(path, &mut ticks, &mut pace, &mut points)?;
+    }
+    let outcome = points.finish(ticks.finish())?;
+    Ok(if damaged { Outcome::Lossy } else { outcome })
+}
+
+/// Replays a whole capture up to its last tick; true when something of it is missing.
+fn feed(path: &Path, ticks: &mut Ticks, pace: &mut Pace, points: &mut Points) -> anyhow::Result<bool> {
+    let cannot = || format!("cannot read {}", input::name(path));
+    let mut capture = input::open_capture(path)?;
+    loop {
+        points.push(ticks.begin(capture.header()))?;
+        pace.begin();
+        for event in capture.by_ref() {
+            let event = event.with_context(cannot)?;
+            pace.see(event.at);
+            if let Some(report) = ticks.push(&event) {
+                pace.wait();
+                points.push(report)?;
+            }
+        }
+        pace.wait();
+        if !capture.next_section().with_context(cannot)? {
+            return Ok(input::tell_damage(path, &capture));
+        }
+    }
+}
