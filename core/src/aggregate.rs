@@ -61,6 +61,9 @@ impl Groups {
     /// Takes what one event brought about.
     pub(crate) fn apply(&mut self, section: &mut Section, steps: &mut Vec<Step>) {
         for step in steps.drain(..) {
+            if let Step::Delta(Delta { slot, at, .. }) = step {
+                section.surroundings.see(slot, at, &section.deltas.connection(slot).identity);
+            }
             match step {
                 Step::Delta(delta) if self.options.filter.keeps_change(&delta.counts) => {
                     let window = self.window_start(section.utc_ns(delta.at));
@@ -74,6 +77,7 @@ impl Groups {
                 Step::Ended(slot) => {
                     let pending = section.pending.get_mut(slot).map(std::mem::take).unwrap_or_default();
                     self.fold(section, slot, pending);
+                    section.surroundings.forget(slot);
                 }
             }
         }
@@ -98,7 +102,8 @@ impl Groups {
             return;
         }
         let ports = self.options.ports;
-        let flow = section.surroundings.resolve(section.host.as_ref(), identity, ports, section.ephemeral_port_min);
+        let flow =
+            section.surroundings.resolve(slot, section.host.as_ref(), identity, ports, section.ephemeral_port_min);
         let key = self.key(&flow);
         for (window, sums) in pending.windows {
             self.sums.entry((window, key.clone())).or_default().merge(&sums);
