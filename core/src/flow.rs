@@ -157,7 +157,8 @@ impl Surroundings {
             beside.nat = self.translations.destination(identity, beside.began, now).or(beside.nat);
         }
         // The listening socket may be gone before its connections are.
-        beside.served = beside.served || self.listening.has(identity.transport, identity.netns, identity.local);
+        let serves = |identity: &Identity| self.listening.has(identity.transport, identity.netns, identity.local);
+        beside.served = beside.served || (identity.direction.is_none() && serves(identity));
         beside.identity = Some(Arc::clone(identity));
         beside.learned = self.learned;
     }

@@ -7,10 +7,13 @@ mod stream;
 use netflow_core::event::{Body, Identity, Nat};
 use stream::{bytes, client, close, dns, exit, in_container, listen, nat, open, process, rows, sample, tcp};
 
+/// The case, what is learned at which second, and the cells of the row.
+type Learned = (&'static str, Vec<(u64, Body)>, &'static str);
+
 /// When each thing is learned of process 7 (the connection lives from second 10 to second 20), and the name in the row.
 #[test]
 fn names_of_processes() {
-    let table: [(&str, Vec<(u64, Body)>, &str); 9] = [
+    let table: [Learned; 9] = [
         ("before", vec![(5, process(7, "curl"))], "curl"),
         ("while it lives", vec![(15, process(7, "curl"))], "curl"),
         ("just after", vec![(21, process(7, "curl"))], "curl"),
@@ -73,7 +76,7 @@ fn a_new_owner() {
 /// What is asked and answered (the connection to 8.8.8.8 lives in namespace 1 from second 100 to second 900).
 #[test]
 fn names_of_remote_addresses() {
-    let table: [(&str, Vec<(u64, Body)>, &str); 9] = [
+    let table: [Learned; 9] = [
         ("asked before", vec![(99, dns("dns.google", "8.8.8.8", 300, None))], "dns.google"),
         ("a short TTL holds for a minute", vec![(41, dns("dns.google", "8.8.8.8", 1, None))], "dns.google"),
         ("and no longer", vec![(40, dns("dns.google", "8.8.8.8", 1, None))], "-"),
@@ -125,7 +128,7 @@ fn translated_destinations() {
     let anywhere = Identity { netns: None, ..client() };
     let elsewhere = Identity { netns: Some(2), ..client() };
     let udp = Identity { transport: netflow_core::event::Transport::Udp, ..client() };
-    let table: [(&str, Vec<(u64, Body)>, &str); 9] = [
+    let table: [Learned; 9] = [
         ("before", vec![(5, to("10.42.0.1:8443", &client()))], "10.42.0.1 8443"),
         ("while it lives", vec![(15, to("10.42.0.1:8443", &client()))], "10.42.0.1 8443"),
         ("just after", vec![(21, to("10.42.0.1:8443", &client()))], "10.42.0.1 8443"),
@@ -151,7 +154,7 @@ fn translated_destinations() {
 #[test]
 fn who_listened_once_is_the_server() {
     let unknown = Identity { netns: Some(1), ..tcp("10.0.0.1:50001", "10.0.0.2:80") };
-    let table: [(&str, Vec<(u64, Body)>, &str); 4] = [
+    let table: [Learned; 4] = [
         ("nobody listens: the ports tell", vec![], "outgoing"),
         ("before", vec![(1, listen("0.0.0.0:50001", Some(1), 7, false))], "incoming"),
         (
