@@ -40,6 +40,16 @@ fn names_of_processes() {
     }
 }
 
+/// A connection outlives its process, the table forgets that, and the id is another's: the name stays.
+#[test]
+fn a_name_outlives_the_table() {
+    let mut events = vec![(1, process(7, "curl")), (10, open(1, &client())), (12, exit(7, "curl"))];
+    events.extend((1000..4000).flat_map(|pid| [(200, process(pid, "cc")), (201, exit(pid, "cc"))]));
+    events.sort_by_key(|(at, _)| *at);
+    events.extend([(500, process(7, "sshd")), (501, sample(1, bytes(1, 1))), (900, close(1, bytes(2, 2)))]);
+    assert_eq!(rows(events, "process_name bytes_read"), ["curl 2"]);
+}
+
 #[test]
 fn a_name_in_the_connections_own_events_comes_first() {
     let named = Identity { process: Some("nginx".into()), ..client() };
