@@ -64,6 +64,9 @@ impl Groups {
     /// Takes what one event brought about.
     pub(crate) fn apply(&mut self, section: &mut Section, steps: &mut Vec<Step>) {
         for step in steps.drain(..) {
+            if let Step::Delta(Delta { slot, at, .. }) = step {
+                section.surroundings.see(slot, at, &section.deltas.connection(slot).identity);
+            }
             match step {
                 Step::Delta(delta) if self.options.filter.keeps_change(&delta.counts) => {
                     let window = self.window_start(section.utc_ns(delta.at));
@@ -82,6 +85,7 @@ impl Groups {
                         Some(cause) => self.left_out.count(cause),
                         None => self.fold(section, slot, pending.windows),
                     }
+                    section.surroundings.forget(slot);
                 }
             }
         }
@@ -121,7 +125,8 @@ impl Groups {
         }
         let identity = &section.deltas.connection(slot).identity;
         let ports = self.options.ports;
-        let flow = section.surroundings.resolve(section.host.as_ref(), identity, ports, section.ephemeral_port_min);
+        let flow =
+            section.surroundings.resolve(slot, section.host.as_ref(), identity, ports, section.ephemeral_port_min);
         let key = self.key(&flow);
         for (window, sums) in windows {
             self.sums.entry((window, key.clone())).or_default().merge(&sums);

@@ -3,7 +3,7 @@
 //! In: a connection's attributes, the listening sockets known so far, the host's range of client ports. Out: direction
 //! and folded ports. Never here: guesses from well-known port numbers.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 
 use crate::address::Endpoint;
 use crate::event::{Direction, Identity, Listen, Transport};
@@ -11,20 +11,30 @@ use crate::event::{Direction, Identity, Listen, Transport};
 /// Lowest client port of a host that does not say its own (`net.ipv4.ip_local_port_range` defaults to 32768–60999).
 pub const DEFAULT_EPHEMERAL_PORT_MIN: u16 = 32768;
 
-/// The ports on which this host listens, by namespace.
+/// The ports on which this host listens, by namespace, with the processes that do: a port is one as long as any of them is
+/// left.
 #[derive(Debug, Default)]
 pub struct Listening {
-    ports: FxHashSet<(Transport, Option<u32>, Endpoint)>,
+    ports: FxHashMap<(Transport, Option<u32>, Endpoint), Vec<Option<u32>>>,
 }
 
 impl Listening {
-    /// Learns of a listening socket, or of its end.
+    /// Learns of a listening socket, or of its end. The end of a socket whose process is not known, or that nobody was
+    /// known to have, ends all.
     pub fn learn(&mut self, listen: &Listen) {
         let key = (listen.transport, listen.netns, listen.local);
-        if listen.end {
-            self.ports.remove(&key);
+        let pids = self.ports.entry(key).or_default();
+        if !listen.end {
+            if !pids.contains(&listen.pid) {
+                pids.push(listen.pid);
+            }
+        } else if listen.pid.is_some() && pids.contains(&listen.pid) {
+            pids.retain(|pid| *pid != listen.pid);
         } else {
-            self.ports.insert(key);
+            pids.clear();
+        }
+        if pids.is_empty() {
+            self.ports.remove(&key);
         }
     }
 
@@ -35,7 +45,7 @@ impl Listening {
             Endpoint::new(std::net::Ipv4Addr::UNSPECIFIED.into(), local.port()),
             Endpoint::new(std::net::Ipv6Addr::UNSPECIFIED.into(), local.port()),
         ];
-        std::iter::once(local).chain(unspecified).any(|end| self.ports.contains(&(transport, netns, end)))
+        std::iter::once(local).chain(unspecified).any(|end| self.ports.contains_key(&(transport, netns, end)))
     }
 }
 
@@ -135,5 +145,22 @@ mod tests {
         listen.end = true;
         listening.learn(&listen);
         assert_eq!(direction(&identity(50001, 80, None), &listening, 32768), Some(Outgoing));
+    }
+
+    #[test]
+    fn a_port_is_listening_as_long_as_anybody_is_left() {
+        let local: Endpoint = "0.0.0.0:53".parse().unwrap();
+        let event = |pid, end| Listen { transport: Transport::Udp, local, netns: Some(1), pid, process: None, end };
+        let left = |events: &[(Option<u32>, bool)]| {
+            let mut listening = Listening::default();
+            events.iter().for_each(|(pid, end)| listening.learn(&event(*pid, *end)));
+            listening.has(Transport::Udp, Some(1), "192.0.2.1:53".parse().unwrap())
+        };
+        assert!(left(&[(Some(1), false), (Some(2), false), (Some(1), true)]));
+        assert!(!left(&[(Some(1), false), (Some(2), false), (Some(1), true), (Some(2), true)]));
+        assert!(!left(&[(Some(1), false), (Some(1), false), (Some(1), true)]), "said twice is one");
+        assert!(!left(&[(Some(1), false), (None, true)]));
+        assert!(!left(&[(None, false), (Some(1), true)]));
+        assert!(!left(&[(Some(1), true)]));
     }
 }

@@ -86,7 +86,11 @@ pub static FIELDS: [Field; 41] = [
         Value::Word(AddressType::of(flow.identity.remote.ip()).name())
     }),
     tag("family", Type::Text, "IPv4 or IPv6, of the addresses (an IPv4 address mapped into IPv6 is IPv4).", |flow| {
-        Value::Word(if flow.identity.local.ip().is_ipv4() { "IPv4" } else { "IPv6" })
+        Value::Word(if flow.identity.local.ip().is_ipv4() && flow.identity.remote.ip().is_ipv4() {
+            "IPv4"
+        } else {
+            "IPv6"
+        })
     }),
     tag("transport", Type::Text, "tcp or udp.", |flow| Value::Word(flow.identity.transport.name())),
     tag("direction", Type::Text, "incoming or outgoing: who began.", |flow| {

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use crate::address::Endpoint;
 use crate::direction::{self, Listening};
-use crate::event::{Body, Direction, Identity, Process};
+use crate::domains::Domains;
+use crate::event::{Body, Direction, Event, Identity};
+use crate::processes::{Owner, Processes};
+use crate::translations::Translations;
 
 /// A connection with everything resolved that depends on the connection alone.
 #[derive(Debug, Clone)]
@@ -66,49 +67,136 @@ pub struct PortOptions {
 #[derive(Debug, Default)]
 pub struct Surroundings {
     listening: Listening,
-    processes: FxHashMap<u32, Process>,
+    processes: Processes,
+    domains: Domains,
+    translations: Translations,
+    /// How many events were learned from: without another one there is nothing new to find.
+    learned: u64,
+    /// When the last of them was.
+    now: u64,
+    /// By slot.
+    beside: Vec<Beside>,
+}
+
+/// What was found for one connection while it lived. The tables above forget what no longer holds, so each connection keeps
+/// its own.
+#[derive(Debug, Clone, Default)]
+struct Beside {
+    /// As it was when last looked at; `None` before the first time.
+    identity: Option<Arc<Identity>>,
+    learned: u64,
+    began: u64,
+    /// When the connection was last heard of.
+    at: u64,
+    /// When it was first heard of with its owner.
+    owned: u64,
+    owner: Option<Owner>,
+    domain: Option<Arc<str>>,
+    nat: Option<Endpoint>,
+    /// Its local end belonged to a listening socket.
+    served: bool,
 }
 
 impl Surroundings {
     /// Learns from an event, if it is of that kind.
-    pub fn learn(&mut self, body: &Body) {
-        match body {
+    pub fn learn(&mut self, event: &Event) {
+        match &event.body {
             Body::Listen(listen) => self.listening.learn(listen),
-            Body::Process(process) => {
-                self.processes.insert(process.pid, process.clone());
-            }
-            _ => {}
+            Body::Process(process) => self.processes.learn(event.at, process),
+            Body::Dns(dns) => self.domains.learn(event.at, dns),
+            Body::Nat(nat) => self.translations.learn(event.at, nat),
+            _ => return,
+        }
+        self.learned += 1;
+        self.now = event.at;
+    }
+
+    /// The connection in a slot was heard of.
+    pub fn see(&mut self, slot: usize, at: u64, identity: &Arc<Identity>) {
+        if self.beside.len() <= slot {
+            self.beside.resize_with(slot + 1, Beside::default);
+        }
+        let mut beside = std::mem::take(&mut self.beside[slot]);
+        beside.at = at;
+        self.look(&mut beside, at, identity);
+        self.beside[slot] = beside;
+    }
+
+    /// The connection in a slot is over; the slot may serve another one.
+    pub fn forget(&mut self, slot: usize) {
+        let Some(beside) = self.beside.get_mut(slot).map(std::mem::take) else { return };
+        if let Some(identity) = &beside.identity {
+            self.translations.forget(identity, beside.at);
         }
     }
 
-    /// The connection with everything that is known of it now.
+    /// Finds what there is to find now.
+    fn look(&self, beside: &mut Beside, now: u64, identity: &Arc<Identity>) {
+        let before = beside.identity.as_ref();
+        let is_same = before.is_some_and(|before| Arc::ptr_eq(before, identity));
+        if is_same && beside.learned == self.learned {
+            return;
+        }
+        if before.is_none() {
+            beside.began = identity.opened_at.map_or(now, |opened_at| opened_at.min(now));
+        }
+        if before.is_none_or(|before| before.pid != identity.pid) {
+            beside.owned = now;
+            beside.owner = None;
+        }
+        if let Some(pid) = identity.pid {
+            let owner = self.processes.owner(pid, beside.owned, beside.at, beside.owner.as_ref());
+            beside.owner = owner.or(beside.owner.take());
+        }
+        // Who connects asked for the name before: what is asked later for the same address is another's business.
+        if beside.domain.is_none() {
+            beside.domain = self.domains.name(identity.remote.ip(), identity.netns, beside.at, now).cloned();
+        }
+        // After the connection's end, a translation may as well be the next one's with the same ends.
+        if beside.nat.is_none() || now == beside.at {
+            beside.nat = self.translations.destination(identity, beside.began, now).or(beside.nat);
+        }
+        // The listening socket may be gone before its connections are.
+        let serves = |identity: &Identity| self.listening.has(identity.transport, identity.netns, identity.local);
+        beside.served = beside.served || (identity.direction.is_none() && serves(identity));
+        beside.identity = Some(Arc::clone(identity));
+        beside.learned = self.learned;
+    }
+
+    /// The connection in a slot with everything that is known of it now.
     #[must_use]
     pub fn resolve(
         &self,
+        slot: usize,
         host: Option<&Arc<str>>,
         identity: &Arc<Identity>,
         options: PortOptions,
         captured_min: u16,
     ) -> Flow {
+        let mut beside = self.beside.get(slot).cloned().unwrap_or_default();
+        let now = self.now.max(beside.at);
+        self.look(&mut beside, now, identity);
         let captured_min = if captured_min == 0 { direction::DEFAULT_EPHEMERAL_PORT_MIN } else { captured_min };
         let min = options.ephemeral_port_min.unwrap_or(captured_min);
-        let direction = direction::direction(identity, &self.listening, min);
+        let served = beside.served.then_some(Direction::Incoming);
+        let direction = identity.direction.or(served).or_else(|| direction::direction(identity, &self.listening, min));
         let (src_port, dst_port) = if options.no_fold {
             (Some(identity.local.port()), Some(identity.remote.port()))
         } else {
             direction::fold(identity, direction, min)
         };
-        let process = identity.pid.and_then(|pid| self.processes.get(&pid));
+        let owner = beside.owner;
+        let named = identity.process.clone().filter(|name| !name.is_empty());
         Flow {
             host: host.cloned(),
             identity: Arc::clone(identity),
             direction,
             src_port,
             dst_port,
-            process_name: identity.process.clone().or_else(|| process.map(|process| Arc::clone(&process.process))),
-            container_id: process.and_then(|process| process.container_id.clone()),
-            dst_nat: None,
-            dst_domain: None,
+            process_name: named.or_else(|| owner.as_ref().map(|owner| Arc::clone(&owner.name))),
+            container_id: owner.and_then(|owner| owner.container_id),
+            dst_nat: beside.nat,
+            dst_domain: beside.domain,
             sub_source: None,
             src_k8s: None,
             dst_k8s: None,

@@ -89,7 +89,6 @@ impl Pipeline {
     /// Takes the next event of the capture that began last. Events before any capture began are ignored.
     pub fn push(&mut self, event: &Event) {
         let Some(section) = &mut self.section else { return };
-        section.surroundings.learn(&event.body);
         if let Body::Clock(clock) = &event.body {
             section.boot_time_ns = clock.boot_time_ns;
         }
@@ -101,6 +100,8 @@ impl Pipeline {
         *until = event.at.max(*until);
         section.deltas.push(event, &mut self.steps);
         self.groups.apply(section, &mut self.steps);
+        // Only now: what is over by this time is not to learn from what comes after.
+        section.surroundings.learn(event);
     }
 
     /// The report on everything that was pushed.

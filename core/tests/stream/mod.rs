@@ -1,0 +1,150 @@
+//! Events in few words, and reports as lines of text: so that a test reads like a table.
+
+#![allow(dead_code, reason = "each file of tests uses a part")]
+
+use std::sync::Arc;
+
+use netflow_core::event::{
+    Body, Close, Direction, Dns, Event, Header, Identity, Listen, Nat, Open, Process, Sample, TcpStates, Tick, Totals,
+    Transport,
+};
+use netflow_core::field::{Field, Source};
+use netflow_core::pipeline::{Pipeline, ReportOptions};
+use netflow_core::report::Report;
+use netflow_core::value::Value;
+
+/// Nanoseconds in a second.
+pub(crate) const S: u64 = 1_000_000_000;
+
+/// The end of a complete snapshot.
+pub(crate) const TICK: Body = Body::Tick(Tick { complete: true });
+
+/// The end of a snapshot that was cut short.
+pub(crate) const CUT_TICK: Body = Body::Tick(Tick { complete: false });
+
+/// A TCP connection of which nothing else is known.
+pub(crate) fn tcp(local: &str, remote: &str) -> Identity {
+    Identity {
+        transport: Transport::Tcp,
+        local: local.parse().unwrap(),
+        remote: remote.parse().unwrap(),
+        direction: None,
+        pid: None,
+        process: None,
+        netns: None,
+        preexisting: false,
+        opened_at: None,
+    }
+}
+
+/// A UDP flow of which nothing else is known.
+pub(crate) fn udp(local: &str, remote: &str) -> Identity {
+    Identity { transport: Transport::Udp, ..tcp(local, remote) }
+}
+
+/// An outgoing TCP connection of process 7 in namespace 1.
+pub(crate) fn client() -> Identity {
+    let (pid, netns) = (Some(7), Some(1));
+    Identity { direction: Some(Direction::Outgoing), pid, netns, ..tcp("10.0.0.1:40001", "8.8.8.8:443") }
+}
+
+/// Bytes both ways.
+pub(crate) fn bytes(sent_bytes: u64, recv_bytes: u64) -> Totals {
+    Totals { sent_bytes, recv_bytes, ..Totals::default() }
+}
+
+pub(crate) fn open(conn: u64, identity: &Identity) -> Body {
+    Body::Open(Open { conn, identity: Arc::new(identity.clone()) })
+}
+
+pub(crate) fn sample(conn: u64, totals: Totals) -> Body {
+    Body::Sample(Sample { conn, totals, identity: None })
+}
+
+pub(crate) fn sample_of(conn: u64, totals: Totals, identity: &Identity) -> Body {
+    Body::Sample(Sample { conn, totals, identity: Some(Arc::new(identity.clone())) })
+}
+
+/// The end of a connection that was established.
+pub(crate) fn close(conn: u64, totals: Totals) -> Body {
+    close_of(conn, totals, None, &["established", "close"])
+}
+
+pub(crate) fn close_of(conn: u64, totals: Totals, identity: Option<&Identity>, states: &[&str]) -> Body {
+    let tcp_states = states.iter().fold(TcpStates::default(), |states, name| states.with_name(name).unwrap());
+    Body::Close(Close { conn, totals, identity: identity.cloned().map(Arc::new), tcp_states, reason: None })
+}
+
+pub(crate) fn process(pid: u32, name: &str) -> Body {
+    Body::Process(Process { pid, process: name.into(), exe: None, cgroup: None, container_id: None, exited: false })
+}
+
+pub(crate) fn in_container(pid: u32, name: &str, container: &str) -> Body {
+    let container_id = Some(container.into());
+    Body::Process(Process { pid, process: name.into(), exe: None, cgroup: None, container_id, exited: false })
+}
+
+pub(crate) fn exit(pid: u32, name: &str) -> Body {
+    Body::Process(Process { pid, process: name.into(), exe: None, cgroup: None, container_id: None, exited: true })
+}
+
+pub(crate) fn dns(name: &str, addr: &str, ttl_s: u32, netns: Option<u32>) -> Body {
+    Body::Dns(Dns { name: name.into(), addr: addr.parse().unwrap(), ttl_s, netns })
+}
+
+/// The destination of `identity` is translated.
+pub(crate) fn nat(identity: &Identity, dst: &str) -> Body {
+    let Identity { transport, local, remote, netns, .. } = *identity;
+    Body::Nat(Nat { transport, local, remote, dst: dst.parse().unwrap(), netns, end: false })
+}
+
+pub(crate) fn listen(local: &str, netns: Option<u32>, pid: u32, end: bool) -> Body {
+    let local = local.parse().unwrap();
+    Body::Listen(Listen { transport: Transport::Tcp, local, netns, pid: Some(pid), process: None, end })
+}
+
+/// Events at whole seconds.
+pub(crate) fn at_seconds(events: Vec<(u64, Body)>) -> Vec<Event> {
+    events.into_iter().map(|(at_s, body)| Event { at: at_s * S, body }).collect()
+}
+
+/// The report on one capture.
+pub(crate) fn report(events: &[Event], options: ReportOptions) -> Report {
+    let mut pipeline = Pipeline::new(options);
+    pipeline.begin(&Header { host: "abc".into(), ..Header::default() });
+    events.iter().for_each(|event| pipeline.push(event));
+    pipeline.finish()
+}
+
+/// These cells of every row, separated by blanks: `-` is unknown, `*` is folded.
+pub(crate) fn lines(report: &Report, fields: &str) -> Vec<String> {
+    let wanted: Vec<&Field> = fields.split(' ').map(|name| Field::by_name(name).unwrap()).collect();
+    let text = |value: Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::Folded => "*".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Ip(ip) => ip.to_string(),
+        Value::Word(word) => word.to_owned(),
+        Value::Text(text) => text.to_string(),
+        Value::Time(time) => time.to_string(),
+    };
+    let cell_of = |cells: &[Value], field: &Field| {
+        let column = report.columns.iter().position(|column| column.name == field.name).unwrap();
+        text(cells[column].clone())
+    };
+    report
+        .rows
+        .iter()
+        .map(|row| {
+            let cells: Vec<Value> = report.cells(row).collect();
+            wanted.iter().map(|field| cell_of(&cells, field)).collect::<Vec<_>>().join(" ")
+        })
+        .collect()
+}
+
+/// These cells of every row of the report on events at whole seconds, grouped by the tags among them.
+pub(crate) fn rows(events: Vec<(u64, Body)>, fields: &str) -> Vec<String> {
+    let is_tag = |field: &&'static Field| matches!(field.source, Source::Tag(_));
+    let by = fields.split(' ').map(|name| Field::by_name(name).unwrap()).filter(is_tag).collect();
+    lines(&report(&at_seconds(events), ReportOptions { by, ..ReportOptions::default() }), fields)
+}
