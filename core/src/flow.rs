@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::address::Endpoint;
 use crate::direction::{self, Listening};
 use crate::event::{Body, Direction, Identity, Process};
+use crate::k8s::Cluster;
 
 /// A connection with everything resolved that depends on the connection alone.
 #[derive(Debug, Clone)]
@@ -67,6 +68,8 @@ pub struct PortOptions {
 pub struct Surroundings {
     listening: Listening,
     processes: FxHashMap<u32, Process>,
+    /// The Kubernetes cluster that the host belongs to.
+    pub(crate) cluster: Option<Arc<Cluster>>,
 }
 
 impl Surroundings {
@@ -92,14 +95,14 @@ impl Surroundings {
     ) -> Flow {
         let captured_min = if captured_min == 0 { direction::DEFAULT_EPHEMERAL_PORT_MIN } else { captured_min };
         let min = options.ephemeral_port_min.unwrap_or(captured_min);
-        let direction = direction::direction(identity, &self.listening, min);
+        let direction = direction::direction(identity, &self.listening, self.cluster.as_deref(), min);
         let (src_port, dst_port) = if options.no_fold {
             (Some(identity.local.port()), Some(identity.remote.port()))
         } else {
             direction::fold(identity, direction, min)
         };
         let process = identity.pid.and_then(|pid| self.processes.get(&pid));
-        Flow {
+        let mut flow = Flow {
             host: host.cloned(),
             identity: Arc::clone(identity),
             direction,
@@ -112,6 +115,10 @@ impl Surroundings {
             sub_source: None,
             src_k8s: None,
             dst_k8s: None,
+        };
+        if let Some(cluster) = &self.cluster {
+            cluster.tag(&mut flow);
         }
+        flow
     }
 }
