@@ -10,16 +10,19 @@ use super::objects::{Labels, Name, Objects, Owner, Pod};
 /// The label by which a deployment tells the pods of its replica sets apart; it ends the replica set's name.
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
+/// Namespace, label, value.
+type Label<'a> = (&'a str, &'a str, &'a str);
+
 /// Finds workloads.
 pub(super) struct Owners<'a> {
     objects: &'a Objects,
     /// Deployments by namespace and the first label that they select, in the order of their names.
-    selecting: FxHashMap<(&'a str, &'a str, &'a str), Vec<(&'a Name, &'a Labels)>>,
+    selecting: FxHashMap<Label<'a>, Vec<(&'a Name, &'a Labels)>>,
 }
 
 impl<'a> Owners<'a> {
     pub(super) fn new(objects: &'a Objects) -> Self {
-        let mut selecting = FxHashMap::<_, Vec<_>>::default();
+        let mut selecting = FxHashMap::<Label<'_>, Vec<_>>::default();
         for (name, selector) in &objects.deployments {
             // A selector that asks for nothing says nothing of a pod.
             let Some((label, value)) = selector.first_key_value() else { continue };
