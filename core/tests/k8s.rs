@@ -150,6 +150,13 @@ fn ends_of_connections() {
         ("nobody of the cluster", "198.51.100.1:40000", "198.51.100.2:443", "none", "none"),
         ("service without backends", "10.42.0.6:40000", "10.43.0.30:80", client, "shop/- empty -"),
         ("backend that is no pod", "10.42.0.6:40000", "192.0.2.1:6443", client, "default/- kubernetes -"),
+        (
+            "a node that reaches a service from the service's address",
+            "10.43.0.20:40000",
+            "10.43.0.20:80",
+            na,
+            "shop/- web web",
+        ),
         ("external address", "10.42.0.6:40000", "203.0.113.7:80", client, "shop/- web web"),
         ("external address, another port", "10.42.0.6:40000", "203.0.113.7:81", client, na),
         ("pod on the host's network, its port", "10.42.0.6:40000", "192.0.2.1:7472", client, "sys/agent - agent"),
@@ -198,7 +205,7 @@ fn q24_node_port_counts_on_a_nodes_own_address_only() {
         assert_eq!(tags(Some(Outgoing), "10.42.0.6:40000", remote, None), expected, "{remote}");
     }
     let cluster = Cluster::new(&objects());
-    assert!(cluster.service(Udp, ip("192.0.2.1"), Some(31564)).is_none(), "the layer above IP counts");
+    assert!(cluster.service(Udp, "192.0.2.1:31564".parse().unwrap()).is_none(), "the layer above IP counts");
     assert!(cluster.is_server(Tcp, "192.0.2.1:31564".parse().unwrap()));
     assert!(!cluster.is_server(Tcp, "198.51.100.1:31564".parse().unwrap()));
     assert!(!cluster.is_server(Tcp, "10.42.0.6:31564".parse().unwrap()));
@@ -238,6 +245,10 @@ fn who_serves() {
         (Tcp, "192.0.2.1:6443", true),
         (Udp, "192.0.2.2:53", true),
         (Tcp, "10.42.0.8:80", false),
+        (Tcp, "10.43.0.20:80", true),
+        (Tcp, "10.43.0.20:40000", false),
+        (Tcp, "203.0.113.7:80", true),
+        (Tcp, "203.0.113.7:81", false),
     ] {
         assert_eq!(cluster.is_server(transport, end.parse().unwrap()), expected, "{transport:?} {end}");
     }

@@ -39,7 +39,7 @@ pub struct Cluster {
     /// Services by the port that they have on every node.
     node_ports: FxHashMap<(Transport, u16), Workload>,
     nodes: FxHashSet<IpAddr>,
-    /// Ports that pods declare at their own addresses.
+    /// Ports that pods and services declare at their own addresses.
     declared: FxHashSet<(Transport, Endpoint)>,
 }
 
@@ -57,12 +57,13 @@ impl Cluster {
         cluster
     }
 
-    /// The pod or service at an address; without a port, or with a port that is a client's, by the address alone.
+    /// The pod or service at an address and port. Without a port, as for a client, whose port is its own choice, the pod
+    /// that has the address; a service is nobody's client.
     #[must_use]
     pub fn find(&self, transport: Transport, ip: IpAddr, port: Option<u16>) -> Option<&Workload> {
-        self.pod(transport, ip, port).or_else(|| self.service(transport, ip, port)).or_else(|| {
+        self.pod(transport, ip, port).or_else(|| {
             let end = Endpoint::new(ip, port?);
-            self.host_ports.get(&(transport, end))
+            self.service(transport, end).or_else(|| self.host_ports.get(&(transport, end)))
         })
     }
 
@@ -74,25 +75,25 @@ impl Cluster {
         in_ports(&self.endpoints).or_else(|| self.pods.get(&ip.to_canonical())).or_else(|| in_ports(&self.host_network))
     }
 
-    /// The service at an address. A node's port counts at a node's own addresses only.
+    /// The service at an address and port. A node's port counts at a node's own addresses only.
     #[must_use]
-    pub fn service(&self, transport: Transport, ip: IpAddr, port: Option<u16>) -> Option<&Workload> {
-        let ip = ip.to_canonical();
-        self.cluster_ips.get(&ip).or_else(|| {
-            let port = port?;
-            self.service_ports
-                .get(&(transport, Endpoint::new(ip, port)))
-                .or_else(|| self.node_ports.get(&(transport, port)).filter(|_| self.nodes.contains(&ip)))
-        })
+    pub fn service(&self, transport: Transport, end: Endpoint) -> Option<&Workload> {
+        let by_address = self.cluster_ips.get(&end.ip());
+        by_address.or_else(|| self.service_ports.get(&(transport, end))).or_else(|| self.node_port(transport, end))
     }
 
     /// A pod or a service of the cluster serves there.
     #[must_use]
     pub fn is_server(&self, transport: Transport, end: Endpoint) -> bool {
+        let by_port = [&self.endpoints, &self.host_network, &self.host_ports, &self.service_ports];
         let key = (transport, end);
         self.declared.contains(&key)
-            || [&self.endpoints, &self.host_network, &self.host_ports].iter().any(|ports| ports.contains_key(&key))
-            || self.service(transport, end.ip(), Some(end.port())).is_some()
+            || by_port.iter().any(|ports| ports.contains_key(&key))
+            || self.node_port(transport, end).is_some()
+    }
+
+    fn node_port(&self, transport: Transport, end: Endpoint) -> Option<&Workload> {
+        self.node_ports.get(&(transport, end.port())).filter(|_| self.nodes.contains(&end.ip()))
     }
 
     fn add_pods(&mut self, objects: &Objects, tags: &BTreeMap<&Name, Workload>) {
@@ -144,6 +145,7 @@ impl Cluster {
             let tags =
                 service_alone(name, common_workload(backends.filter_map(|backend| tags.get(backend.pod.as_ref()?))));
             for ip in &service.cluster_ips {
+                self.declared.extend(service.ports.iter().map(|port| (port.transport, Endpoint::new(*ip, port.port))));
                 self.cluster_ips.entry(*ip).or_insert_with(|| tags.clone());
             }
             for port in &service.ports {

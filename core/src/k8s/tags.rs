@@ -12,7 +12,7 @@ impl Cluster {
     /// is `N/A`, so that the four tags of both ends are there or none is.
     pub fn tag(&self, flow: &mut Flow) {
         let (transport, local, remote) = (flow.identity.transport, flow.identity.local, flow.identity.remote);
-        // A client's port is its own choice: that a server elsewhere has the same number says nothing.
+        // That a client's port is also some server's says nothing.
         let src =
             self.find(transport, local.ip(), (flow.direction != Some(Direction::Outgoing)).then_some(local.port()));
         let server = (flow.direction != Some(Direction::Incoming)).then_some(remote.port());
