@@ -63,6 +63,10 @@ pub(crate) struct RecordArgs {
     /// Size of the kernel's buffer for opens and closes; rounded up to a power of two.
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
     pub(crate) ring_size: u64,
+    /// Keep this Kubernetes cluster in the capture: what `kubectl get
+    /// pods,services,endpointslices,nodes,replicasets,deployments -A -o json` printed; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) k8s: Option<PathBuf>,
     /// Record while this command runs, and stop when it ends.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -119,6 +123,10 @@ pub(crate) struct ReportArgs {
     /// Leave out connections of an address with itself.
     #[arg(long)]
     pub(crate) drop_same_ip: bool,
+    /// Name the ends of connections after this Kubernetes cluster instead of the one in the capture: what `kubectl get
+    /// pods,services,endpointslices,nodes,replicasets,deployments -A -o json` printed; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) k8s: Option<PathBuf>,
 }
 
 /// Tell who recorded a capture, when, and what is in it.
@@ -184,6 +192,7 @@ mod tests {
             comment: String::new(),
             force: false,
             ring_size: 16 << 20,
+            k8s: None,
             command: vec!["make".into(), "-j2".into()],
         };
         assert_eq!(parsed.command, Command::Record(expected));
@@ -220,6 +229,7 @@ mod tests {
             keep_idle: false,
             keep_unspecified: false,
             drop_same_ip: false,
+            k8s: None,
         };
         assert_eq!(parsed.command, Command::Report(expected));
     }
