@@ -4,6 +4,7 @@
 //! `NETFLOW_REQUIRE_LIVE=1` is set. `cargo test -p netflow --test live -- NAME` runs the tests whose names contain NAME.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cluster;
 mod endings;
 mod recording;
 mod scenarios;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 11] = [
+    let tests: [(&str, fn()); 12] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
         ("snapshots_in_a_storm", scenarios::snapshots_in_a_storm),
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         ("a_killed_recording_can_be_read", endings::a_killed_recording_can_be_read),
         ("a_full_disk_ends_a_recording", endings::a_full_disk_ends_a_recording),
         ("paths_that_cannot_be_written", endings::paths_that_cannot_be_written),
+        ("a_cluster_is_kept_in_the_recording", cluster::a_cluster_is_kept_in_the_recording),
         ("streams_and_closed_pipes", endings::streams_and_closed_pipes),
     ];
     let trials = tests.into_iter().map(|(name, test)| {
