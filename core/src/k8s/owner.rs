@@ -16,17 +16,27 @@ type Label<'a> = (&'a str, &'a str, &'a str);
 /// Finds workloads.
 pub(super) struct Owners<'a> {
     objects: &'a Objects,
-    /// Deployments by namespace and the first label that they select, in the order of their names.
+    /// Deployments by the one of their labels that the fewest of them ask for: a label that all have in common would make
+    /// each pod look at every deployment.
     selecting: FxHashMap<Label<'a>, Vec<(&'a Name, &'a Labels)>>,
 }
 
 impl<'a> Owners<'a> {
     pub(super) fn new(objects: &'a Objects) -> Self {
+        let mut asked = FxHashMap::<Label<'_>, usize>::default();
+        let labels = |(name, selector): (&'a Name, &'a Labels)| {
+            selector.iter().map(|(label, value)| (&*name.namespace, &**label, &**value)).collect::<Vec<Label<'a>>>()
+        };
+        for label in objects.deployments.iter().flat_map(labels) {
+            *asked.entry(label).or_default() += 1;
+        }
         let mut selecting = FxHashMap::<Label<'_>, Vec<_>>::default();
-        for (name, selector) in &objects.deployments {
+        for deployment in &objects.deployments {
             // A selector that asks for nothing says nothing of a pod.
-            let Some((label, value)) = selector.first_key_value() else { continue };
-            selecting.entry((&*name.namespace, &**label, &**value)).or_default().push((name, selector));
+            let rarest = labels(deployment).into_iter().min_by_key(|label| asked.get(label));
+            if let Some(label) = rarest {
+                selecting.entry(label).or_default().push(deployment);
+            }
         }
         Self { objects, selecting }
     }

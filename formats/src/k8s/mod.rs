@@ -3,7 +3,7 @@
 //! In: such text, whole or reduced to what a capture keeps. Out: [`Objects`](netflow_core::k8s::Objects), and back. Never
 //! here: which of them an address belongs to.
 //!
-//! There is one shape only. What [`write`] makes is a `List` like any other, with all left out that is not read: so
+//! There is one shape only. What [`write()`] makes is a `List` like any other, with all left out that is not read: so
 //! one reader does for both, and events can be written by hand from what `kubectl` prints.
 
 mod error;
