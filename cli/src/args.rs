@@ -69,6 +69,10 @@ pub(crate) struct RecordArgs {
     /// Size of the kernel's buffer for opens and closes; rounded up to a power of two.
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = units::size)]
     pub(crate) ring_size: u64,
+    /// Keep this Kubernetes cluster in the capture: what `kubectl get
+    /// pods,services,endpointslices,nodes,replicasets,deployments -A -o json` printed; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) k8s: Option<PathBuf>,
     /// Record while this command runs, and stop when it ends.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -215,6 +219,7 @@ mod tests {
             comment: String::new(),
             force: false,
             ring_size: 8 << 20,
+            k8s: None,
             command: vec!["make".into(), "-j2".into()],
         };
         assert_eq!(parsed.command, Command::Record(expected));
@@ -259,6 +264,7 @@ mod tests {
             keep_idle: false,
             keep_unspecified: false,
             drop_same_ip: false,
+            k8s: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! command has a file of its own.
 
 mod args;
+mod cluster;
 mod dump;
 mod fields;
 mod import;

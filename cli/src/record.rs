@@ -16,6 +16,7 @@ use netflow_capture::{Capture, Options};
 use netflow_core::event::Event;
 
 use crate::args::RecordArgs;
+use crate::cluster;
 use crate::outcome::Outcome;
 use crate::progress::Recording;
 use crate::queue::{self, DRAIN_EVERY, Received};
@@ -30,6 +31,7 @@ pub(crate) const TOOL: &str = concat!("netflow ", env!("CARGO_PKG_VERSION"));
 
 pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let stop = stop::on_signals()?;
+    let mut cluster = args.k8s.as_deref().map(cluster::state).transpose()?;
     let reserved = file::reserve(&args.out, args.force)?;
     let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
     let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
@@ -50,6 +52,12 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     loop {
         match events.next(DRAIN_EVERY) {
             Received::Events(batch) => {
+                // It stands before everything else, at the moment of the first event.
+                if let Some(at) = batch.first().map(|event| event.at)
+                    && let Some(body) = cluster.take()
+                {
+                    file.push(&Event { at, body })?;
+                }
                 write(&mut file, &mut talkers, &batch)?;
                 limit = limit.or_else(|| reached(args, &file));
             }

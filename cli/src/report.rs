@@ -10,6 +10,7 @@ use netflow_core::report::{Order, Report};
 use netflow_formats::report::{TableOptions, note, table, write_csv, write_json, write_parquet};
 
 use crate::args::ReportArgs;
+use crate::cluster::Clusters;
 use crate::input;
 use crate::options::{self, TABLE_TAGS};
 use crate::outcome::{Outcome, Usage};
@@ -34,10 +35,14 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         order: order.unwrap_or_default(),
         ..options::pipeline(&args.pipeline, default_tags)?
     };
+    if args.pipeline.k8s.as_deref().is_some_and(input::is_std) && args.inputs.iter().any(|path| input::is_std(path)) {
+        return Err(Usage("only one of capture and cluster can come from stdin".to_owned()).into());
+    }
+    let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
     let mut pipeline = Pipeline::new(options);
     let mut lossy = false;
     for path in &args.inputs {
-        lossy |= feed(&mut pipeline, path)?;
+        lossy |= feed(&mut pipeline, &clusters, path)?;
     }
     let mut report = pipeline.finish();
     lossy |= report.diagnostics.is_lossy();
@@ -62,15 +67,19 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
 }
 
 /// Pushes a whole capture through the pipeline; true when something of it is missing.
-fn feed(pipeline: &mut Pipeline, path: &Path) -> anyhow::Result<bool> {
+fn feed(pipeline: &mut Pipeline, clusters: &Clusters, path: &Path) -> anyhow::Result<bool> {
     let mut capture = input::open_capture(path)?;
+    let mut lossy = false;
     loop {
         pipeline.begin(capture.header());
+        clusters.begin(|cluster| pipeline.set_cluster(cluster));
         for event in capture.by_ref() {
-            pipeline.push(&event.with_context(|| format!("cannot read {}", input::name(path)))?);
+            let event = event.with_context(|| format!("cannot read {}", input::name(path)))?;
+            lossy |= !clusters.learn(&event, path, |cluster| pipeline.set_cluster(cluster));
+            pipeline.push(&event);
         }
         if !capture.next_section().with_context(|| format!("cannot read {}", input::name(path)))? {
-            return Ok(input::tell_damage(path, &capture));
+            return Ok(input::tell_damage(path, &capture) || lossy);
         }
     }
 }

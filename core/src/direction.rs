@@ -1,12 +1,13 @@
 //! Who began a conversation, and which port is a mere client's.
 //!
-//! In: a connection's attributes, the listening sockets known so far, the host's range of client ports. Out: direction
+//! In: a connection's attributes, the listening sockets known so far, the cluster, the host's range of client ports. Out: direction
 //! and folded ports. Never here: guesses from well-known port numbers.
 
 use rustc_hash::FxHashMap;
 
 use crate::address::Endpoint;
 use crate::event::{Direction, Identity, Listen, Transport};
+use crate::k8s::Cluster;
 
 /// Lowest client port of a host that does not say its own (`net.ipv4.ip_local_port_range` defaults to 32768–60999).
 pub const DEFAULT_EPHEMERAL_PORT_MIN: u16 = 32768;
@@ -49,14 +50,21 @@ impl Listening {
     }
 }
 
-/// Who began: the kernel's evidence if there is any; else who listens is the server; else who alone has a client's port
-/// is the client; else nobody knows.
+/// Who began: the kernel's evidence if there is any; else who listens is the server; else who serves in the cluster is;
+/// else who alone has a client's port is the client; else nobody knows.
 #[must_use]
-pub fn direction(identity: &Identity, listening: &Listening, ephemeral_port_min: u16) -> Option<Direction> {
+pub fn direction(
+    identity: &Identity,
+    listening: &Listening,
+    cluster: Option<&Cluster>,
+    ephemeral_port_min: u16,
+) -> Option<Direction> {
     if identity.direction.is_some() {
         return identity.direction;
     }
-    if listening.has(identity.transport, identity.netns, identity.local) {
+    if listening.has(identity.transport, identity.netns, identity.local)
+        || cluster.is_some_and(|cluster| cluster.is_server(identity.transport, identity.local))
+    {
         return Some(Direction::Incoming);
     }
     match (identity.local.port() >= ephemeral_port_min, identity.remote.port() >= ephemeral_port_min) {
@@ -130,21 +138,21 @@ mod tests {
             end: false,
         };
         listening.learn(&listen);
-        assert_eq!(direction(&identity(50001, 80, Some(Outgoing)), &listening, 32768), Some(Outgoing));
-        assert_eq!(direction(&identity(50001, 80, None), &listening, 32768), Some(Incoming));
-        assert_eq!(direction(&identity(50001, 80, None), &none, 32768), Some(Outgoing));
-        assert_eq!(direction(&identity(80, 50001, None), &none, 32768), Some(Incoming));
-        assert_eq!(direction(&identity(80, 81, None), &none, 32768), None);
-        assert_eq!(direction(&identity(40000, 50001, None), &none, 32768), None);
+        assert_eq!(direction(&identity(50001, 80, Some(Outgoing)), &listening, None, 32768), Some(Outgoing));
+        assert_eq!(direction(&identity(50001, 80, None), &listening, None, 32768), Some(Incoming));
+        assert_eq!(direction(&identity(50001, 80, None), &none, None, 32768), Some(Outgoing));
+        assert_eq!(direction(&identity(80, 50001, None), &none, None, 32768), Some(Incoming));
+        assert_eq!(direction(&identity(80, 81, None), &none, None, 32768), None);
+        assert_eq!(direction(&identity(40000, 50001, None), &none, None, 32768), None);
         let elsewhere = Identity { netns: Some(2), ..identity(50001, 80, None) };
         assert_eq!(
-            direction(&elsewhere, &listening, 32768),
+            direction(&elsewhere, &listening, None, 32768),
             Some(Outgoing),
             "listening counts in its own namespace only"
         );
         listen.end = true;
         listening.learn(&listen);
-        assert_eq!(direction(&identity(50001, 80, None), &listening, 32768), Some(Outgoing));
+        assert_eq!(direction(&identity(50001, 80, None), &listening, None, 32768), Some(Outgoing));
     }
 
     #[test]

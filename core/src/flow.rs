@@ -9,6 +9,7 @@ use crate::address::Endpoint;
 use crate::direction::{self, Listening};
 use crate::domains::Domains;
 use crate::event::{Body, Direction, Event, Identity};
+use crate::k8s::Cluster;
 use crate::processes::{Owner, Processes};
 use crate::translations::Translations;
 
@@ -76,6 +77,8 @@ pub struct Surroundings {
     now: u64,
     /// By slot.
     beside: Vec<Beside>,
+    /// The Kubernetes cluster that the host belongs to.
+    pub(crate) cluster: Option<Arc<Cluster>>,
 }
 
 /// What was found for one connection while it lived. The tables above forget what no longer holds, so each connection keeps
@@ -179,7 +182,10 @@ impl Surroundings {
         let captured_min = if captured_min == 0 { direction::DEFAULT_EPHEMERAL_PORT_MIN } else { captured_min };
         let min = options.ephemeral_port_min.unwrap_or(captured_min);
         let served = beside.served.then_some(Direction::Incoming);
-        let direction = identity.direction.or(served).or_else(|| direction::direction(identity, &self.listening, min));
+        let direction = identity
+            .direction
+            .or(served)
+            .or_else(|| direction::direction(identity, &self.listening, self.cluster.as_deref(), min));
         let (src_port, dst_port) = if options.no_fold {
             (Some(identity.local.port()), Some(identity.remote.port()))
         } else {
@@ -187,7 +193,7 @@ impl Surroundings {
         };
         let owner = beside.owner;
         let named = identity.process.clone().filter(|name| !name.is_empty());
-        Flow {
+        let mut flow = Flow {
             host: host.cloned(),
             identity: Arc::clone(identity),
             direction,
@@ -200,6 +206,10 @@ impl Surroundings {
             sub_source: None,
             src_k8s: None,
             dst_k8s: None,
+        };
+        if let Some(cluster) = &self.cluster {
+            cluster.tag(&mut flow);
         }
+        flow
     }
 }

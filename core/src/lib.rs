@@ -16,6 +16,7 @@ pub mod event;
 pub mod field;
 pub mod filter;
 pub mod flow;
+pub mod k8s;
 pub mod pipeline;
 pub mod processes;
 pub mod report;

@@ -12,6 +12,7 @@ use crate::event::{Body, Event, Header};
 use crate::field::Field;
 use crate::filter::BuiltIn;
 use crate::flow::{PortOptions, Surroundings};
+use crate::k8s::Cluster;
 use crate::report::{Order, Report, Window};
 
 /// What to report.
@@ -84,6 +85,14 @@ impl Pipeline {
             surroundings: Surroundings::default(),
             pending: Vec::new(),
         });
+    }
+
+    /// The cluster that the host of the capture that began last belongs to. A `k8s` event carries text, which is not for
+    /// here to read: whoever reads it calls this, and again when a later event says otherwise.
+    pub fn set_cluster(&mut self, cluster: Arc<Cluster>) {
+        if let Some(section) = &mut self.section {
+            section.surroundings.cluster = Some(cluster);
+        }
     }
 
     /// Takes the next event of the capture that began last. Events before any capture began are ignored.

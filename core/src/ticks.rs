@@ -31,6 +31,11 @@ impl Ticks {
         last
     }
 
+    /// The Kubernetes cluster that the host of the capture that began last belongs to.
+    pub fn set_cluster(&mut self, cluster: std::sync::Arc<crate::k8s::Cluster>) {
+        self.pipeline.set_cluster(cluster);
+    }
+
     /// Takes the next event; a tick ends an interval and gives the report on it.
     pub fn push(&mut self, event: &Event) -> Option<Report> {
         self.pipeline.push(event);

@@ -1,5 +1,6 @@
 //! Options that several commands have, each defined once.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -30,6 +31,10 @@ pub(crate) struct PipelineArgs {
     /// Leave out connections of an address with itself.
     #[arg(long)]
     pub(crate) drop_same_ip: bool,
+    /// Name the ends of connections after this Kubernetes cluster instead of the one in the capture: what `kubectl get
+    /// pods,services,endpointslices,nodes,replicasets,deployments -A -o json` printed; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) k8s: Option<PathBuf>,
 }
 
 /// Where points go: the same for every command that makes them.

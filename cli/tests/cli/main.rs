@@ -4,6 +4,7 @@
 
 mod events;
 mod files;
+mod k8s;
 mod parquet;
 mod readme;
 mod replay;

@@ -4,6 +4,7 @@
 //! `NETFLOW_REQUIRE_LIVE=1` is set. `cargo test -p netflow --test live -- NAME` runs the tests whose names contain NAME.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cluster;
 mod endings;
 mod points;
 mod recording;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 13] = [
+    let tests: [(&str, fn()); 14] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
         ("snapshots_in_a_storm", scenarios::snapshots_in_a_storm),
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ("a_killed_recording_can_be_read", endings::a_killed_recording_can_be_read),
         ("a_full_disk_ends_a_recording", endings::a_full_disk_ends_a_recording),
         ("paths_that_cannot_be_written", endings::paths_that_cannot_be_written),
+        ("a_cluster_is_kept_in_the_recording", cluster::a_cluster_is_kept_in_the_recording),
         ("streams_and_closed_pipes", endings::streams_and_closed_pipes),
         ("points_add_up_to_what_the_applications_counted", points::points_add_up_to_what_the_applications_counted),
         ("live_ends_by_itself_and_with_its_reader", points::live_ends_by_itself_and_with_its_reader),

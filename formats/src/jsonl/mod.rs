@@ -15,6 +15,7 @@ mod read;
 mod write;
 
 pub use error::{ImportError, Problem};
+pub(crate) use object::shown;
 pub use read::{ImportOptions, Importer};
 pub use write::Exporter;
 

@@ -47,7 +47,7 @@ pub(super) struct Object<'a> {
 }
 
 /// A value as written, cut where it is long.
-fn shown(raw: &str) -> String {
+pub(crate) fn shown(raw: &str) -> String {
     match raw.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", raw.get(..end).unwrap_or(raw)),
         None => raw.to_owned(),
