@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use netflow_fixtures::traffic;
 use rustix::process::Signal;
 
-use crate::recording::{Recording, netflow, run, text};
+use crate::recording::{Recording, netflow, only_vanished, run, text};
 
 fn burst(connections: u64) {
     traffic::burst(connections, || std::thread::sleep(Duration::from_millis(1))).unwrap();
@@ -62,7 +62,7 @@ pub(crate) fn limits_end_a_recording() {
         burst(1000);
         let output = recording.wait();
         let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(output.status.success() || only_vanished(&said), "{said}");
         assert!(said.contains("asked for is reached"), "{said}");
         fs::remove_file(folder.path().join("out.nfcap")).unwrap();
     }

@@ -6,7 +6,7 @@ use netflow_core::event::Transport;
 use netflow_fixtures::traffic::{self, End};
 use serde_json::Value;
 
-use crate::recording::{Recording, run};
+use crate::recording::{Recording, only_vanished, run, until_whole};
 
 /// One end of one connection: transport, local and remote address and port.
 pub(crate) type Key = (String, String, u64, String, u64);
@@ -58,15 +58,25 @@ fn compare(end: &End, row: &Value, unread: u64) -> Option<String> {
 }
 
 pub(crate) fn report_equals_what_the_applications_counted() {
-    let folder = tempfile::tempdir().unwrap();
-    let recording = Recording::start(folder.path(), &["-i", "300ms"]);
-    let ends = traffic::run_all().unwrap();
-    recording.interrupt(0);
+    until_whole(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let recording = Recording::start(folder.path(), &["-i", "300ms"]);
+        let ends = traffic::run_all().unwrap();
+        let (code, said) = recording.end();
+        assert!(code == 0 || only_vanished(&said), "{said}");
+        if code == 0 {
+            compare_all(folder.path(), &ends);
+        }
+        code == 0
+    });
+}
 
+/// Each end has one row, and it says what the application counted.
+fn compare_all(folder: &std::path::Path, ends: &[End]) {
     let by = "transport,src_ip,src_port,dst_ip,dst_port,pid,direction,process_name";
     let json = run(
         &["report", "out.nfcap", "--json=-", "--no-fold", "--keep-loopback", "--keep-unspecified", "--by", by],
-        folder.path(),
+        folder,
         0,
     );
     let mut rows: HashMap<Key, Vec<Value>> = HashMap::new();
@@ -74,9 +84,9 @@ pub(crate) fn report_equals_what_the_applications_counted() {
         let row: Value = serde_json::from_str(line).unwrap();
         rows.entry(key(&row)).or_default().push(row);
     }
-    let unread = unread_bytes(&run(&["dump", "out.nfcap"], folder.path(), 0));
+    let unread = unread_bytes(&run(&["dump", "out.nfcap"], folder, 0));
     let mut wrong = Vec::new();
-    for end in &ends {
+    for end in ends {
         let unread = unread.get(&key_of(end)).copied().unwrap_or(0);
         assert!(!end.clean || unread == 0, "nothing is left unread in {end:?}");
         match rows.get(&key_of(end)).map(Vec::as_slice) {
@@ -142,16 +152,14 @@ fn settle() {
     std::thread::sleep(std::time::Duration::from_millis(500));
 }
 
-/// On a machine whose processors are taken by others, some closes may pass no hook; they are counted as lost. Such a run
-/// proves nothing about the ring, so it is made again; in none may the ring have been too small.
 pub(crate) fn twenty_thousand_connections() {
-    let whole = (0..3).any(|_| {
+    until_whole(|| {
         let folder = tempfile::tempdir().unwrap();
         let recording = Recording::start(folder.path(), &["-i", "1s"]);
         traffic::burst(20_000, || std::thread::sleep(std::time::Duration::from_millis(1))).unwrap();
         settle();
         let (code, said) = recording.end();
-        assert!(!said.contains("do not add up") && !said.contains("ring_full"), "{said}");
+        assert!(!said.contains("do not add up") && (code == 0 || only_vanished(&said)), "{said}");
         let info = info(folder.path(), code);
         assert_law(&said, &info);
         if code == 0 {
@@ -160,7 +168,6 @@ pub(crate) fn twenty_thousand_connections() {
         }
         code == 0
     });
-    assert!(whole, "no run of three was whole");
 }
 
 /// Each end of each of twenty thousand connections was opened and closed; other traffic of the host may come on top.
@@ -176,14 +183,18 @@ fn assert_both_ends_of_all(folder: &std::path::Path) {
 
 /// Snapshots follow each other while connections come and go: none of them takes a living connection for a dead one.
 pub(crate) fn snapshots_in_a_storm() {
-    let folder = tempfile::tempdir().unwrap();
-    let recording = Recording::start(folder.path(), &["-i", "20ms"]);
-    traffic::burst(10_000, || std::thread::sleep(std::time::Duration::from_millis(1))).unwrap();
-    recording.interrupt(0);
-    let dump = run(&["dump", "out.nfcap"], folder.path(), 0);
-    assert!(dump.lines().filter(|line| line.contains("\"tick\"")).count() > 10, "many snapshots");
-    // Exit code 0: nothing vanished, nothing is unknown, nothing is lost.
-    run(&["report", "out.nfcap", "--keep-loopback"], folder.path(), 0);
+    until_whole(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let recording = Recording::start(folder.path(), &["-i", "20ms"]);
+        traffic::burst(10_000, || std::thread::sleep(std::time::Duration::from_millis(1))).unwrap();
+        let (code, said) = recording.end();
+        assert!(code == 0 || only_vanished(&said), "{said}");
+        let dump = run(&["dump", "out.nfcap"], folder.path(), 0);
+        assert!(dump.lines().filter(|line| line.contains("\"tick\"")).count() > 10, "many snapshots");
+        // Exit code 0: nothing vanished, nothing is unknown, nothing is lost.
+        run(&["report", "out.nfcap", "--keep-loopback"], folder.path(), code);
+        code == 0
+    });
 }
 
 pub(crate) fn a_tiny_ring_loses_and_says_so() {
