@@ -114,7 +114,7 @@ fn line_protocol() {
              transport=udp window_start=1700000000000001000i,bytes_read=90i,bytes_written=40i,packets_read=3i,\
              packets_written=2i,connections=1i 1700000002000001000",
             "netflow,direction=outgoing,dst_ip=2001:db8::1,dst_ip_type=other,dst_nat_ip=N/A,dst_nat_port=N/A,dst_port=443,\
-             family=IPv4,host=db1,netns=4026531840,pid=7,process_name=a\\ \"b\"\\,\\ c\u{fffd},src_ip=10.0.0.1,\
+             family=IPv6,host=db1,netns=4026531840,pid=7,process_name=a\\ \"b\"\\,\\ c\u{fffd},src_ip=10.0.0.1,\
              src_ip_type=private,src_port=*,transport=tcp window_start=1700000000000001000i,bytes_read=5000000i,\
              bytes_written=1234i,packets_read=3i,packets_written=2i,retransmits=0i,rtt=1500i,rtt_min=1500i,rtt_max=1500i,\
              tcp_established=1i,tcp_closed=1i,tcp_connect_failures=0i,connections=1i 1700000002000001000",
