@@ -26,6 +26,7 @@ pub(crate) fn identity(raw: &abi::Identity, transport: Transport, preexisting: b
         netns: (raw.netns != 0).then_some(raw.netns),
         preexisting,
         opened_at: (raw.opened_at != 0 && raw.opened_at != at).then_some(raw.opened_at),
+        shared: false,
     })
 }
 

@@ -25,6 +25,8 @@ pub fn host_header(tool: &str, interval_ms: u64, command: Vec<String>, comment: 
         ephemeral_port_max: ports.next().unwrap_or_default(),
         command,
         comment,
+        began_at: now(),
+        part: 0,
     }
 }
 

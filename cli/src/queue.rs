@@ -177,17 +177,7 @@ mod tests {
     use netflow_core::event::{Close, Identity, Open, Sample, TcpStates, Totals, Transport};
 
     fn identity() -> Arc<Identity> {
-        Arc::new(Identity {
-            transport: Transport::Tcp,
-            local: "10.0.0.1:1".parse().unwrap(),
-            remote: "10.0.0.2:2".parse().unwrap(),
-            direction: None,
-            pid: None,
-            process: None,
-            netns: None,
-            preexisting: false,
-            opened_at: None,
-        })
+        Arc::new(Identity::new(Transport::Tcp, "10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap()))
     }
 
     fn open(conn: u64) -> Event {

@@ -129,7 +129,7 @@ mod tests {
     use crate::sweep::MOST;
 
     fn event(pid: u32, name: &str, exited: bool) -> Process {
-        Process { pid, process: name.into(), exe: None, cgroup: None, container_id: None, exited }
+        Process { exited, ..Process::new(pid, name) }
     }
 
     fn name(processes: &Processes, seen: u64, until: u64) -> Option<String> {

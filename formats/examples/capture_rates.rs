@@ -81,15 +81,15 @@ impl Host {
         let (local_port, remote_port) =
             if is_incoming { (service, 32768 + random.below(28232) as u16) } else { (ephemeral, service) };
         let identity = Identity {
-            transport: if service == 53 { Transport::Udp } else { Transport::Tcp },
-            local: Endpoint::new(local, local_port),
-            remote: Endpoint::new(remote, remote_port),
             direction: Some(if is_incoming { Direction::Incoming } else { Direction::Outgoing }),
             pid: Some(1000 + 7 * program as u32),
             process: self.names.get(program as usize % self.names.len()).cloned(),
             netns: Some(4_026_531_840 + (program % 4) as u32),
-            preexisting: false,
-            opened_at: None,
+            ..Identity::new(
+                if service == 53 { Transport::Udp } else { Transport::Tcp },
+                Endpoint::new(local, local_port),
+                Endpoint::new(remote, remote_port),
+            )
         };
         (Arc::new(identity), 200 + scramble.zipf(80_000))
     }
