@@ -21,6 +21,7 @@
 mod datagram;
 mod destroy_sock;
 mod flow_samples;
+mod holders;
 mod kernel;
 mod maps;
 mod owner;

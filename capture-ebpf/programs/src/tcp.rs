@@ -9,7 +9,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use netflow_capture_abi::{
     CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, INCOMING, Identity, KIND_TCP_CLOSE, KIND_TCP_OPEN, LISTENER, OPEN_SENT,
-    OPENED, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE, PREEXISTING, TcpCounters,
+    OPENED, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE, PREEXISTING, SHARED, TcpCounters,
     TcpRecord, count, members,
 };
 
@@ -90,12 +90,26 @@ impl Tcp {
         }
     }
 
-    /// The running process owns the socket.
+    /// The running process owns the socket; a thread of the kernel's own is nobody.
     #[inline(always)]
     pub fn own(self) {
         let task = current();
+        if task.is_kernel_thread() {
+            unsafe {
+                (*self.0).identity.owner = OWNER_NONE;
+                (*self.0).identity.pid = 0;
+                (*self.0).identity.comm = [0; 16];
+            }
+        } else {
+            self.own_as(task, OWNER_CERTAIN);
+        }
+    }
+
+    /// A process owns the socket.
+    #[inline(always)]
+    fn own_as(self, task: Kernel, owner: u8) {
         unsafe {
-            (*self.0).identity.owner = OWNER_CERTAIN;
+            (*self.0).identity.owner = owner;
             (*self.0).identity.pid = task.process_id();
             task.process_name(&raw mut (*self.0).identity.comm);
         }
@@ -107,8 +121,12 @@ impl Tcp {
     pub fn release(self) {
         unsafe {
             if (*self.0).identity.direction == INCOMING || (*self.0).identity.owner != OWNER_CERTAIN {
+                let task = current();
+                if task.is_kernel_thread() {
+                    return;
+                }
                 let before = (*self.0).identity.pid;
-                self.own();
+                self.own_as(task, OWNER_CERTAIN);
                 if (*self.0).identity.pid != before {
                     self.set(OWNER_CHANGED);
                 }
@@ -123,11 +141,28 @@ impl Tcp {
             let owner = (*self.0).identity.owner;
             let pid = task.process_id();
             if owner == OWNER_NONE || (owner == OWNER_LISTENER && (*self.0).identity.pid != pid) {
-                (*self.0).identity.pid = pid;
-                task.process_name(&raw mut (*self.0).identity.comm);
-                (*self.0).identity.owner = OWNER_HOLDER;
+                self.own_as(task, OWNER_HOLDER);
                 self.set(OWNER_CHANGED);
             }
+        }
+    }
+
+    /// The owner holds the socket no longer, and this process does.
+    #[inline(always)]
+    pub fn move_to(self, pid: u32, comm: *const [u8; 16]) {
+        unsafe {
+            (*self.0).identity.pid = pid;
+            (*self.0).identity.comm = *comm;
+            (*self.0).identity.owner = OWNER_HOLDER;
+        }
+        self.set(OWNER_CHANGED);
+    }
+
+    /// Several processes hold the socket.
+    #[inline(always)]
+    pub fn share(self) {
+        if self.set(SHARED) & SHARED == 0 {
+            self.set(OWNER_CHANGED);
         }
     }
 

@@ -135,7 +135,7 @@ fn compare(end: &End, seen: &Seen) -> Result<(), String> {
         check("unread", totals.unread_bytes.to_string(), "0".to_owned());
     }
     if !end.opened {
-        check("reason", format!("{:?}", conn.reason), format!("{:?}", Some(Reason::Rst)));
+        check("reason", format!("{:?}", conn.reason), format!("{:?}", Some(Reason::Refused)));
     }
     if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n  {conn:?}", wrong.join(", "))) }
 }
