@@ -13,7 +13,6 @@ use netflow_capture_abi::{OUTGOING, TcpCounters, TcpRecord};
 use netflow_core::event::{Reason, TcpStates, Totals};
 
 const ESTABLISHED: u8 = 1;
-const SYN_SENT: u8 = 2;
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const CLOSE: u8 = 7;
@@ -126,6 +125,8 @@ pub fn reason(record: &TcpRecord) -> Reason {
 mod tests {
     use super::*;
     use netflow_capture_abi::{Head, INCOMING, Identity};
+
+    const SYN_SENT: u8 = 2;
 
     fn record(direction: u8, states: &[u8], counters: TcpCounters) -> TcpRecord {
         let identity = Identity { direction, ..Identity::default() };
