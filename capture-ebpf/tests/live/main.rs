@@ -20,7 +20,7 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 20] = [
+const TESTS: [(&str, Test); 21] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
@@ -34,6 +34,7 @@ const TESTS: [(&str, Test); 20] = [
     ("idle_flows_end_and_open_anew", idle_flows),
     ("a_full_table_loses_no_byte", full_table),
     ("twenty_thousand_with_the_default_ring", || burst(&Options::default(), true)),
+    ("odd_found_shared", odd::found_shared),
     ("odd_connects", || odd::scenes(Odd::Connects)),
     ("odd_queue", || odd::scenes(Odd::Queue)),
     ("odd_holders", || odd::scenes(Odd::Holders)),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use netflow_capture::Options;
+use netflow_core::event::Transport;
 use netflow_fixtures::traffic::{Odd, run_odd};
 
 use crate::check::{self, Seen, mismatches};
@@ -42,4 +43,30 @@ fn once(group: Odd) -> Result<Result<String, String>, String> {
     }
     let skipped: String = skipped.iter().map(|scene| format!(", skipped {scene}")).collect();
     Ok(Ok(format!("{} ends{skipped}", ends.len())))
+}
+
+/// A connection that two processes hold when the recording begins, and one that only we hold.
+pub(crate) fn found_shared() -> Result<String, String> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(text)?;
+    let client = std::net::TcpStream::connect(listener.local_addr().map_err(text)?).map_err(text)?;
+    let (server, _) = listener.accept().map_err(text)?;
+    let held_too = std::process::Stdio::from(std::os::fd::OwnedFd::from(client.try_clone().map_err(text)?));
+    let mut child = std::process::Command::new("sleep").arg("60").stdin(held_too).spawn().map_err(text)?;
+    let recorder = Recorder::patient(&Options::default())?;
+    let addresses = (client.local_addr().map_err(text)?, server.local_addr().map_err(text)?);
+    child.kill().and_then(|()| child.wait()).map_err(text)?;
+    drop((client, server));
+    let (events, _) = recorder.stop()?;
+    let seen = Seen::of(&events);
+    let (client, server) = (check::endpoint(addresses.0), check::endpoint(addresses.1));
+    for (local, remote, shared) in [(client, server, true), (server, client, false)] {
+        let conn = seen.find(Transport::Tcp, local, remote).ok_or("not found")?;
+        let identity = conn.identity.as_ref().ok_or("no identity")?;
+        let found = (identity.shared, identity.preexisting, identity.pid);
+        let expected = (shared, true, Some(std::process::id()));
+        if found != expected {
+            return Err(format!("expected {expected:?}, found {found:?}"));
+        }
+    }
+    Ok("2 ends".to_owned())
 }
