@@ -219,7 +219,7 @@ plain! {
 plain! {
     /// Who was seen to hold a socket in a walk over all descriptors: the value in storage of the socket's own that only
     /// such walks make.
-    Holders, 40 {
+    Holders, 48 {
         /// The last walk that came upon the socket.
         walk: u64,
         /// The first process that this walk found to hold it.
@@ -228,6 +228,10 @@ plain! {
         owner: u32,
         /// 1 when that owner was among the holders.
         owner_holds: u32,
+        /// The next process that this walk found; 0 when there is none.
+        second: u32,
+        /// The one that the walk before had found next.
+        second_before: u32,
         /// Zero.
         reserved: u32,
         /// The name of the first.

@@ -1,17 +1,17 @@
 //! Who holds a socket, as a walk over all descriptors finds it: whether several processes do, and whether the owner still
 //! does.
 //!
-//! A walk comes upon a socket once for each descriptor. Two processes in one walk share the socket; an owner that a whole
-//! walk did not find among the holders has let go of it, and a holder takes its place. That shows only after the walk, so
-//! the samples that follow it move the owner.
+//! A walk comes upon a socket once for each descriptor. A process that two walks in a row found beside another one shares
+//! the socket with it: one walk is not enough, for between `fork` and `exec` every child holds all that its parent does. An
+//! owner that a whole walk did not find among the holders has let go of the socket, and a holder takes its place. That shows
+//! only after the walk, so the samples that follow it move the owner.
 
 use netflow_capture_abi::{CONTROL_LAST_WALK, Holders};
 
 use crate::kernel::Kernel;
 use crate::maps::{CONTROL, HOLDERS};
 
-/// A process was found to hold a socket whose owner is `owner` (0 when unknown); true when another one was found before,
-/// in the same walk.
+/// A process was found to hold a socket whose owner is `owner` (0 when unknown); true when it shares the socket.
 #[inline(always)]
 pub fn meet(socket: Kernel, walk: u64, task: Kernel, owner: u32) -> bool {
     let Some(holders) = HOLDERS.get_or_create(socket.0) else { return false };
@@ -23,13 +23,21 @@ pub fn meet(socket: Kernel, walk: u64, task: Kernel, owner: u32) -> bool {
             (*holders).first = pid;
             (*holders).owner = owner;
             (*holders).owner_holds = u32::from(pid == owner);
+            (*holders).second_before = (*holders).second;
+            (*holders).second = 0;
             (*holders).walk = walk;
             return false;
         }
         if pid == (*holders).owner {
             (*holders).owner_holds = 1;
         }
-        pid != (*holders).first
+        if pid == (*holders).first {
+            return false;
+        }
+        if (*holders).second == 0 {
+            (*holders).second = pid;
+        }
+        pid == (*holders).second_before
     }
 }
 

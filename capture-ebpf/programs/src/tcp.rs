@@ -134,16 +134,13 @@ impl Tcp {
         }
     }
 
-    /// A process was found to hold the socket.
+    /// A process was found to hold the socket: it is the owner when none is known. Whether it takes the place of another
+    /// one shows when all holders are known.
     #[inline(always)]
     pub fn held_by(self, task: Kernel) {
-        unsafe {
-            let owner = (*self.0).identity.owner;
-            let pid = task.process_id();
-            if owner == OWNER_NONE || (owner == OWNER_LISTENER && (*self.0).identity.pid != pid) {
-                self.own_as(task, OWNER_HOLDER);
-                self.set(OWNER_CHANGED);
-            }
+        if unsafe { (*self.0).identity.owner } == OWNER_NONE {
+            self.own_as(task, OWNER_HOLDER);
+            self.set(OWNER_CHANGED);
         }
     }
 

@@ -34,7 +34,7 @@ const TESTS: [(&str, Test); 21] = [
     ("idle_flows_end_and_open_anew", idle_flows),
     ("a_full_table_loses_no_byte", full_table),
     ("twenty_thousand_with_the_default_ring", || burst(&Options::default(), true)),
-    ("odd_found_shared", odd::found_shared),
+    ("odd_held_by_two", odd::held_by_two),
     ("odd_connects", || odd::scenes(Odd::Connects)),
     ("odd_queue", || odd::scenes(Odd::Queue)),
     ("odd_holders", || odd::scenes(Odd::Holders)),

@@ -1,5 +1,8 @@
 //! Unusual sockets: each end is what its application knows of it.
 
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use netflow_capture::Options;
@@ -45,28 +48,59 @@ fn once(group: Odd) -> Result<Result<String, String>, String> {
     Ok(Ok(format!("{} ends{skipped}", ends.len())))
 }
 
-/// A connection that two processes hold when the recording begins, and one that only we hold.
-pub(crate) fn found_shared() -> Result<String, String> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(text)?;
-    let client = std::net::TcpStream::connect(listener.local_addr().map_err(text)?).map_err(text)?;
-    let (server, _) = listener.accept().map_err(text)?;
-    let held_too = std::process::Stdio::from(std::os::fd::OwnedFd::from(client.try_clone().map_err(text)?));
-    let mut child = std::process::Command::new("sleep").arg("60").stdin(held_too).spawn().map_err(text)?;
-    let recorder = Recorder::patient(&Options::default())?;
-    let addresses = (client.local_addr().map_err(text)?, server.local_addr().map_err(text)?);
-    child.kill().and_then(|()| child.wait()).map_err(text)?;
-    drop((client, server));
+/// A connection of ours, of which another process holds one end too.
+struct Held {
+    client: TcpStream,
+    server: TcpStream,
+    is_client: bool,
+    other: Child,
+}
+
+impl Held {
+    fn new(is_client: bool) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        let (server, _) = listener.accept()?;
+        let copy = OwnedFd::from(if is_client { client.try_clone()? } else { server.try_clone()? });
+        let other = Command::new("sleep").arg("60").stdin(Stdio::from(copy)).spawn()?;
+        Ok(Self { client, server, is_client, other })
+    }
+
+    /// What is known of both ends at the end, compared with what should be.
+    fn compare(&self, seen: &Seen, preexisting: bool) -> Result<(), String> {
+        let client = check::endpoint(self.client.local_addr().map_err(text)?);
+        let server = check::endpoint(self.server.local_addr().map_err(text)?);
+        for (local, remote, shared) in [(client, server, self.is_client), (server, client, !self.is_client)] {
+            let conn = seen.find(Transport::Tcp, local, remote).ok_or("not found")?;
+            let identity = conn.identity.as_ref().ok_or("no identity")?;
+            let found = (identity.shared, identity.preexisting, identity.pid);
+            let expected = (shared, preexisting, Some(std::process::id()));
+            if found != expected {
+                return Err(format!("expected {expected:?}, found {found:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.other.kill();
+        let _ = self.other.wait();
+    }
+}
+
+/// Connections older than the recording, and not, of which two processes hold an end: it stays ours for as long as we do.
+pub(crate) fn held_by_two() -> Result<String, String> {
+    let both = || -> std::io::Result<_> { Ok([Held::new(true)?, Held::new(false)?]) };
+    let older = both().map_err(text)?;
+    let recorder = Recorder::patient(&Options { owners_every: Duration::ZERO, ..Options::default() })?;
+    let newer = both().map_err(text)?;
+    recorder.look();
+    recorder.look();
     let (events, _) = recorder.stop()?;
     let seen = Seen::of(&events);
-    let (client, server) = (check::endpoint(addresses.0), check::endpoint(addresses.1));
-    for (local, remote, shared) in [(client, server, true), (server, client, false)] {
-        let conn = seen.find(Transport::Tcp, local, remote).ok_or("not found")?;
-        let identity = conn.identity.as_ref().ok_or("no identity")?;
-        let found = (identity.shared, identity.preexisting, identity.pid);
-        let expected = (shared, true, Some(std::process::id()));
-        if found != expected {
-            return Err(format!("expected {expected:?}, found {found:?}"));
-        }
-    }
-    Ok("2 ends".to_owned())
+    older.iter().try_for_each(|held| held.compare(&seen, true))?;
+    newer.iter().try_for_each(|held| held.compare(&seen, false))?;
+    Ok("8 ends".to_owned())
 }
