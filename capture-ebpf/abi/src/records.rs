@@ -280,7 +280,9 @@ pub mod count {
         /// Sockets for which no storage could be allocated.
         STORAGE_FAILED,
         /// Sockets released without user space hearing of it: their flows end when they have been idle.
-        UDP_LOST_RELEASES
+        UDP_LOST_RELEASES,
+        /// Attempts to connect whose failure no program saw: found when their socket went or was used again.
+        TCP_UNSEEN_FAILURES
     }
 }
 

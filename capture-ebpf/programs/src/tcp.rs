@@ -9,11 +9,11 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use netflow_capture_abi::{
     CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, INCOMING, Identity, KIND_TCP_CLOSE, KIND_TCP_OPEN, LISTENER, OPEN_SENT,
-    OPENED, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE, PREEXISTING, SHARED, TcpCounters,
+    OPENED, OUTGOING, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE, PREEXISTING, SHARED, TcpCounters,
     TcpRecord, count, members,
 };
 
-use crate::kernel::{Kernel, read_counters, read_tuple};
+use crate::kernel::{Kernel, TCP_CLOSE, TCP_SYN_SENT, read_counters, read_tuple};
 use crate::maps::{add, clear_flags, next_id, send, set_flags};
 use crate::owner::current;
 
@@ -217,6 +217,31 @@ impl Tcp {
             (*self.0).head.kind = KIND_TCP_CLOSE;
         }
         self.set(CLOSED) & COUNTED_LIVE == 0
+    }
+
+    /// An attempt to connect that is over, though no program saw its end. The error went to the application, and the
+    /// counters were set back by then: all that is left to tell is that it failed.
+    #[inline(always)]
+    pub fn end_unseen(self, tcp: Kernel) {
+        unsafe {
+            if self.is_blank()
+                || self.flags() & (OPENED | CLOSED) != 0
+                || (*self.0).identity.direction != OUTGOING
+                || (*self.0).identity.remote_port == 0
+            {
+                return;
+            }
+            (*self.0).identity.local_port = u16::from_be(tcp.get(members::INET_SPORT));
+            let states = (*self.0).counters.states;
+            (*self.0).counters = blank_counters();
+            (*self.0).counters.states = states;
+            self.pass(TCP_SYN_SENT, TCP_CLOSE);
+            (*self.0).head.at = now();
+            (*self.0).head.kind = KIND_TCP_CLOSE;
+        }
+        if self.set(CLOSED) & CLOSED == 0 {
+            add(count::TCP_UNSEEN_FAILURES);
+        }
     }
 
     /// What a close record would say is final: the owner, and how much the application has read. A socket without a

@@ -33,7 +33,7 @@ fn once(group: Odd) -> Result<Result<String, String>, String> {
     let mut ends = Vec::new();
     let skipped = run_odd(group, &mut ends, &mut || recorder.look()).map_err(text)?;
     let (events, summary) = recorder.stop()?;
-    if summary.vanished > 0 {
+    if summary.vanished + summary.unseen_failures > 0 {
         return Ok(Err(format!("{summary:?}")));
     }
     check::in_order(&events)?;
