@@ -14,7 +14,9 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use netflow_capture_abi::{INCOMING, LISTENER, OPENED, OUTGOING, members};
 
-use crate::kernel::{IPPROTO_TCP, Kernel, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, read_tuple};
+use crate::kernel::{
+    IPPROTO_TCP, Kernel, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, read_tuple,
+};
 use crate::maps::{TCP_SOCKETS, stopped};
 use crate::tcp::{Tcp, argument};
 
