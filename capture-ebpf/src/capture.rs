@@ -265,6 +265,7 @@ impl Capture {
             },
             connect_failures: counts.get(count::TCP_FAILURES),
             lost_failures: counts.get(count::TCP_LOST_FAILURES),
+            unseen_failures: counts.get(count::TCP_UNSEEN_FAILURES),
             vanished,
             loss,
         })

@@ -123,6 +123,9 @@ pub struct Summary {
     pub connect_failures: u64,
     /// TCP connects that failed without reaching the stream, for lack of room in the ring.
     pub lost_failures: u64,
+    /// TCP connects, of those that failed, whose failure no program saw: their sockets told later, without the reason and
+    /// the counters.
+    pub unseen_failures: u64,
     /// TCP connections that ended where the kernel did not start the programs; part of `lost_closes`.
     pub vanished: u64,
     /// All losses of the recording.

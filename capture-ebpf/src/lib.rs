@@ -3,6 +3,10 @@
 //! In: the running kernel. Out: [`netflow_core::event::Event`]s, pulled by whoever holds a [`Capture`]. Never here:
 //! threads, files of our own, deltas, filters or names that somebody looked up.
 //!
+//! What the numbers mean where a socket is not an ordinary one (why a connect failed, sockets of several processes, in the
+//! queue of a listener, of an io_uring, multipath, with TLS in the kernel) stands in this crate's README, line by line as the
+//! live tests try it.
+//!
 //! | file | what it is about |
 //! |---|---|
 //! | [`capture`] | start, poll, snapshot, stop |

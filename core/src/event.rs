@@ -164,7 +164,7 @@ pub struct Identity {
     pub preexisting: bool,
     /// When it came to be, in nanoseconds since boot, where that is not the time of its first event.
     pub opened_at: Option<u64>,
-    /// Several processes were seen to hold the socket: `pid` is one of them.
+    /// Several processes were seen to hold the socket, time and again: `pid` is one of them.
     pub shared: bool,
 }
 

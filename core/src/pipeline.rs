@@ -18,7 +18,7 @@ use crate::report::{Order, Report, Window};
 /// What to report.
 #[derive(Debug, Clone, Default)]
 pub struct ReportOptions {
-    /// The tags by which rows are grouped; empty: by every tag.
+    /// The tags by which rows are grouped; empty: by every tag that need not be asked for.
     pub by: Vec<&'static Field>,
     /// Length of the windows in nanoseconds, aligned to multiples of it since 1970 (UTC); `None` or 0: one window.
     pub every_ns: Option<u64>,

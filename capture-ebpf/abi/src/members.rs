@@ -53,4 +53,5 @@ members! {
     TASK_COMM = "task_struct" "comm",
     TASK_NSPROXY = "task_struct" "nsproxy",
     NSPROXY_NET_NS = "nsproxy" "net_ns",
+    TASK_FLAGS = "task_struct" "flags",
 }

@@ -35,6 +35,8 @@ pub const COUNTED_LIVE: u32 = 1 << 7;
 pub const RELEASED: u32 = 1 << 8;
 /// Datagrams of several flows share this row, because the table of flows was full.
 pub const OVERFLOW: u32 = 1 << 9;
+/// Several processes were seen to hold the socket.
+pub const SHARED: u32 = 1 << 10;
 
 /// The remote end began.
 pub const INCOMING: u8 = 1;
@@ -199,7 +201,7 @@ plain! {
         id: u64,
         /// Flows that this socket opened in the table.
         flows: u64,
-        /// `PREEXISTING`, `RELEASED`.
+        /// `PREEXISTING`, `RELEASED`, `SHARED`.
         flags: u32,
         /// The owner's process id; 0 when unknown.
         pid: u32,
@@ -211,6 +213,29 @@ plain! {
         comm: [u8; 16],
         /// The row for datagrams that found the table full.
         overflow: FlowRecord,
+    }
+}
+
+plain! {
+    /// Who was seen to hold a socket in a walk over all descriptors: the value in storage of the socket's own that only
+    /// such walks make.
+    Holders, 48 {
+        /// The last walk that came upon the socket.
+        walk: u64,
+        /// The first process that this walk found to hold it.
+        first: u32,
+        /// The socket's owner as that walk began; 0 when unknown.
+        owner: u32,
+        /// 1 when that owner was among the holders.
+        owner_holds: u32,
+        /// The next process that this walk found; 0 when there is none.
+        second: u32,
+        /// The one that the walk before had found next.
+        second_before: u32,
+        /// Zero.
+        reserved: u32,
+        /// The name of the first.
+        comm: [u8; 16],
     }
 }
 
@@ -255,7 +280,9 @@ pub mod count {
         /// Sockets for which no storage could be allocated.
         STORAGE_FAILED,
         /// Sockets released without user space hearing of it: their flows end when they have been idle.
-        UDP_LOST_RELEASES
+        UDP_LOST_RELEASES,
+        /// Attempts to connect whose failure no program saw: found when their socket went or was used again.
+        TCP_UNSEEN_FAILURES
     }
 }
 
@@ -263,5 +290,7 @@ pub mod count {
 pub const CONTROL_STOPPED: u32 = 0;
 /// The index in the control map of the last id given away.
 pub const CONTROL_LAST_ID: u32 = 1;
+/// The index in the control map of the number of the last walk over all descriptors that came to its end.
+pub const CONTROL_LAST_WALK: u32 = 2;
 /// Words in the control map.
-pub const CONTROL_LEN: u32 = 2;
+pub const CONTROL_LEN: u32 = 3;

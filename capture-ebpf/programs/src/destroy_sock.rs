@@ -39,6 +39,9 @@ fn destroy(socket: Kernel) -> Option<()> {
         }
         record.close(socket.tcp()?);
     }
+    if !stopped() {
+        record.end_unseen(socket.tcp()?);
+    }
     if record.is_untold() {
         record.read_on(socket.tcp()?);
         record.tell_or_lose_close();

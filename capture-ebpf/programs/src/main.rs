@@ -11,6 +11,8 @@
 //! | `tcp_samples.rs` | `iter/bpf_sk_storage_map` | a sample of every TCP connection |
 //! | `flow_samples.rs` | `iter/bpf_map_elem`, `iter/bpf_sk_storage_map` | a sample of every UDP flow |
 //!
+//! `holders.rs` has what a walk over all descriptors knows of each socket: who holds it.
+//!
 //! Nothing here interprets a counter: records carry what the kernel holds, user space does the arithmetic.
 #![no_std]
 #![no_main]
@@ -21,6 +23,7 @@
 mod datagram;
 mod destroy_sock;
 mod flow_samples;
+mod holders;
 mod kernel;
 mod maps;
 mod owner;

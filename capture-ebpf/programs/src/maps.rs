@@ -12,7 +12,7 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_sk_storage_get};
 use aya_ebpf::macros::btf_map;
 use netflow_capture_abi::{
-    CONTROL_LAST_ID, CONTROL_LEN, CONTROL_STOPPED, FlowKey, FlowRecord, TcpRecord, UdpSocket, count,
+    CONTROL_LAST_ID, CONTROL_LEN, CONTROL_STOPPED, FlowKey, FlowRecord, Holders, TcpRecord, UdpSocket, count,
 };
 
 /// Socket-local storage with flags of our choice (aya's own type fixes them, and has no access outside of one kind of
@@ -81,6 +81,10 @@ pub static TCP_SOCKETS: SocketStorage<TcpRecord, { (BPF_F_NO_PREALLOC | BPF_F_CL
 
 #[btf_map]
 pub static UDP_SOCKETS: SocketStorage<UdpSocket, { BPF_F_NO_PREALLOC as usize }> = SocketStorage::new();
+
+/// Made by walks over all descriptors alone.
+#[btf_map]
+pub static HOLDERS: SocketStorage<Holders, { BPF_F_NO_PREALLOC as usize }> = SocketStorage::new();
 
 /// Not an LRU table: that one evicts without saying so. The loader sets the size.
 #[btf_map]

@@ -13,7 +13,17 @@ pub fn current() -> Kernel {
     Kernel(unsafe { bpf_get_current_task_btf() }.cast())
 }
 
+/// The bit of a task's flags that says that it is the kernel's own (`PF_KTHREAD`).
+const KERNEL_THREAD: u32 = 1 << 21;
+
 impl Kernel {
+    /// The kernel's own threads end and connect sockets on behalf of processes that they do not know: what an io_uring
+    /// held, what was on its way through a unix socket, further paths of a multipath connection.
+    #[inline(always)]
+    pub fn is_kernel_thread(self) -> bool {
+        self.get::<u32>(members::TASK_FLAGS) & KERNEL_THREAD != 0
+    }
+
     /// A task's process id.
     #[inline(always)]
     pub fn process_id(self) -> u32 {

@@ -9,6 +9,7 @@ use netflow_capture_abi::{
     CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, KIND_TCP_SAMPLE, OPEN_SENT, OPENED, OWNER_CHANGED, TcpRecord, count,
 };
 
+use crate::holders::heir;
 use crate::kernel::{Kernel, read_counters};
 use crate::maps::{TCP_SOCKETS, add, stopped};
 use crate::tcp::{Tcp, argument, blank_counters, now};
@@ -39,6 +40,13 @@ pub fn write<T>(seq: *mut seq_file, value: *const T) -> bool {
 #[inline(always)]
 fn sample(seq: *mut seq_file, socket: Kernel) -> Option<()> {
     let record = Tcp(TCP_SOCKETS.get(socket.0)?);
+    // SAFETY: map values; the verifier checks the accesses.
+    unsafe {
+        // Of a listening socket too: its children inherit the owner.
+        if let Some(heir) = heir(socket, (*record.0).identity.pid) {
+            record.move_to((*heir).first, &raw const (*heir).comm);
+        }
+    }
     if record.is_blank() {
         return None;
     }
