@@ -5,7 +5,7 @@
 //!
 //! | file | what it is about |
 //! |---|---|
-//! | [`capture`] | start, poll, snapshot, stop |
+//! | [`capture`] | start, poll, snapshot, stop; below it: the walks, the table of UDP flows, the end |
 //! | `object` | the embedded eBPF object, loaded with the offsets of this kernel |
 //! | `attach` | hooks and iterators |
 //! | [`btf`] | where the members of kernel structs stand |
