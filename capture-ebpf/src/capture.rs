@@ -2,18 +2,19 @@
 //!
 //! In: options. Out: events, when asked. Never here: a thread or a timer; who holds a [`Capture`] says when to look.
 
+mod maps;
 mod stop;
 mod table;
 mod walk;
 
 use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
-use aya::maps::{Array, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use netflow_capture_abi::{
     FlowRecord, Head, Identity, KIND_FLOW_OPEN, KIND_TCP_CLOSE, KIND_TCP_OPEN, KIND_UDP_RELEASE, Plain as _, TcpRecord,
+    count,
 };
 use netflow_core::event::{Body, Event, Loss, Tick};
 use rustc_hash::FxHashSet;
@@ -23,8 +24,10 @@ use crate::convert::{tcp_close, tcp_open};
 use crate::counts::{self, Counts};
 use crate::error::CaptureError;
 use crate::flows::Flows;
+use crate::news::News;
 use crate::order::Order;
 use crate::presence::Presence;
+use crate::wall_clock::WallClock;
 use crate::{cgroup, host, object};
 use table::FlowTable;
 use walk::{Seen, TcpSockets};
@@ -43,6 +46,16 @@ pub struct Options {
     pub udp_idle: Duration,
     /// How often, at most, a snapshot looks through all descriptors for the owners of sockets.
     pub owners_every: Duration,
+    /// Tell who the processes are that own connections, and when they end.
+    pub processes: bool,
+    /// Tell which sockets listen.
+    pub listeners: bool,
+    /// What the stream's header says of the wall clock (its `boot_time_ns`): tell when that is no longer so. `None`: do
+    /// not tell.
+    pub wall_clock: Option<i64>,
+    /// Bytes of the ring buffer for what is told of processes and listening sockets; rounded up to a power of two of pages.
+    /// What it cannot take is found again at a snapshot.
+    pub news_bytes: u32,
 }
 
 impl Default for Options {
@@ -52,6 +65,10 @@ impl Default for Options {
             udp_flows_max: 1 << 16,
             udp_idle: Duration::from_secs(120),
             owners_every: Duration::from_secs(5),
+            processes: true,
+            listeners: true,
+            wall_clock: None,
+            news_bytes: 256 << 10,
         }
     }
 }
@@ -67,6 +84,11 @@ pub struct Capture {
     flows: Flows,
     order: Order,
     presence: Presence,
+    /// None when neither processes nor listening sockets are told.
+    news: Option<News>,
+    /// How often the ring of the news was full when that was last looked at.
+    news_full: u64,
+    wall_clock: Option<WallClock>,
     /// Events of the start, for the first who asks.
     pending: Vec<Event>,
     reported: Loss,
@@ -93,20 +115,24 @@ impl Capture {
     pub fn start(options: &Options) -> Result<Self, CaptureError> {
         let mut ebpf = object::load(options)?;
         attach::load_programs(&mut ebpf)?;
-        let tcp_sockets = take_map(&mut ebpf, "TCP_SOCKETS")?;
-        let udp_sockets = take_map(&mut ebpf, "UDP_SOCKETS")?;
-        let flows = take_map(&mut ebpf, "FLOWS")?;
-        let map_error =
-            |map| move |error: aya::maps::MapError| CaptureError::Map { map, reason: object::chain(&error) };
-        let ring = RingBuf::try_from(wrap(&mut ebpf, "RING")?).map_err(map_error("RING"))?;
-        let counts = PerCpuArray::try_from(wrap(&mut ebpf, "COUNTS")?).map_err(map_error("COUNTS"))?;
-        let control = Array::try_from(wrap(&mut ebpf, "CONTROL")?).map_err(map_error("CONTROL"))?;
-        let tcp_samples = attach::walk(&mut ebpf, "tcp_samples", Some(fd(&tcp_sockets)))?;
-        let overflow = attach::walk(&mut ebpf, "overflow_samples", Some(fd(&udp_sockets)))?;
-        let rows = attach::walk(&mut ebpf, "flow_samples", Some(fd(&flows)))?;
+        let tcp_sockets = maps::take(&mut ebpf, "TCP_SOCKETS")?;
+        let udp_sockets = maps::take(&mut ebpf, "UDP_SOCKETS")?;
+        let flows = maps::take(&mut ebpf, "FLOWS")?;
+        let ring = maps::typed(&mut ebpf, "RING", RingBuf::try_from)?;
+        let counts = maps::typed(&mut ebpf, "COUNTS", PerCpuArray::try_from)?;
+        let control = maps::typed(&mut ebpf, "CONTROL", Array::try_from)?;
+        let tcp_samples = attach::walk(&mut ebpf, "tcp_samples", Some(&tcp_sockets))?;
+        let overflow = attach::walk(&mut ebpf, "overflow_samples", Some(&udp_sockets))?;
+        let rows = attach::walk(&mut ebpf, "flow_samples", Some(&flows))?;
         let owners = attach::walk(&mut ebpf, "task_file", None)?;
         let cgroup: File = cgroup::open_root()?;
-        attach::attach_hooks(&mut ebpf, &cgroup)?;
+        let news = if options.processes || options.listeners {
+            let sources = maps::news_sources(&mut ebpf, cgroup::Paths::of(&cgroup)?)?;
+            Some(News::start(sources).map_err(|source| CaptureError::Thread { source })?)
+        } else {
+            None
+        };
+        attach::attach_hooks(&mut ebpf, options, &cgroup)?;
 
         let mut capture = Self {
             ring,
@@ -118,6 +144,9 @@ impl Capture {
             flows: Flows::default(),
             order: Order::default(),
             presence: Presence::default(),
+            news,
+            news_full: 0,
+            wall_clock: options.wall_clock.map(WallClock::new),
             pending: Vec::new(),
             reported: Loss::default(),
             snapshots_cut: 0,
@@ -142,6 +171,7 @@ impl Capture {
         events.append(&mut self.pending);
         let first = events.len();
         let result = self.drain(events, &mut FxHashSet::default());
+        self.look_at_clock(events);
         self.order.settle(&mut events[first..]);
         self.presence.learn(&events[first..]);
         result
@@ -171,6 +201,7 @@ impl Capture {
         }
         let complete = self.presence.end_snapshot() && seen.complete;
         self.snapshots_cut += u64::from(!complete);
+        self.look_at_clock(events);
         let counted = self.report_loss(events);
         self.order.settle(&mut events[first..]);
         events.push(Event { at: 0, body: Body::Tick(Tick { complete }) });
@@ -212,13 +243,28 @@ impl Capture {
                 _ => {}
             }
         }
+        if let Some(news) = &mut self.news {
+            news.take(events);
+        }
         Ok(())
+    }
+
+    /// Appends that the wall clock was set, if it was.
+    fn look_at_clock(&mut self, events: &mut Vec<Event>) {
+        events.extend(self.wall_clock.as_mut().and_then(|clock| clock.look(host::read_wall_clock())));
     }
 
     /// Appends what was lost since the last time, if anything was.
     fn report_loss(&mut self, events: &mut Vec<Event>) -> Result<(), CaptureError> {
-        let now = self.read_counts()?.loss(self.snapshots_cut);
-        self.report(now, events);
+        let counts = self.read_counts()?;
+        self.report(counts.loss(self.snapshots_cut), events);
+        let full = counts.get(count::NEWS_FULL);
+        if full != self.news_full
+            && let Some(news) = &mut self.news
+        {
+            self.news_full = full;
+            news.look_at_tables();
+        }
         Ok(())
     }
 
@@ -241,19 +287,4 @@ impl Capture {
         }
         Ok(counts)
     }
-}
-
-fn wrap(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {
-    ebpf.take_map(name).ok_or_else(|| CaptureError::Load { reason: format!("the eBPF object has no map {name}") })
-}
-
-fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, CaptureError> {
-    match wrap(ebpf, name)? {
-        Map::HashMap(data) | Map::SkStorage(data) => Ok(data),
-        _ => Err(CaptureError::Load { reason: format!("the map {name} of the eBPF object is of the wrong kind") }),
-    }
-}
-
-fn fd(map: &MapData) -> BorrowedFd<'_> {
-    map.fd().as_fd()
 }

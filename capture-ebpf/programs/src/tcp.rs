@@ -16,6 +16,7 @@ use netflow_capture_abi::{
 use crate::kernel::{Kernel, read_counters, read_tuple};
 use crate::maps::{add, clear_flags, next_id, send, set_flags};
 use crate::owner::current;
+use crate::process::note;
 
 /// Nanoseconds since boot.
 #[inline(always)]
@@ -99,6 +100,7 @@ impl Tcp {
             (*self.0).identity.pid = task.process_id();
             task.process_name(&raw mut (*self.0).identity.comm);
         }
+        note(task);
     }
 
     /// The running process releases the socket. Whoever connected it stays the owner; an accepted socket belongs to
@@ -127,6 +129,9 @@ impl Tcp {
                 task.process_name(&raw mut (*self.0).identity.comm);
                 (*self.0).identity.owner = OWNER_HOLDER;
                 self.set(OWNER_CHANGED);
+            }
+            if (*self.0).identity.pid == pid {
+                note(task);
             }
         }
     }

@@ -27,6 +27,9 @@ impl Capture {
             .map_err(|error| CaptureError::Map { map: "CONTROL", reason: object::chain(&error) })?;
         // Programs that run now may still believe that the recording goes on.
         sys::wait_for_programs();
+        if let Some(news) = &mut self.news {
+            news.finish();
+        }
         self.snapshot(events)?;
         // A walk over sockets that come and go may miss some: walk until everything is accounted for.
         for _ in 0..LAST_WALKS {
