@@ -237,7 +237,7 @@ impl Reader {
 /// `/proc` knows all of them.
 fn details(record: &ProcessRecord, paths: &mut Paths, is_hybrid: bool) -> Details {
     let unified = paths.path(record.cgroup);
-    let found = proc::look(record.pid, record.started_at, is_hybrid || unified.is_none());
+    let found = proc::look(record.pid, record.started_at, &record.comm, is_hybrid || unified.is_none());
     let (exe, cgroups) = found.map(|found| (found.exe, found.cgroups)).unwrap_or_default();
     let cgroup = cgroups.as_deref().and_then(most_telling).map(Arc::from).or(unified);
     Details { exe: exe.map(Arc::from), container_id: cgroup.as_deref().and_then(container_id).map(Arc::from), cgroup }

@@ -1,7 +1,7 @@
 //! What `/proc` says of a process.
 //!
-//! In: the id of a process, and when it started. Out: its executable and its cgroups, or nothing when it is gone: an id that
-//! another process got meanwhile is told apart by its start. Never here: a wait.
+//! In: the id of a process, when it started and its name. Out: its executable and its cgroups, or nothing when it is gone: an
+//! id that another process got meanwhile is told apart by its start. Never here: a wait.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,20 +14,23 @@ const START: usize = 19;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// The path of the executable; none for what the kernel runs by itself.
+    /// The path of the executable; none for what the kernel runs by itself, and for who goes by another name already.
     pub(crate) exe: Option<String>,
     /// The text of `/proc/PID/cgroup`, where it was asked for.
     pub(crate) cgroups: Option<String>,
 }
 
-/// What is known of the process with that id that started then (in nanoseconds since boot); `None` when it is gone.
-pub(crate) fn look(pid: u32, started_at: u64, with_cgroups: bool) -> Option<Found> {
+/// What is known of the process with that id and name (padded with zeros) that started then (in nanoseconds since boot);
+/// `None` when it is gone.
+pub(crate) fn look(pid: u32, started_at: u64, comm: &[u8; 16], with_cgroups: bool) -> Option<Found> {
     let file = |name: &str| format!("/proc/{pid}/{name}");
     let exe = fs::read_link(file("exe")).ok().map(|path| without_mark(path.as_os_str().as_bytes()));
     let cgroups = if with_cgroups { fs::read_to_string(file("cgroup")).ok() } else { None };
     // Last, so that it speaks for all that was read before.
     let stat = fs::read(file("stat")).ok()?;
-    (start_ticks(&stat)? == started_at / NS_PER_TICK).then_some(Found { exe, cgroups })
+    let (name, start) = name_and_start(&stat)?;
+    let is_same = comm.strip_prefix(name).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+    (start == started_at / NS_PER_TICK).then_some(Found { exe: exe.filter(|_| is_same), cgroups })
 }
 
 /// The path from which the process was started. The kernel marks one whose file was removed or replaced since, as every
@@ -36,10 +39,13 @@ fn without_mark(path: &[u8]) -> String {
     String::from_utf8_lossy(path.strip_suffix(b" (deleted)").unwrap_or(path)).into_owned()
 }
 
-/// When the process started, in ticks since boot. Its name may hold anything, blanks and brackets among it.
-fn start_ticks(stat: &[u8]) -> Option<u64> {
+/// The name of the process, and when it started, in ticks since boot. The name may hold anything, blanks and brackets
+/// among it.
+fn name_and_start(stat: &[u8]) -> Option<(&[u8], u64)> {
+    let before = stat.iter().position(|byte| *byte == b'(')?;
     let after = stat.iter().rposition(|byte| *byte == b')')?;
-    std::str::from_utf8(stat.get(after + 1..)?).ok()?.split_ascii_whitespace().nth(START)?.parse().ok()
+    let rest = std::str::from_utf8(stat.get(after + 1..)?).ok()?;
+    Some((stat.get(before + 1..after)?, rest.split_ascii_whitespace().nth(START)?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -50,11 +56,13 @@ mod tests {
     #[test]
     fn the_start_is_found_behind_any_name() {
         let rest = "S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 1 2 3";
-        for name in ["(curl)", "(a b)", "(a) S 1 (b)", "()", "(\u{fffd}\n)"] {
-            assert_eq!(start_ticks(format!("42 {name} {rest}").as_bytes()), Some(98765), "{name}");
+        for name in ["curl", "a b", "a) S 1 (b", "", "(", "\u{fffd}\n"] {
+            let stat = format!("42 ({name}) {rest}");
+            assert_eq!(name_and_start(stat.as_bytes()), Some((name.as_bytes(), 98765)), "{name}");
         }
-        assert_eq!(start_ticks(b"42 (curl) S 1"), None);
-        assert_eq!(start_ticks(b""), None);
+        for damaged in ["42 (curl) S 1", ")(", ""] {
+            assert_eq!(name_and_start(damaged.as_bytes()), None);
+        }
     }
 
     #[test]
@@ -68,11 +76,16 @@ mod tests {
     #[test]
     fn this_process_is_found_and_its_successor_is_not() {
         let stat = fs::read("/proc/self/stat").unwrap();
-        let started_at = start_ticks(&stat).unwrap() * NS_PER_TICK;
-        let found = look(std::process::id(), started_at + NS_PER_TICK - 1, true).unwrap();
+        let (name, start) = name_and_start(&stat).unwrap();
+        let (id, started_at, mut comm) = (std::process::id(), start * NS_PER_TICK, [0; 16]);
+        comm[..name.len()].copy_from_slice(name);
+        let found = look(id, started_at + NS_PER_TICK - 1, &comm, true).unwrap();
         assert_eq!(found.exe.unwrap(), std::env::current_exe().unwrap().to_str().unwrap());
         assert_eq!(found.cgroups.unwrap(), fs::read_to_string("/proc/self/cgroup").unwrap());
-        assert_eq!(look(std::process::id(), started_at + NS_PER_TICK, true), None, "another process had the id");
-        assert_eq!(look(u32::MAX, started_at, true), None);
+        assert_eq!(look(id, started_at + NS_PER_TICK, &comm, true), None, "another process had the id");
+        assert_eq!(look(u32::MAX, started_at, &comm, true), None);
+        comm[0] ^= 1;
+        let other = look(id, started_at, &comm, false).unwrap();
+        assert_eq!(other, Found { exe: None, cgroups: None }, "it became another program since");
     }
 }

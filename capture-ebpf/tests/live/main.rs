@@ -5,6 +5,7 @@
 //! contain NAME.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod beside;
 mod check;
 mod recorder;
 
@@ -19,7 +20,7 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 14] = [
+const TESTS: [(&str, Test); 21] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
@@ -34,6 +35,13 @@ const TESTS: [(&str, Test); 14] = [
     ("a_full_table_loses_no_byte", full_table),
     ("twenty_thousand_with_the_default_ring", || burst(&Options::default(), true)),
     ("twenty_thousand_with_a_tiny_ring", || burst(&Options { ring_bytes: 4096, ..Options::default() }, false)),
+    ("processes_are_who_proc_says", beside::processes),
+    ("short_lived_processes_have_their_containers", beside::short_lived),
+    ("listeners_are_those_of_ss", beside::listeners),
+    ("what_the_ring_of_news_cannot_take_is_found", beside::full_news),
+    ("who_listens_tells_the_direction", beside::direction),
+    ("a_clock_that_was_set_is_told", beside::clock),
+    ("what_is_switched_off_is_not_told", beside::switched_off),
 ];
 
 fn main() -> ExitCode {
@@ -307,10 +315,10 @@ fn dropped() -> Result<String, String> {
     let programs = recorder::held_programs();
     drop(capture);
     let left = recorder::surviving(&programs);
-    if programs.len() != 12 || !left.is_empty() || !recorder::held_programs().is_empty() {
+    if programs.len() != 16 || !left.is_empty() || !recorder::held_programs().is_empty() {
         return Err(format!("{programs:?}, left: {left:?}"));
     }
-    Ok("12 programs".to_owned())
+    Ok("16 programs".to_owned())
 }
 
 /// A flow that is silent for as long as the option says is closed; what comes later is a new flow.
