@@ -115,6 +115,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_cgroup_is_found_by_the_number_of_its_directory() {
+        use std::os::unix::fs::MetadataExt as _;
+        let mounts = std::fs::read(MOUNTS).unwrap();
+        let name = format!("netflow-test-{}", std::process::id());
+        let Some(directory) = find(&mounts).map(|root| root.join(&name)) else {
+            eprintln!("skipped: no cgroup v2 hierarchy is mounted");
+            return;
+        };
+        if let Err(error) = std::fs::create_dir(&directory) {
+            eprintln!("skipped: a cgroup cannot be made here: {error}");
+            return;
+        }
+        let number = |path: &Path| std::fs::metadata(path).unwrap().ino();
+        let (root, id) = (number(directory.parent().unwrap()), number(&directory));
+        let mut paths = Paths::of(&open_root().unwrap()).unwrap();
+        assert_eq!(paths.path(root).as_deref(), Some("/"));
+        let other = Paths::of(&open_root().unwrap()).unwrap().path(id);
+        assert_eq!(paths.path(id), other);
+        std::fs::remove_dir(&directory).unwrap();
+        assert_eq!(other.as_deref(), Some(&*format!("/{name}")));
+        assert_eq!(paths.path(id), other, "a path that was asked for stays known");
+        assert_eq!(Paths::of(&open_root().unwrap()).unwrap().path(id), None, "one that was not is gone");
+        assert_eq!(paths.path(u64::MAX), None);
+    }
+
+    #[test]
     fn the_hierarchy_is_found_wherever_it_is_mounted() {
         let mounts = b"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
             32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
