@@ -7,9 +7,7 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use netflow_capture_abi::{
-    ENDED, Head, KIND_PROCESS, KIND_PROCESS_EXIT, ProcessRecord, SETTING_PROCESSES, TOLD,
-};
+use netflow_capture_abi::{ENDED, Head, KIND_PROCESS, KIND_PROCESS_EXIT, ProcessRecord, SETTING_PROCESSES, TOLD};
 
 use crate::kernel::Kernel;
 use crate::maps::{PROCESSES, clear_flags, set_flags, setting, stopped, tell};

@@ -6,10 +6,11 @@ use core::ffi::c_void;
 use aya_ebpf::bindings::seq_file;
 use aya_ebpf::helpers::generated::bpf_seq_write;
 use netflow_capture_abi::{
-    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, KIND_TCP_SAMPLE, LISTED, LISTENER, OPEN_SENT, OPENED, OWNER_CHANGED, TcpRecord, count,
+    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, KIND_TCP_SAMPLE, LISTED, LISTENER, OPEN_SENT, OPENED, OWNER_CHANGED,
+    TcpRecord, count, members,
 };
 
-use crate::kernel::{Kernel, read_counters};
+use crate::kernel::{Kernel, TCP_LISTEN, read_counters};
 use crate::listener::announce;
 use crate::maps::{TCP_SOCKETS, add, stopped};
 use crate::tcp::{Tcp, argument, blank_counters, now};
@@ -41,7 +42,10 @@ pub fn write<T>(seq: *mut seq_file, value: *const T) -> bool {
 fn sample(seq: *mut seq_file, socket: Kernel) -> Option<()> {
     let record = Tcp(TCP_SOCKETS.get(socket.0)?);
     if record.is_blank() {
-        if record.flags() & (LISTENER | LISTED) == LISTENER {
+        // A child may hold its listener's record for a moment.
+        if record.flags() & (LISTENER | LISTED) == LISTENER
+            && u32::from(socket.get::<u8>(members::SK_STATE)) == TCP_LISTEN
+        {
             announce(record, socket.tcp()?);
         }
         return None;

@@ -20,7 +20,7 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 21] = [
+const TESTS: [(&str, Test); 22] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
@@ -35,11 +35,12 @@ const TESTS: [(&str, Test); 21] = [
     ("a_full_table_loses_no_byte", full_table),
     ("twenty_thousand_with_the_default_ring", || burst(&Options::default(), true)),
     ("twenty_thousand_with_a_tiny_ring", || burst(&Options { ring_bytes: 4096, ..Options::default() }, false)),
-    ("processes_are_who_proc_says", beside::processes),
-    ("short_lived_processes_have_their_containers", beside::short_lived),
-    ("listeners_are_those_of_ss", beside::listeners),
-    ("what_the_ring_of_news_cannot_take_is_found", beside::full_news),
-    ("who_listens_tells_the_direction", beside::direction),
+    ("processes_are_who_proc_says", beside::processes::processes),
+    ("short_lived_processes_have_their_containers", beside::processes::short_lived),
+    ("an_id_that_is_given_again_is_another_process", beside::processes::given_again),
+    ("listeners_are_those_of_ss", beside::listeners::listeners),
+    ("what_the_ring_of_news_cannot_take_is_found", beside::listeners::full_news),
+    ("who_listens_tells_the_direction", beside::listeners::direction),
     ("a_clock_that_was_set_is_told", beside::clock),
     ("what_is_switched_off_is_not_told", beside::switched_off),
 ];
