@@ -5,12 +5,14 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
+use aya::maps::MapData;
 use aya::programs::cgroup_skb::CgroupSkbAttachType;
 use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSock, Iter, Program, ProgramError};
 use aya::{Btf, Ebpf};
 
+use crate::capture::Options;
 use crate::error::CaptureError;
 use crate::object::{BTF, chain};
 use crate::sys;
@@ -25,6 +27,10 @@ const TRACEPOINTS: [(&str, &str); 4] = [
     ("inet_sock_set_state", "inet_sock_set_state"),
     ("inet_sock_set_state_again", "inet_sock_set_state"),
 ];
+
+/// Programs of what is told of processes, and their tracepoints. Ends before beginnings, too.
+const PROCESS_TRACEPOINTS: [(&str, &str); 2] =
+    [("sched_process_exit", "sched_process_exit"), ("sched_process_exec", "sched_process_exec")];
 
 /// A linked iterator.
 pub(crate) struct Walk {
@@ -57,7 +63,7 @@ impl Walk {
 pub(crate) fn load_programs(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
     let btf = Btf::from_sys_fs()
         .map_err(|error| CaptureError::NoBtf { path: BTF.into(), source: io::Error::other(chain(&error)) })?;
-    for (name, tracepoint) in TRACEPOINTS {
+    for (name, tracepoint) in PROCESS_TRACEPOINTS.into_iter().chain(TRACEPOINTS) {
         let program: &mut BtfTracePoint = program(ebpf, name)?;
         program.load(tracepoint, &btf).map_err(|error| refused(name, &error))?;
     }
@@ -74,6 +80,8 @@ pub(crate) fn load_programs(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
         ("tcp_samples", "bpf_sk_storage_map"),
         ("overflow_samples", "bpf_sk_storage_map"),
         ("flow_samples", "bpf_map_elem"),
+        ("process_rows", "bpf_map_elem"),
+        ("listener_rows", "bpf_map_elem"),
     ] {
         let program: &mut Iter = program(ebpf, name)?;
         program.load(target, &btf).map_err(|error| refused(name, &error))?;
@@ -81,9 +89,10 @@ pub(crate) fn load_programs(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
     Ok(())
 }
 
-/// Attaches every hook. The links live in the programs, and so as long as `ebpf`.
-pub(crate) fn attach_hooks(ebpf: &mut Ebpf, cgroup: &File) -> Result<(), CaptureError> {
-    for (name, _) in TRACEPOINTS {
+/// Attaches every hook that is wanted. The links live in the programs, and so as long as `ebpf`.
+pub(crate) fn attach_hooks(ebpf: &mut Ebpf, options: &Options, cgroup: &File) -> Result<(), CaptureError> {
+    let processes = PROCESS_TRACEPOINTS.into_iter().filter(|_| options.processes);
+    for (name, _) in processes.chain(TRACEPOINTS) {
         let program: &mut BtfTracePoint = program(ebpf, name)?;
         program.attach().map_err(|error| failed(name, &error))?;
     }
@@ -102,10 +111,10 @@ pub(crate) fn attach_hooks(ebpf: &mut Ebpf, cgroup: &File) -> Result<(), Capture
 }
 
 /// Links an iterator, over the elements of `map` where it walks over those.
-pub(crate) fn walk(ebpf: &mut Ebpf, name: &'static str, map: Option<BorrowedFd<'_>>) -> Result<Walk, CaptureError> {
+pub(crate) fn walk(ebpf: &mut Ebpf, name: &'static str, map: Option<&MapData>) -> Result<Walk, CaptureError> {
     let program: &mut Iter = program(ebpf, name)?;
     let fd = program.fd().map_err(|error| failed(name, &error))?;
-    let link = sys::link_iterator(fd.as_fd(), map)
+    let link = sys::link_iterator(fd.as_fd(), map.map(|map| map.fd().as_fd()))
         .map_err(|error| CaptureError::Attach { program: name, reason: error.to_string() })?;
     Ok(Walk { name, link })
 }

@@ -31,7 +31,7 @@ pub(crate) fn identity(raw: &abi::Identity, transport: Transport, flags: u32, at
 }
 
 /// A process's name; a byte that is not UTF-8 (anybody may name a process) becomes the replacement character.
-fn name(comm: &[u8; 16]) -> Option<Arc<str>> {
+pub(crate) fn name(comm: &[u8; 16]) -> Option<Arc<str>> {
     let end = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
     (end > 0).then(|| String::from_utf8_lossy(&comm[..end]).into())
 }

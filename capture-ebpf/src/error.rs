@@ -108,6 +108,12 @@ pub enum CaptureError {
         /// Why.
         source: io::Error,
     },
+    /// The thread that looks processes up could not be started.
+    #[error("cannot start a thread: {source}; the limit on processes (`ulimit -u`) or memory may be too low")]
+    Thread {
+        /// Why.
+        source: io::Error,
+    },
 }
 
 fn tail(log: &str) -> String {

@@ -7,11 +7,14 @@ use std::path::Path;
 
 use aya::{Ebpf, EbpfLoader};
 use netflow_capture_abi::members::MEMBERS;
+use netflow_capture_abi::{
+    SETTING_CLIENT_PORT_MAX, SETTING_CLIENT_PORT_MIN, SETTING_LISTENERS, SETTING_PROCESSES, SETTINGS_LEN,
+};
 
 use crate::btf::Btf;
 use crate::capture::Options;
 use crate::error::CaptureError;
-use crate::sys;
+use crate::{host, sys};
 
 /// Where the kernel describes its types.
 pub(crate) const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -27,10 +30,23 @@ pub(crate) fn load(options: &Options) -> Result<Ebpf, CaptureError> {
         // The object needs no relocation against the kernel's types, only the offsets.
         .btf(None)
         .override_global("OFFSETS", &offsets[..], true)
+        .override_global("SETTINGS", &settings(options)[..], true)
         .map_max_entries("RING", options.ring_bytes)
         .map_max_entries("FLOWS", options.udp_flows_max.max(1))
+        .map_max_entries("NEWS", options.news_bytes)
         .load(OBJECT)
         .map_err(|error| CaptureError::Load { reason: chain(&error) })
+}
+
+/// What the programs are to do, and what they cannot know by themselves.
+fn settings(options: &Options) -> [u32; SETTINGS_LEN] {
+    let mut settings = [0; SETTINGS_LEN];
+    let (min, max) = host::client_ports();
+    settings[SETTING_PROCESSES] = options.processes.into();
+    settings[SETTING_LISTENERS] = options.listeners.into();
+    settings[SETTING_CLIENT_PORT_MIN] = min.into();
+    settings[SETTING_CLIENT_PORT_MAX] = max.into();
+    settings
 }
 
 /// An error with all its causes in one line.

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::pace::Speed;
 use crate::units;
-pub(crate) use shared::{PipelineArgs, PointArgs, PointFormat};
+pub(crate) use shared::{BesideArgs, PipelineArgs, PointArgs, PointFormat};
 
 /// A flight recorder for a Linux host's connections.
 #[derive(Debug, Parser, PartialEq)]
@@ -73,6 +73,8 @@ pub(crate) struct RecordArgs {
     /// pods,services,endpointslices,nodes,replicasets,deployments -A -o json` printed; `-` is stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) k8s: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) beside: BesideArgs,
     /// Record while this command runs, and stop when it ends.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -151,6 +153,8 @@ pub(crate) struct LiveArgs {
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = units::size)]
     pub(crate) ring_size: u64,
     #[command(flatten)]
+    pub(crate) beside: BesideArgs,
+    #[command(flatten)]
     pub(crate) points: PointArgs,
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
@@ -207,9 +211,20 @@ mod tests {
 
     #[test]
     fn record() {
-        let parsed =
-            Cli::try_parse_from(["netflow", "record", "-d", "60s", "-i", "500ms", "out.nfcap", "--", "make", "-j2"])
-                .unwrap();
+        let parsed = Cli::try_parse_from([
+            "netflow",
+            "record",
+            "-d",
+            "60s",
+            "-i",
+            "500ms",
+            "--no-listen",
+            "out.nfcap",
+            "--",
+            "make",
+            "-j2",
+        ])
+        .unwrap();
         let expected = RecordArgs {
             out: "out.nfcap".into(),
             duration: Some(Duration::from_secs(60)),
@@ -220,6 +235,7 @@ mod tests {
             force: false,
             ring_size: 8 << 20,
             k8s: None,
+            beside: BesideArgs { no_process_details: false, no_listen: true, no_clock: false },
             command: vec!["make".into(), "-j2".into()],
         };
         assert_eq!(parsed.command, Command::Record(expected));
@@ -285,6 +301,7 @@ mod tests {
             duration: None,
             interval: Duration::from_secs(1),
             ring_size: 8 << 20,
+            beside: BesideArgs { no_process_details: false, no_listen: false, no_clock: false },
             points: PointArgs { post: Some("http://h/w".to_owned()), ..points() },
             pipeline: PipelineArgs { no_fold: true, ..all() },
         };

@@ -352,20 +352,22 @@ pub struct Tick {
     pub complete: bool,
 }
 
-/// What is known of a process.
+/// What is known of a process: said when it is first known to own a connection, again when something of it changed, and
+/// at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// Its name (`comm`).
+    /// Its name (`comm`), that of the process and not of a thread.
     pub process: Arc<str>,
-    /// The path of its executable.
+    /// The path that its executable was started from, as it is in its own file system; the file may have been replaced
+    /// or removed since. Unknown of a process that was gone before it could be looked at.
     pub exe: Option<Arc<str>>,
-    /// Its cgroup's path in the unified hierarchy.
+    /// Its cgroup's path in the unified hierarchy; on a host that does not use that, in the older one that says most.
     pub cgroup: Option<Arc<str>>,
-    /// The container that it runs in.
+    /// The container that it runs in: the 64 hexadecimal digits of its cgroup.
     pub container_id: Option<Arc<str>>,
-    /// The process ended.
+    /// The process ended: its last thread did. Its connections end a moment later, those that others share later still.
     pub exited: bool,
     /// When it started, in nanoseconds since boot: with `pid` it tells processes apart for good.
     pub started_at: Option<u64>,
@@ -419,7 +421,8 @@ pub struct Nat {
     pub end: bool,
 }
 
-/// A socket listens, or no longer does.
+/// A socket listens, or no longer does. Several sockets of a process on one address are one, which ends with the last. A
+/// UDP socket listens when it is bound to a port that is no client's, and not connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// The layer above IP.
@@ -428,9 +431,9 @@ pub struct Listen {
     pub local: Endpoint,
     /// Its network namespace.
     pub netns: Option<u32>,
-    /// Its owner.
+    /// The process that made it listen, or was found to hold it. Its children may hold it longer.
     pub pid: Option<u32>,
-    /// The owner's name.
+    /// The name of that process.
     pub process: Option<Arc<str>>,
     /// It no longer listens.
     pub end: bool,
@@ -443,7 +446,8 @@ pub struct K8s {
     pub state: Arc<str>,
 }
 
-/// The wall clock was set; applies from here on.
+/// The wall clock was set, by at least a millisecond; applies from here on. A clock that is merely steered keeps its
+/// distance from the time since boot, for the kernel steers both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
     /// UTC of the boot in nanoseconds since 1970.

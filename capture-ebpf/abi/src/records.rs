@@ -14,6 +14,14 @@ pub const KIND_FLOW_OPEN: u32 = 4;
 pub const KIND_FLOW_SAMPLE: u32 = 5;
 /// A UDP socket was released: a [`FlowRecord`] whose flow is the socket's overflow row (id 0 when it never had one).
 pub const KIND_UDP_RELEASE: u32 = 6;
+/// A process owns a socket, or it does and goes by another name, program or cgroup now: a [`ProcessRecord`].
+pub const KIND_PROCESS: u32 = 20;
+/// A process that owned a socket ended: a [`ProcessRecord`].
+pub const KIND_PROCESS_EXIT: u32 = 21;
+/// A socket listens: a [`ListenRecord`].
+pub const KIND_LISTEN: u32 = 22;
+/// A socket no longer listens: a [`ListenRecord`].
+pub const KIND_LISTEN_END: u32 = 23;
 
 /// The connection reached ESTABLISHED (or was found open).
 pub const OPENED: u32 = 1 << 0;
@@ -37,6 +45,12 @@ pub const RELEASED: u32 = 1 << 8;
 pub const OVERFLOW: u32 = 1 << 9;
 /// Several processes were seen to hold the socket.
 pub const SHARED: u32 = 1 << 10;
+/// The socket has a row in the table of listening sockets.
+pub const LISTED: u32 = 1 << 16;
+/// What the row of a process or of a listening socket says has reached user space.
+pub const TOLD: u32 = 1 << 17;
+/// The process ended, or the socket no longer listens.
+pub const ENDED: u32 = 1 << 18;
 
 /// The remote end began.
 pub const INCOMING: u8 = 1;
@@ -239,6 +253,46 @@ plain! {
     }
 }
 
+plain! {
+    /// A process that owns a socket; also the row in the table of processes, whose key is `pid`.
+    ProcessRecord, 64 {
+        /// What it is; the id is 0.
+        head: Head,
+        /// When the process started, in nanoseconds since boot.
+        started_at: u64,
+        /// Its cgroup in the unified hierarchy: the inode number of the directory.
+        cgroup: u64,
+        /// Its id.
+        pid: u32,
+        /// Zero.
+        reserved: u32,
+        /// Its name, padded with zeros.
+        comm: [u8; 16],
+    }
+}
+
+plain! {
+    /// A listening socket; also the row in the table of listening sockets, whose key is the id.
+    ListenRecord, 72 {
+        /// What it is; the id is the socket's cookie.
+        head: Head,
+        /// Local address; an IPv4 address is mapped into IPv6.
+        local: [u8; 16],
+        /// The owner's process id; 0 when unknown.
+        pid: u32,
+        /// Inode number of the network namespace; 0 when unknown.
+        netns: u32,
+        /// Local port, host order.
+        local_port: u16,
+        /// 6 for TCP, 17 for UDP.
+        protocol: u16,
+        /// Zero.
+        reserved: u32,
+        /// The owner's name, padded with zeros.
+        comm: [u8; 16],
+    }
+}
+
 /// The index at which each count stands in the map of counts (one `u64` per processor).
 pub mod count {
     macro_rules! counts {
@@ -282,7 +336,10 @@ pub mod count {
         /// Sockets released without user space hearing of it: their flows end when they have been idle.
         UDP_LOST_RELEASES,
         /// Attempts to connect whose failure no program saw: found when their socket went or was used again.
-        TCP_UNSEEN_FAILURES
+        TCP_UNSEEN_FAILURES,
+        /// Rows of processes and listening sockets that found the ring of news full. Nothing is lost: user space finds
+        /// them in their tables.
+        NEWS_FULL
     }
 }
 
@@ -294,3 +351,14 @@ pub const CONTROL_LAST_ID: u32 = 1;
 pub const CONTROL_LAST_WALK: u32 = 2;
 /// Words in the control map.
 pub const CONTROL_LEN: u32 = 3;
+
+/// The index in the read-only settings of the word that is 1 when processes are told.
+pub const SETTING_PROCESSES: usize = 0;
+/// The index of the word that is 1 when listening sockets are told.
+pub const SETTING_LISTENERS: usize = 1;
+/// The index of the lowest port that the host gives to clients.
+pub const SETTING_CLIENT_PORT_MIN: usize = 2;
+/// The index of the highest one.
+pub const SETTING_CLIENT_PORT_MAX: usize = 3;
+/// Words in the settings.
+pub const SETTINGS_LEN: usize = 4;

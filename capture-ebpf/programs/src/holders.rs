@@ -10,6 +10,7 @@ use netflow_capture_abi::{CONTROL_LAST_WALK, Holders};
 
 use crate::kernel::Kernel;
 use crate::maps::{CONTROL, HOLDERS};
+use crate::process::note;
 
 /// A process was found to hold a socket whose owner is `owner` (0 when unknown); true when it shares the socket.
 #[inline(always)]
@@ -26,6 +27,10 @@ pub fn meet(socket: Kernel, walk: u64, task: Kernel, owner: u32) -> bool {
             (*holders).second_before = (*holders).second;
             (*holders).second = 0;
             (*holders).walk = walk;
+            if pid != owner {
+                // It may turn out to be the owner.
+                note(task);
+            }
             return false;
         }
         if pid == (*holders).owner {

@@ -36,6 +36,25 @@ impl Kernel {
         self.follow(members::TASK_GROUP_LEADER).copy16(members::TASK_COMM, to);
     }
 
+    /// When a task's process started, in nanoseconds since boot.
+    #[inline(always)]
+    pub fn process_start(self) -> u64 {
+        self.follow(members::TASK_GROUP_LEADER).get(members::TASK_START_BOOTTIME)
+    }
+
+    /// A task's cgroup in the unified hierarchy: the inode number of its directory.
+    #[inline(always)]
+    pub fn process_cgroup(self) -> u64 {
+        let groups = self.follow(members::TASK_GROUP_LEADER).follow(members::TASK_CGROUPS);
+        groups.follow(members::CSS_SET_DFL_CGRP).follow(members::CGROUP_KN).get(members::KERNFS_NODE_ID)
+    }
+
+    /// The last thread of a task's process is ending, or has.
+    #[inline(always)]
+    pub fn process_has_ended(self) -> bool {
+        self.follow(members::TASK_SIGNAL).get::<i32>(members::SIGNAL_LIVE) == 0
+    }
+
     /// The inode number of a task's network namespace.
     #[inline(always)]
     pub fn task_netns(self) -> u32 {

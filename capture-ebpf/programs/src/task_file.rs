@@ -15,7 +15,9 @@ use crate::holders::{end_walk, meet};
 use crate::kernel::{
     AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, Kernel, TCP_CLOSE, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, read_tuple,
 };
+use crate::listener::{announce, announce_udp};
 use crate::maps::{TCP_SOCKETS, UDP_SOCKETS, add, next_id, set_flags, stopped};
+use crate::process::note;
 use crate::sock_create::own;
 use crate::tcp::{Tcp, argument, blank};
 
@@ -68,7 +70,11 @@ fn find_udp(task: Kernel, socket: Kernel, walk: u64) -> Option<()> {
             set_flags(&raw mut (*value).flags, SHARED);
         }
     }
-    Some(())
+    // SAFETY: as above.
+    if unsafe { (*value).pid } == task.process_id() {
+        note(task);
+    }
+    announce_udp(value, socket)
 }
 
 #[inline(always)]
@@ -106,9 +112,14 @@ fn find_tcp(task: Kernel, socket: Kernel, walk: u64) -> Option<()> {
             read_tuple(tcp, &raw mut record);
         }
     }
+    note(task);
     let id = record.head.id;
     let flags = record.head.flags;
     let stored = TCP_SOCKETS.get_or_insert(socket.0, &record)?;
+    if state == TCP_LISTEN {
+        announce(Tcp(stored), tcp);
+        return None;
+    }
     // Unless a hook was faster with storage of its own.
     // SAFETY: a map value; the verifier checks the access.
     if flags & OPENED == 0 || unsafe { (*stored).head.id } != id {

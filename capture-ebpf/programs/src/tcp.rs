@@ -16,6 +16,7 @@ use netflow_capture_abi::{
 use crate::kernel::{Kernel, TCP_CLOSE, TCP_SYN_SENT, read_counters, read_tuple};
 use crate::maps::{add, clear_flags, next_id, send, set_flags};
 use crate::owner::current;
+use crate::process::note;
 
 /// Nanoseconds since boot.
 #[inline(always)]
@@ -113,6 +114,7 @@ impl Tcp {
             (*self.0).identity.pid = task.process_id();
             task.process_name(&raw mut (*self.0).identity.comm);
         }
+        note(task);
     }
 
     /// The running process releases the socket. Whoever connected it stays the owner; an accepted socket belongs to
@@ -141,6 +143,8 @@ impl Tcp {
         if unsafe { (*self.0).identity.owner } == OWNER_NONE {
             self.own_as(task, OWNER_HOLDER);
             self.set(OWNER_CHANGED);
+        } else if unsafe { (*self.0).identity.pid } == task.process_id() {
+            note(task);
         }
     }
 

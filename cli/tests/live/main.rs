@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod cluster;
+mod containers;
 mod endings;
 mod points;
 mod recording;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         ("a_full_disk_ends_a_recording", endings::a_full_disk_ends_a_recording),
         ("paths_that_cannot_be_written", endings::paths_that_cannot_be_written),
         ("a_cluster_is_kept_in_the_recording", cluster::a_cluster_is_kept_in_the_recording),
+        ("a_container_is_a_column_of_the_report", containers::a_container_is_a_column_of_the_report),
         ("streams_and_closed_pipes", endings::streams_and_closed_pipes),
         ("points_add_up_to_what_the_applications_counted", points::points_add_up_to_what_the_applications_counted),
         ("live_ends_by_itself_and_with_its_reader", points::live_ends_by_itself_and_with_its_reader),
