@@ -2,8 +2,7 @@
 //!
 //! In: options. Out: events, when asked. Never here: a thread or a timer; who holds a [`Capture`] says when to look.
 
-use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
@@ -22,7 +21,7 @@ use crate::error::CaptureError;
 use crate::flows::{Flows, Table};
 use crate::order::Order;
 use crate::presence::Presence;
-use crate::{cgroup, host, object, sys};
+use crate::{cgroup, host, object, privilege, sys};
 
 /// How often a snapshot walks again over the TCP sockets when connections come and go so fast that it missed some.
 const WALKS: u32 = 3;
@@ -121,22 +120,23 @@ impl Capture {
     ///
     /// The process may not, the kernel cannot, or a program is refused; the error says what to do.
     pub fn start(options: &Options) -> Result<Self, CaptureError> {
+        privilege::check()?;
         let mut ebpf = object::load(options)?;
         attach::load_programs(&mut ebpf)?;
-        let tcp_sockets = take_map(&mut ebpf, "TCP_SOCKETS")?;
-        let udp_sockets = take_map(&mut ebpf, "UDP_SOCKETS")?;
-        let flows = take_map(&mut ebpf, "FLOWS")?;
+        let tcp_samples = attach::walk(&ebpf, "tcp_samples")?;
+        let overflow = attach::walk(&ebpf, "overflow_samples")?;
+        let rows = attach::walk(&ebpf, "flow_samples")?;
+        let owners = attach::walk(&ebpf, "task_file")?;
+        let flows = match take_map(&mut ebpf, "FLOWS")? {
+            Map::HashMap(data) => data,
+            _ => return Err(CaptureError::Load { reason: "the map FLOWS is of the wrong kind".to_owned() }),
+        };
         let map_error =
             |map| move |error: aya::maps::MapError| CaptureError::Map { map, reason: object::chain(&error) };
-        let ring = RingBuf::try_from(wrap(&mut ebpf, "RING")?).map_err(map_error("RING"))?;
-        let counts = PerCpuArray::try_from(wrap(&mut ebpf, "COUNTS")?).map_err(map_error("COUNTS"))?;
-        let control = Array::try_from(wrap(&mut ebpf, "CONTROL")?).map_err(map_error("CONTROL"))?;
-        let tcp_samples = attach::walk(&mut ebpf, "tcp_samples", Some(fd(&tcp_sockets)))?;
-        let overflow = attach::walk(&mut ebpf, "overflow_samples", Some(fd(&udp_sockets)))?;
-        let rows = attach::walk(&mut ebpf, "flow_samples", Some(fd(&flows)))?;
-        let owners = attach::walk(&mut ebpf, "task_file", None)?;
-        let cgroup: File = cgroup::open_root()?;
-        attach::attach_hooks(&mut ebpf, &cgroup)?;
+        let ring = RingBuf::try_from(take_map(&mut ebpf, "RING")?).map_err(map_error("RING"))?;
+        let counts = PerCpuArray::try_from(take_map(&mut ebpf, "COUNTS")?).map_err(map_error("COUNTS"))?;
+        let control = Array::try_from(take_map(&mut ebpf, "CONTROL")?).map_err(map_error("CONTROL"))?;
+        attach::attach_hooks(&mut ebpf, &cgroup::open_root()?.directory)?;
 
         let mut capture = Self {
             ring,
@@ -437,17 +437,6 @@ fn detach(ebpf: &mut Ebpf) {
     }
 }
 
-fn wrap(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {
+fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {
     ebpf.take_map(name).ok_or_else(|| CaptureError::Load { reason: format!("the eBPF object has no map {name}") })
-}
-
-fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, CaptureError> {
-    match wrap(ebpf, name)? {
-        Map::HashMap(data) | Map::SkStorage(data) => Ok(data),
-        _ => Err(CaptureError::Load { reason: format!("the map {name} of the eBPF object is of the wrong kind") }),
-    }
-}
-
-fn fd(map: &MapData) -> BorrowedFd<'_> {
-    map.fd().as_fd()
 }

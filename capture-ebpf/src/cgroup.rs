@@ -9,30 +9,65 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
+use rustix::fs::{Access, AtFlags};
+use rustix::io::Errno;
+
 use crate::error::CaptureError;
 use crate::sys;
 
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// Opens the root of the hierarchy.
-pub(crate) fn open_root() -> Result<File, CaptureError> {
-    let mounts = std::fs::read(MOUNTS).map_err(|source| CaptureError::Read { path: MOUNTS.into(), source })?;
-    if let Some(path) = find(&mounts)
-        && let Ok(directory) = File::open(path)
-    {
-        return Ok(directory);
-    }
-    mount_privately().map_err(|source| CaptureError::NoCgroup { source })
+/// The root of the hierarchy, as far as this process can see.
+#[derive(Debug)]
+pub(crate) struct Root {
+    pub(crate) directory: File,
+    /// Where it is mounted; `None`: nowhere, it was mounted for the moment of opening it.
+    pub(crate) mounted: Option<PathBuf>,
+    /// It is the root indeed, and not that of a cgroup namespace: every socket of the host belongs below it.
+    pub(crate) is_whole: bool,
 }
 
-/// Where the whole of a cgroup v2 hierarchy is mounted, according to a list of mounts.
-fn find(mounts: &[u8]) -> Option<PathBuf> {
-    mounts.split(|byte| *byte == b'\n').find_map(|line| {
+/// One place where a cgroup v2 hierarchy, or a part of it, is mounted.
+struct Mount {
+    path: PathBuf,
+    /// All of it that the cgroup namespace of this process shows.
+    is_all: bool,
+}
+
+/// Opens the root of the hierarchy.
+pub(crate) fn open_root() -> Result<Root, CaptureError> {
+    let mounts = std::fs::read(MOUNTS).map_err(|source| CaptureError::Read { path: MOUNTS.into(), source })?;
+    let mut second_best = None;
+    for Mount { path, is_all } in find(&mounts) {
+        let Ok(directory) = File::open(&path) else { continue };
+        let root = Root { is_whole: is_root(&directory), directory, mounted: Some(path) };
+        if root.is_whole {
+            return Ok(root);
+        }
+        if is_all && second_best.is_none() {
+            second_best = Some(root);
+        }
+    }
+    if let Some(root) = second_best {
+        return Ok(root);
+    }
+    let directory = mount_privately().map_err(|source| CaptureError::NoCgroup { source })?;
+    Ok(Root { is_whole: is_root(&directory), directory, mounted: None })
+}
+
+/// Every cgroup but the root has this file.
+fn is_root(directory: &File) -> bool {
+    rustix::fs::accessat(directory, "cgroup.type", Access::EXISTS, AtFlags::empty()) == Err(Errno::NOENT)
+}
+
+/// Where cgroup v2 hierarchies are mounted, according to a list of mounts.
+fn find(mounts: &[u8]) -> impl Iterator<Item = Mount> {
+    mounts.split(|byte| *byte == b'\n').filter_map(|line| {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
         // Optional fields end with a dash, after which the type follows.
         let dash = fields.iter().position(|field| *field == b"-")?;
         let (root, path, kind) = (fields.get(3)?, fields.get(4)?, fields.get(dash + 1)?);
-        (*root == b"/" && *kind == b"cgroup2").then(|| PathBuf::from(unescape(path)))
+        (*kind == b"cgroup2").then(|| Mount { path: PathBuf::from(unescape(path)), is_all: *root == b"/" })
     })
 }
 
@@ -69,7 +104,6 @@ fn mount_privately() -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -78,7 +112,8 @@ mod tests {
             32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
             40 31 0:37 /part /mnt/part rw shared:1 - cgroup2 cgroup2 rw\n\
             41 31 0:38 / /mnt/with\\040space rw shared:1 master:2 - cgroup2 cgroup2 rw\n";
-        assert_eq!(find(mounts).unwrap(), PathBuf::from("/mnt/with space"));
-        assert_eq!(find(b"short line\n\n- - -\n"), None);
+        let found: Vec<(PathBuf, bool)> = find(mounts).map(|mount| (mount.path, mount.is_all)).collect();
+        assert_eq!(found, [("/mnt/part".into(), false), ("/mnt/with space".into(), true)]);
+        assert_eq!(find(b"short line\n\n- - -\n").count(), 0);
     }
 }

@@ -14,9 +14,11 @@
 //! | `flows` | UDP flows: opened by datagrams, closed by release or silence |
 //! | `convert` | records to identities and events |
 //! | [`counts`] | what the programs count, the losses, and the law that they obey |
+//! | [`privilege`] | which capabilities are needed and what for; giving up the others |
 //! | `order` | events by time |
 //! | `presence` | whether a snapshot reached every connection |
 //! | [`host`] | facts about the host for a capture's header |
+//! | [`probe`] | whether this host can be recorded, and what a recording would lack |
 //! | `sys` | the system calls that no crate offers: the only unsafe code |
 
 pub mod btf;
@@ -24,6 +26,8 @@ pub mod capture;
 pub mod counts;
 pub mod error;
 pub mod host;
+pub mod privilege;
+pub mod probe;
 pub mod tcp;
 
 mod attach;
@@ -39,3 +43,4 @@ pub use capture::{Capture, Options};
 pub use counts::{Summary, Tally};
 pub use error::CaptureError;
 pub use host::host_header;
+pub use privilege::{Feature, give_up_privileges};
