@@ -1,19 +1,20 @@
 //! The root of the cgroup v2 hierarchy, to which the programs that see every socket are attached.
 //!
-//! In: `/proc/self/mountinfo`. Out: an open directory. When no hierarchy is mounted, one is mounted in a directory of
-//! our own for the moment of opening it: the open directory keeps it alive. Never here: a change that outlives us.
+//! In: `/proc/self/mountinfo`. Out: an open directory. When no hierarchy is mounted, one is mounted that has no place in
+//! the tree of files: the open directory keeps it alive. Never here: a change that outlives us.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
-use rustix::fs::{Access, AtFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, openat};
 use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 use crate::error::CaptureError;
-use crate::sys;
 
 const MOUNTS: &str = "/proc/self/mountinfo";
 
@@ -89,17 +90,13 @@ fn unescape(path: &[u8]) -> OsString {
     OsString::from_vec(out)
 }
 
+/// A mount without a place in the tree of files: nobody else sees it, and it goes with its descriptor.
 fn mount_privately() -> io::Result<File> {
-    let path = std::env::temp_dir().join(format!("netflow-cgroup2-{}", std::process::id()));
-    let text = CString::new(OsStr::as_bytes(path.as_os_str()))?;
-    std::fs::create_dir(&path)?;
-    let opened = sys::mount_cgroup2(&text).and_then(|()| {
-        let directory = File::open(&path);
-        sys::unmount(&text);
-        directory
-    });
-    std::fs::remove_dir(&path)?;
-    opened
+    let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(context.as_fd())?;
+    let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(File::from(openat(mount, ".", flags, Mode::empty())?))
 }
 
 #[cfg(test)]

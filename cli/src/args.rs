@@ -18,7 +18,7 @@ pub(crate) use shared::{PipelineArgs, PointArgs, PointFormat};
     version,
     about,
     max_term_width = 120,
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but data was lost, is damaged or would be missing."
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but data was lost, is damaged or would be lost."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
