@@ -7,7 +7,6 @@ mod stop;
 mod table;
 mod walk;
 
-use std::fs::File;
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
@@ -28,7 +27,7 @@ use crate::news::News;
 use crate::order::Order;
 use crate::presence::Presence;
 use crate::wall_clock::WallClock;
-use crate::{cgroup, host, object};
+use crate::{cgroup, host, object, privilege};
 use table::FlowTable;
 use walk::{Seen, TcpSockets};
 
@@ -113,19 +112,18 @@ impl Capture {
     ///
     /// The process may not, the kernel cannot, or a program is refused; the error says what to do.
     pub fn start(options: &Options) -> Result<Self, CaptureError> {
+        privilege::check()?;
         let mut ebpf = object::load(options)?;
         attach::load_programs(&mut ebpf)?;
-        let tcp_sockets = maps::take(&mut ebpf, "TCP_SOCKETS")?;
-        let udp_sockets = maps::take(&mut ebpf, "UDP_SOCKETS")?;
+        let tcp_samples = attach::walk(&ebpf, "tcp_samples")?;
+        let overflow = attach::walk(&ebpf, "overflow_samples")?;
+        let rows = attach::walk(&ebpf, "flow_samples")?;
+        let owners = attach::walk(&ebpf, "task_file")?;
         let flows = maps::take(&mut ebpf, "FLOWS")?;
         let ring = maps::typed(&mut ebpf, "RING", RingBuf::try_from)?;
         let counts = maps::typed(&mut ebpf, "COUNTS", PerCpuArray::try_from)?;
         let control = maps::typed(&mut ebpf, "CONTROL", Array::try_from)?;
-        let tcp_samples = attach::walk(&mut ebpf, "tcp_samples", Some(&tcp_sockets))?;
-        let overflow = attach::walk(&mut ebpf, "overflow_samples", Some(&udp_sockets))?;
-        let rows = attach::walk(&mut ebpf, "flow_samples", Some(&flows))?;
-        let owners = attach::walk(&mut ebpf, "task_file", None)?;
-        let cgroup: File = cgroup::open_root()?;
+        let cgroup = cgroup::open_root()?.directory;
         let news = if options.processes || options.listeners {
             let sources = maps::news_sources(&mut ebpf, cgroup::Paths::of(&cgroup)?)?;
             Some(News::start(sources).map_err(|source| CaptureError::Thread { source })?)

@@ -67,6 +67,17 @@ pub(crate) fn read_wall_clock() -> Reading {
     (1..ATTEMPTS).map(|_| attempt()).fold(first, |best, next| if next.error_ns < best.error_ns { next } else { best })
 }
 
+/// Major and minor version of the kernel; `None` when `/proc` does not say.
+pub(crate) fn kernel_version() -> Option<(u32, u32)> {
+    version(&fs::read_to_string("/proc/sys/kernel/osrelease").ok()?)
+}
+
+/// The first two numbers of a text like `6.18.44-cloud`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 /// Nanoseconds since boot, on the clock that the programs use.
 pub(crate) fn now() -> u64 {
     sys::clock(libc::CLOCK_BOOTTIME).unsigned_abs()
@@ -85,5 +96,12 @@ mod tests {
         // Two readings agree within a millisecond.
         assert!((header.boot_time_ns - boot_time_ns()).abs() < 1_000_000);
         assert!(now() > 0);
+    }
+
+    #[test]
+    fn versions_of_kernels() {
+        assert_eq!(version("6.18.44-cloud\n"), Some((6, 18)));
+        assert_eq!(version("7.0-rc1"), Some((7, 0)));
+        assert_eq!((version("six"), version("")), (None, None));
     }
 }

@@ -24,9 +24,11 @@
 //! | `containers` | which container a cgroup belongs to |
 //! | `listeners` | from records to listen events |
 //! | `wall_clock` | whether the wall clock was set |
+//! | [`privilege`] | which capabilities are needed and what for; giving up the others |
 //! | `order` | events by time |
 //! | `presence` | whether a snapshot reached every connection |
 //! | [`host`] | facts about the host for a capture's header |
+//! | [`probe`] | whether this host can be recorded, and what a recording would lack |
 //! | `sys` | the system calls that no crate offers: the only unsafe code |
 
 pub mod btf;
@@ -34,6 +36,8 @@ pub mod capture;
 pub mod counts;
 pub mod error;
 pub mod host;
+pub mod privilege;
+pub mod probe;
 pub mod tcp;
 
 mod attach;
@@ -55,3 +59,4 @@ pub use capture::{Capture, Options};
 pub use counts::{Summary, Tally};
 pub use error::CaptureError;
 pub use host::host_header;
+pub use privilege::{Feature, give_up_privileges};

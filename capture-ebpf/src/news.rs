@@ -24,6 +24,7 @@ use crate::attach::Walk;
 use crate::cgroup::Paths;
 use crate::containers::{container_id, most_telling};
 use crate::listeners::Listeners;
+use crate::privilege::{Feature, give_up_privileges};
 use crate::processes::{Details, Processes};
 use crate::{host, proc};
 
@@ -60,7 +61,11 @@ impl News {
         let (bell_end, bell) = io::pipe()?;
         let (sender, events) = sync_channel(MOST_EVENTS);
         let reader = Reader::new(sources, sender);
-        let thread = std::thread::Builder::new().name("netflow-news".to_owned()).spawn(move || reader.run(bell_end))?;
+        let thread = std::thread::Builder::new().name("netflow-news".to_owned()).spawn(move || {
+            // A refusal shows when the recording's own thread does the same.
+            let _ = give_up_privileges(&[Feature::Recording, Feature::ProcessDetails]);
+            reader.run(bell_end);
+        })?;
         Ok(Self { events: Some(events), last: Vec::new(), bell: Some(bell), thread: Some(thread) })
     }
 

@@ -4,7 +4,6 @@
 //! error. Never here: a decision.
 #![allow(unsafe_code)]
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -141,19 +140,6 @@ pub(crate) fn lift_memory_limit() {
     let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: `limit` is a valid rlimit.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
-}
-
-/// Mounts a cgroup v2 hierarchy.
-pub(crate) fn mount_cgroup2(at: &CStr) -> io::Result<()> {
-    // SAFETY: all strings end with a zero and outlive the call.
-    let result = unsafe { libc::mount(c"none".as_ptr(), at.as_ptr(), c"cgroup2".as_ptr(), 0, std::ptr::null()) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Takes a mount away; what is open stays usable.
-pub(crate) fn unmount(at: &CStr) {
-    // SAFETY: the string ends with a zero and outlives the call.
-    unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) };
 }
 
 /// Waits until every program that runs now has ended: they run as RCU readers, and this is what waits for those.

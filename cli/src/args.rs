@@ -18,7 +18,7 @@ pub(crate) use shared::{BesideArgs, PipelineArgs, PointArgs, PointFormat};
     version,
     about,
     max_term_width = 120,
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but data was lost or is damaged."
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but data was lost, is damaged or would be lost."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -28,6 +28,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand, PartialEq)]
 pub(crate) enum Command {
     Record(RecordArgs),
+    Doctor(DoctorArgs),
     Report(ReportArgs),
     Replay(ReplayArgs),
     Live(LiveArgs),
@@ -41,7 +42,8 @@ pub(crate) enum Command {
 /// Record this host's connections into a capture file.
 ///
 /// Recording ends at the first of: the duration, the end of COMMAND, a size or number of events, SIGINT or SIGTERM.
-/// Needs root (or CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_PTRACE), a kernel with BTF, and cgroup v2.
+/// Needs root (or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN), a kernel with BTF, and cgroup v2: `netflow doctor` tells whether
+/// all is there. What is not needed any more is given up once the recording runs; COMMAND runs with all the caller had.
 #[derive(Debug, Args, PartialEq)]
 #[command(after_help = "Examples:\n  netflow record -d 60s out.nfcap\n  netflow record tests.nfcap -- ./run-tests")]
 pub(crate) struct RecordArgs {
@@ -78,6 +80,20 @@ pub(crate) struct RecordArgs {
     /// Record while this command runs, and stop when it ends.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// Tell whether this host can be recorded, what a recording would lack, and what to do about it.
+///
+/// Tries everything for real and leaves nothing behind. Works for every user. Exit code 0: recording works; 3: it works and
+/// lacks something; 1: it does not work.
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    after_help = "Examples:\n  netflow doctor\n  netflow doctor --json | jq '.findings[] | select(.state != \"works\")'"
+)]
+pub(crate) struct DoctorArgs {
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Report what is in captures: who talked to whom, how much, how well.

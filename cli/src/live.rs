@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use netflow_capture::Capture;
 use netflow_core::ticks::Ticks;
 
 use crate::args::{LiveArgs, PointFormat};
@@ -18,6 +17,7 @@ use crate::outcome::Outcome;
 use crate::points::Points;
 use crate::queue::{self, DRAIN_EVERY, Received};
 use crate::record::TOOL;
+use crate::recorder;
 use crate::stop;
 
 pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
@@ -27,10 +27,11 @@ pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
     let mut ticks = Ticks::new(options::pipeline(&args.pipeline, points.default_tags())?);
     let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
     let header = netflow_capture::host_header(TOOL, interval_ms, Vec::new(), String::new());
-    let capture = Capture::start(&options::capture(args.ring_size, &args.beside, &header)?)?;
+    let capture = recorder::start(&options::capture(args.ring_size, &args.beside, &header)?)?;
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
     points.push(ticks.begin(&header))?;
     clusters.begin(|cluster| ticks.set_cluster(cluster));
+    recorder::give_up(false);
     let (events, drain) = queue::start(capture, args.interval);
     eprintln!("points every {}; Ctrl-C ends it", humantime::format_duration(args.interval));
 

@@ -11,7 +11,6 @@ mod summary;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use netflow_capture::Capture;
 use netflow_core::event::Event;
 
 use crate::args::RecordArgs;
@@ -20,6 +19,7 @@ use crate::options;
 use crate::outcome::Outcome;
 use crate::progress::Recording;
 use crate::queue::{self, DRAIN_EVERY, Received};
+use crate::recorder;
 use crate::stop;
 use crate::units;
 use child::Child;
@@ -36,10 +36,11 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
     let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let header = netflow_capture::host_header(TOOL, interval_ms, command, args.comment.clone());
-    let capture = Capture::start(&options::capture(args.ring_size, &args.beside, &header)?)?;
+    let capture = recorder::start(&options::capture(args.ring_size, &args.beside, &header)?)?;
     let mut file = CaptureFile::create(reserved, &header)?;
     let mut talkers = Talkers::new(&header);
     let child = Child::start(&args.command)?;
+    recorder::give_up(child.is_some());
     let (events, drain) = queue::start(capture, args.interval);
 
     // A command has the terminal for itself.

@@ -28,10 +28,10 @@ pub(super) fn typed<T>(
 
 /// What is told of processes and listening sockets.
 pub(super) fn news_sources(ebpf: &mut Ebpf, cgroups: Paths) -> Result<Sources, CaptureError> {
+    let process_rows = attach::walk(ebpf, "process_rows")?;
+    let listener_rows = attach::walk(ebpf, "listener_rows")?;
     let processes = take(ebpf, "PROCESSES")?;
     let listeners = take(ebpf, "LISTENERS")?;
-    let process_rows = attach::walk(ebpf, "process_rows", Some(&processes))?;
-    let listener_rows = attach::walk(ebpf, "listener_rows", Some(&listeners))?;
     let map = |map| move |error: MapError| CaptureError::Map { map, reason: chain(&error) };
     Ok(Sources {
         ring: typed(ebpf, "NEWS", RingBuf::try_from)?,
