@@ -30,7 +30,7 @@ pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
     let ring_bytes = u32::try_from(args.ring_size).context("the ring's size must be below 4 GiB")?;
     let capture = Capture::start(&Options { ring_bytes, ..Options::default() })?;
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
-    points.push(ticks.begin(&netflow_capture::host_header(TOOL, interval_ms, Vec::new(), String::new())))?;
+    ticks.begin(&netflow_capture::host_header(TOOL, interval_ms, Vec::new(), String::new()));
     clusters.begin(|cluster| ticks.set_cluster(cluster));
     let (events, drain) = queue::start(capture, args.interval);
     eprintln!("points every {}; Ctrl-C ends it", humantime::format_duration(args.interval));
