@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 16] = [
+    let tests: [(&str, fn()); 17] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
         ("snapshots_in_a_storm", scenarios::snapshots_in_a_storm),
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         ("a_cluster_is_kept_in_the_recording", cluster::a_cluster_is_kept_in_the_recording),
         ("streams_and_closed_pipes", endings::streams_and_closed_pipes),
         ("the_files_of_a_recording_add_up", rotation::the_files_of_a_recording_add_up),
+        ("every_scenario_in_several_files", rotation::every_scenario_in_several_files),
         ("the_oldest_files_are_removed", rotation::the_oldest_files_are_removed),
         ("points_add_up_to_what_the_applications_counted", points::points_add_up_to_what_the_applications_counted),
         ("live_ends_by_itself_and_with_its_reader", points::live_ends_by_itself_and_with_its_reader),

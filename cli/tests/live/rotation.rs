@@ -9,11 +9,13 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use netflow_fixtures::traffic;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::cluster::CLUSTER;
 use crate::recording::{netflow, only_vanished, run, text, until_whole};
+use crate::scenarios::compare_all;
 
 /// Bytes written and read, connections established, closed and seen, by the port of the end that counts and the other's.
 /// A client's port is used again.
@@ -176,6 +178,23 @@ fn compare(folder: &Path, server: SocketAddr, counted: &Counts, long: (u64, u64)
         let seconds: u32 = file["out-20261123T0900".len()..].split('Z').next().unwrap().parse().unwrap();
         assert!(number == 0 || seconds.is_multiple_of(2), "{file} is aligned to the clock");
     }
+}
+
+/// In whatever state a connection is when a file ends, TCP or UDP, shared, passed on or broken off: it has one row.
+pub(crate) fn every_scenario_in_several_files() {
+    until_whole(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let recording = start(folder.path(), &["--rotate", "1s", "-i", "300ms"]);
+        let ends = traffic::run_all().unwrap();
+        let (code, said) = interrupt(recording);
+        assert!(code == 0 || only_vanished(&said), "{said}");
+        if code == 0 {
+            let files = parts(folder.path());
+            assert!(files.len() > 2, "{files:?}");
+            compare_all(folder.path(), &files, &ends);
+        }
+        code == 0
+    });
 }
 
 pub(crate) fn the_oldest_files_are_removed() {
