@@ -46,9 +46,14 @@ impl Header {
     /// The capture goes on where the one with the header `before` ended.
     #[must_use]
     pub fn continues(&self, before: &Self) -> bool {
+        self.is_of_same_recording(before) && before.part.checked_add(1) == Some(self.part)
+    }
+
+    /// Both captures are files of one recording.
+    #[must_use]
+    pub fn is_of_same_recording(&self, other: &Self) -> bool {
         self.began_at != 0
-            && (&self.host, &self.boot_id, self.began_at) == (&before.host, &before.boot_id, before.began_at)
-            && before.part.checked_add(1) == Some(self.part)
+            && (&self.host, &self.boot_id, self.began_at) == (&other.host, &other.boot_id, other.began_at)
     }
 }
 
@@ -217,6 +222,14 @@ pub struct Totals {
     pub unacked_bytes: u64,
     /// Part of `recv_bytes` that the application has not read.
     pub unread_bytes: u64,
+}
+
+impl Totals {
+    /// The counters are the same, whatever was measured.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        *self == Self { rtt_us: self.rtt_us, rtt_var_us: self.rtt_var_us, ..*other }
+    }
 }
 
 /// The totals of a connection that is open.
