@@ -13,11 +13,12 @@ use netflow_capture_abi::{
     KIND_TCP_SAMPLE, KIND_UDP_RELEASE, OPEN_SENT, OVERFLOW, Plain, TcpRecord, count,
 };
 use netflow_core::event::{Body, Event, Loss, Tick};
+use netflow_core::law::Tally;
 use rustc_hash::FxHashSet;
 
 use crate::attach::{self, Walk};
 use crate::convert::{tcp_close, tcp_open, tcp_sample};
-use crate::counts::{self, Counts, Summary, Tally};
+use crate::counts::{Counts, Summary};
 use crate::error::CaptureError;
 use crate::flows::{Flows, Table};
 use crate::order::Order;
@@ -403,7 +404,7 @@ impl Capture {
     }
 
     fn report(&mut self, now: Loss, events: &mut Vec<Event>) {
-        let new = counts::since(now, self.reported);
+        let new = now.since(self.reported);
         if !new.is_zero() {
             events.push(Event { at: host::now(), body: Body::Loss(new) });
             self.reported = now;

@@ -36,6 +36,6 @@ mod presence;
 mod sys;
 
 pub use capture::{Capture, Options};
-pub use counts::{Summary, Tally};
+pub use counts::Summary;
 pub use error::CaptureError;
 pub use host::host_header;
