@@ -264,3 +264,31 @@ fn a_close_that_nobody_counted_breaks_the_law() {
     assert_eq!((sections[0].account.verdict, sections[0].totals.losses), (Verdict::Holds, counted));
     assert!(sections[0].is_intact() && !sections[0].is_lossless());
 }
+
+#[test]
+fn removed_and_doubled_stretches_are_noticed_and_what_is_recovered_is_sound() {
+    let (header, events) = parse(EVENTS);
+    let (bytes, _) = write(&header, &events);
+    for begin in (0..bytes.len()).step_by(7) {
+        for length in [1, 8, 64, 300, 1000] {
+            let end = (begin + length).min(bytes.len());
+            let without = [&bytes[..begin], &bytes[end..]].concat();
+            let doubled = [&bytes[..end], &bytes[begin..]].concat();
+            for (changed, is_doubled) in [(without, false), (doubled, true)] {
+                let context = format!("{begin} {length} {is_doubled}");
+                let sections = match check(&changed) {
+                    Ok(sections) => sections,
+                    // All that is left lies within one block.
+                    Err(ReadError::NotACapture(_)) => {
+                        assert!(!is_doubled && begin < 300, "{context}");
+                        continue;
+                    }
+                    Err(error) => panic!("{context}: {error}"),
+                };
+                assert!(!sections.iter().all(SectionCheck::is_intact), "{context} was not noticed");
+                let saved = save(&changed).unwrap();
+                assert_sound(&saved, &context);
+            }
+        }
+    }
+}
