@@ -103,7 +103,7 @@ impl<R: Read> Checker<R> {
     /// As for [`CaptureReader::next_section`].
     pub fn next_section(&mut self) -> Result<Option<SectionCheck>, ReadError> {
         let Some(mut section) = Section::next(&mut self.reader, &mut self.began)? else { return Ok(None) };
-        while let Some(event) = self.reader.next() {
+        for event in self.reader.by_ref() {
             section.push(&event?);
         }
         Ok(Some(section.finish(&mut self.reader)))
