@@ -41,6 +41,10 @@ pub struct Options {
     pub udp_idle: Duration,
     /// How often, at most, a snapshot looks through all descriptors for the owners of sockets.
     pub owners_every: Duration,
+    /// Record answers of the name service.
+    pub dns: bool,
+    /// Record where connections really go whose destination is translated.
+    pub nat: bool,
 }
 
 impl Default for Options {
@@ -50,6 +54,8 @@ impl Default for Options {
             udp_flows_max: 1 << 16,
             udp_idle: Duration::from_secs(120),
             owners_every: Duration::from_secs(5),
+            dns: true,
+            nat: true,
         }
     }
 }

@@ -22,6 +22,7 @@
 pub mod btf;
 pub mod capture;
 pub mod counts;
+pub mod dns;
 pub mod error;
 pub mod host;
 pub mod tcp;

@@ -16,6 +16,9 @@ use crate::sys;
 /// Where the kernel describes its types.
 pub(crate) const BTF: &str = "/sys/kernel/btf/vmlinux";
 
+/// Room for some two thousand answers of the name service between two drains.
+const ANSWERS_BYTES: u32 = 1 << 19;
+
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../object/netflow.bpf.o");
 
 /// Creates maps and prepares programs.
@@ -27,7 +30,9 @@ pub(crate) fn load(options: &Options) -> Result<Ebpf, CaptureError> {
         // The object needs no relocation against the kernel's types, only the offsets.
         .btf(None)
         .override_global("OFFSETS", &offsets[..], true)
+        .override_global("NAMES", &u32::from(options.dns), true)
         .map_max_entries("RING", options.ring_bytes)
+        .map_max_entries("ANSWERS", if options.dns { ANSWERS_BYTES } else { 4096 })
         .map_max_entries("FLOWS", options.udp_flows_max.max(1))
         .load(OBJECT)
         .map_err(|error| CaptureError::Load { reason: chain(&error) })

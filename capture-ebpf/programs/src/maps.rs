@@ -90,6 +90,10 @@ pub static FLOWS: HashMap<FlowKey, FlowRecord, 65536, { BPF_F_NO_PREALLOC as usi
 #[btf_map]
 pub static RING: RingBuf<u8, 4096> = RingBuf::new();
 
+/// Answers of the name service, apart from everything else: they may never cost a record its room. The loader sets the size.
+#[btf_map]
+pub static ANSWERS: RingBuf<u8, 4096> = RingBuf::new();
+
 #[btf_map]
 pub static COUNTS: PerCpuArray<u64, { count::LEN }> = PerCpuArray::new();
 
