@@ -15,11 +15,13 @@ use netflow_capture_abi::{
 use netflow_core::event::{Body, Event, Loss, Tick};
 use rustc_hash::FxHashSet;
 
+use crate::answers::{self, Answers};
 use crate::attach::{self, Walk};
 use crate::convert::{tcp_close, tcp_open, tcp_sample};
 use crate::counts::{self, Counts, Summary, Tally};
 use crate::error::CaptureError;
 use crate::flows::{Flows, Table};
+use crate::nat::{self, Asker};
 use crate::order::Order;
 use crate::presence::Presence;
 use crate::{cgroup, host, object, sys};
@@ -71,6 +73,9 @@ pub struct Capture {
     flows: Flows,
     order: Order,
     presence: Presence,
+    answers: Option<Answers>,
+    nat: Option<Asker>,
+    hindrances: Vec<String>,
     /// Events of the start, for the first who asks.
     pending: Vec<Event>,
     reported: Loss,
@@ -135,6 +140,7 @@ impl Capture {
         let map_error =
             |map| move |error: aya::maps::MapError| CaptureError::Map { map, reason: object::chain(&error) };
         let ring = RingBuf::try_from(wrap(&mut ebpf, "RING")?).map_err(map_error("RING"))?;
+        let answers = RingBuf::try_from(wrap(&mut ebpf, "ANSWERS")?).map_err(map_error("ANSWERS"))?;
         let counts = PerCpuArray::try_from(wrap(&mut ebpf, "COUNTS")?).map_err(map_error("COUNTS"))?;
         let control = Array::try_from(wrap(&mut ebpf, "CONTROL")?).map_err(map_error("CONTROL"))?;
         let tcp_samples = attach::walk(&mut ebpf, "tcp_samples", Some(fd(&tcp_sockets)))?;
@@ -154,6 +160,9 @@ impl Capture {
             flows: Flows::default(),
             order: Order::default(),
             presence: Presence::default(),
+            answers: options.dns.then(|| Answers::new(answers)),
+            nat: None,
+            hindrances: Vec::new(),
             pending: Vec::new(),
             reported: Loss::default(),
             snapshots_cut: 0,
@@ -166,8 +175,20 @@ impl Capture {
         capture.find_owners()?;
         let mut first = Vec::new();
         capture.snapshot(&mut first)?;
+        if options.nat {
+            let asker = Asker::new();
+            asker.ask_all(&first);
+            capture.nat = Some(asker);
+            capture.hindrances.extend(nat::hindrance());
+        }
         capture.pending = first;
         Ok(capture)
+    }
+
+    /// What this recording will lack although it was asked for, each in one sentence.
+    #[must_use]
+    pub fn hindrances(&self) -> &[String] {
+        &self.hindrances
     }
 
     /// Appends what has happened since the last call, in order of time.
@@ -179,6 +200,7 @@ impl Capture {
         events.append(&mut self.pending);
         let first = events.len();
         let result = self.drain(events, &mut FxHashSet::default());
+        self.name(first, events);
         self.order.settle(&mut events[first..]);
         self.presence.learn(&events[first..]);
         result
@@ -210,6 +232,7 @@ impl Capture {
         complete &= self.presence.end_snapshot();
         self.snapshots_cut += u64::from(!complete);
         let counted = self.report_loss(events);
+        self.name(first, events);
         self.order.settle(&mut events[first..]);
         events.push(Event { at: 0, body: Body::Tick(Tick { complete }) });
         if let Some(tick) = events.last_mut() {
@@ -239,6 +262,7 @@ impl Capture {
             }
             let first = events.len();
             self.straggle(events);
+            self.name(first, events);
             self.order.settle(&mut events[first..]);
         }
         // Programs unloaded: their links go with them.
@@ -248,14 +272,16 @@ impl Capture {
         while empty < 2 {
             let first = events.len();
             self.drain(events, &mut FxHashSet::default())?;
+            self.name(first, events);
             self.order.settle(&mut events[first..]);
             if events.len() == first { empty += 1 } else { empty = 0 }
         }
+        let first = events.len();
+        let nat_dropped = self.name_last(events);
         let counts = self.read_counts()?;
         let vanished = counts.vanished();
-        let mut loss = counts.loss(self.snapshots_cut);
+        let mut loss = counts.loss(self.snapshots_cut, nat_dropped);
         loss.lost_closes += vanished;
-        let first = events.len();
         self.report(loss, events);
         self.order.settle(&mut events[first..]);
         let mut tcp = counts.tcp();
@@ -401,9 +427,29 @@ impl Capture {
         Ok(())
     }
 
+    /// Appends what became known beside the events from `first` on, which are all that was drained until now.
+    fn name(&mut self, first: usize, events: &mut Vec<Event>) {
+        if let Some(nat) = &mut self.nat {
+            nat.see(&events[first..]);
+            nat.take(events);
+        }
+        if let Some(answers) = &mut self.answers {
+            answers.drain(answers::LONGEST, events);
+        }
+    }
+
+    /// Appends the rest of that; how many connections could not be asked about.
+    fn name_last(&mut self, events: &mut Vec<Event>) -> u64 {
+        if let Some(answers) = &mut self.answers {
+            answers.drain(Duration::MAX, events);
+        }
+        self.nat.take().map_or(0, |nat| nat.finish(events))
+    }
+
     /// Appends what was lost since the last time, if anything was.
     fn report_loss(&mut self, events: &mut Vec<Event>) -> Result<(), CaptureError> {
-        let now = self.read_counts()?.loss(self.snapshots_cut);
+        let nat_dropped = self.nat.as_ref().map_or(0, Asker::dropped);
+        let now = self.read_counts()?.loss(self.snapshots_cut, nat_dropped);
         self.report(now, events);
         Ok(())
     }

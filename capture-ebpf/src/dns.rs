@@ -14,6 +14,10 @@ use domain::rdata::{A, Aaaa, Cname};
 /// A chain of canonical names is followed so far; resolvers give up earlier.
 const MOST_LINKS: usize = 16;
 
+/// The records are gone through so many times. Once is enough where they are in order; whoever answers must not choose how
+/// long this takes.
+const MOST_PASSES: usize = 4;
+
 /// A TTL above this has its sign set, which means 0 (RFC 2181, section 8).
 const MOST_TTL: u32 = i32::MAX.unsigned_abs();
 
@@ -45,8 +49,7 @@ pub fn read(bytes: &[u8]) -> Option<Answer> {
         return None;
     }
     let mut chain = Chain { name: *asked, ttl_s: MOST_TTL, links: 0, addresses: Vec::new() };
-    // In an answer that is in order, once is enough.
-    loop {
+    for _ in 0..MOST_PASSES {
         let links = chain.links;
         // Behind a record that is cut off or damaged nothing can be found.
         message.answer().ok()?.map_while(Result::ok).for_each(|record| chain.follow(&record));

@@ -1,7 +1,8 @@
 //! The kernel side of netflow: loads the eBPF programs, attaches them, and turns what they say into events.
 //!
 //! In: the running kernel. Out: [`netflow_core::event::Event`]s, pulled by whoever holds a [`Capture`]. Never here:
-//! threads, files of our own, deltas, filters or names that somebody looked up.
+//! files of our own, deltas, filters, or questions to a name service. One thread asks the kernel about translations;
+//! everything else runs when it is called.
 //!
 //! | file | what it is about |
 //! |---|---|
@@ -14,6 +15,9 @@
 //! | `flows` | UDP flows: opened by datagrams, closed by release or silence |
 //! | `convert` | records to identities and events |
 //! | [`counts`] | what the programs count, the losses, and the law that they obey |
+//! | `answers` | answers of the name service, as they came by, to events |
+//! | [`dns`] | what such an answer says |
+//! | `nat` | where connections really go whose destination is translated |
 //! | `order` | events by time |
 //! | `presence` | whether a snapshot reached every connection |
 //! | [`host`] | facts about the host for a capture's header |
@@ -27,10 +31,12 @@ pub mod error;
 pub mod host;
 pub mod tcp;
 
+mod answers;
 mod attach;
 mod cgroup;
 mod convert;
 mod flows;
+mod nat;
 mod object;
 mod order;
 mod presence;

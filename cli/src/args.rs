@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::pace::Speed;
 use crate::units;
-pub(crate) use shared::{PipelineArgs, PointArgs, PointFormat};
+pub(crate) use shared::{NameArgs, PipelineArgs, PointArgs, PointFormat};
 
 /// A flight recorder for a Linux host's connections.
 #[derive(Debug, Parser, PartialEq)]
@@ -69,6 +69,8 @@ pub(crate) struct RecordArgs {
     /// Size of the kernel's buffer for opens and closes; rounded up to a power of two.
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = units::size)]
     pub(crate) ring_size: u64,
+    #[command(flatten)]
+    pub(crate) names: NameArgs,
     /// Keep this Kubernetes cluster in the capture: what `kubectl get
     /// pods,services,endpointslices,nodes,replicasets,deployments -A -o json` printed; `-` is stdin.
     #[arg(long, value_name = "FILE")]
@@ -151,6 +153,8 @@ pub(crate) struct LiveArgs {
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = units::size)]
     pub(crate) ring_size: u64,
     #[command(flatten)]
+    pub(crate) names: NameArgs,
+    #[command(flatten)]
     pub(crate) points: PointArgs,
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
@@ -219,6 +223,7 @@ mod tests {
             comment: String::new(),
             force: false,
             ring_size: 8 << 20,
+            names: NameArgs { no_dns: false, no_nat: false },
             k8s: None,
             command: vec!["make".into(), "-j2".into()],
         };
@@ -285,6 +290,7 @@ mod tests {
             duration: None,
             interval: Duration::from_secs(1),
             ring_size: 8 << 20,
+            names: NameArgs { no_dns: false, no_nat: false },
             points: PointArgs { post: Some("http://h/w".to_owned()), ..points() },
             pipeline: PipelineArgs { no_fold: true, ..all() },
         };

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Context;
-use netflow_capture::{Capture, Options};
+use netflow_capture::Capture;
 use netflow_core::ticks::Ticks;
 
 use crate::args::{LiveArgs, PointFormat};
@@ -18,7 +18,7 @@ use crate::options;
 use crate::outcome::Outcome;
 use crate::points::Points;
 use crate::queue::{self, DRAIN_EVERY, Received};
-use crate::record::TOOL;
+use crate::record::{TOOL, tell_hindrances};
 use crate::stop;
 
 pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
@@ -28,7 +28,8 @@ pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
     let mut ticks = Ticks::new(options::pipeline(&args.pipeline, points.default_tags())?);
     let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
     let ring_bytes = u32::try_from(args.ring_size).context("the ring's size must be below 4 GiB")?;
-    let capture = Capture::start(&Options { ring_bytes, ..Options::default() })?;
+    let capture = Capture::start(&args.names.options(ring_bytes))?;
+    tell_hindrances(&capture);
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
     points.push(ticks.begin(&netflow_capture::host_header(TOOL, interval_ms, Vec::new(), String::new())))?;
     clusters.begin(|cluster| ticks.set_cluster(cluster));

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Context;
-use netflow_capture::{Capture, Options};
+use netflow_capture::Capture;
 use netflow_core::event::Event;
 
 use crate::args::RecordArgs;
@@ -37,7 +37,8 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let header = netflow_capture::host_header(TOOL, interval_ms, command, args.comment.clone());
     let ring_bytes = u32::try_from(args.ring_size).context("the ring's size must be below 4 GiB")?;
-    let capture = Capture::start(&Options { ring_bytes, ..Options::default() })?;
+    let capture = Capture::start(&args.names.options(ring_bytes))?;
+    tell_hindrances(&capture);
     let mut file = CaptureFile::create(reserved, &header)?;
     let mut talkers = Talkers::new(&header);
     let child = Child::start(&args.command)?;
@@ -88,6 +89,13 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     }
     let whole = totals.losses.is_zero() && refused == 0 && counted.tcp.holds() && counted.udp.holds();
     Ok(if whole { Outcome::Done } else { Outcome::Lossy })
+}
+
+/// Says what the recording will lack.
+pub(crate) fn tell_hindrances(capture: &Capture) {
+    for hindrance in capture.hindrances() {
+        eprintln!("warning: {hindrance}");
+    }
 }
 
 fn write(file: &mut CaptureFile, talkers: &mut Talkers, batch: &[Event]) -> anyhow::Result<()> {

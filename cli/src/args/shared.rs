@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use netflow_capture::Options;
 
 use crate::units;
 
@@ -35,6 +36,24 @@ pub(crate) struct PipelineArgs {
     /// pods,services,endpointslices,nodes,replicasets,deployments -A -o json` printed; `-` is stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) k8s: Option<PathBuf>,
+}
+
+/// What is recorded beside the connections themselves.
+#[derive(Debug, Args, PartialEq)]
+pub(crate) struct NameArgs {
+    /// Do not read answers of the name service: remote addresses get no names.
+    #[arg(long)]
+    pub(crate) no_dns: bool,
+    /// Do not ask the kernel where connections really go whose destination is translated.
+    #[arg(long)]
+    pub(crate) no_nat: bool,
+}
+
+impl NameArgs {
+    /// What to record, through a buffer of this size.
+    pub(crate) fn options(&self, ring_bytes: u32) -> Options {
+        Options { ring_bytes, dns: !self.no_dns, nat: !self.no_nat, ..Options::default() }
+    }
 }
 
 /// Where points go: the same for every command that makes them.
