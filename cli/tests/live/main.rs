@@ -6,6 +6,8 @@
 
 mod cluster;
 mod endings;
+mod lab;
+mod names;
 mod points;
 mod recording;
 mod scenarios;
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 14] = [
+    let tests: [(&str, fn()); 18] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
         ("snapshots_in_a_storm", scenarios::snapshots_in_a_storm),
@@ -40,6 +42,10 @@ fn main() -> ExitCode {
         ("paths_that_cannot_be_written", endings::paths_that_cannot_be_written),
         ("a_cluster_is_kept_in_the_recording", cluster::a_cluster_is_kept_in_the_recording),
         ("streams_and_closed_pipes", endings::streams_and_closed_pipes),
+        ("answers_name_the_connections_that_follow", names::answers_name_the_connections_that_follow),
+        ("names_and_translations_can_be_left_out", names::names_and_translations_can_be_left_out),
+        ("translations_within_a_namespace", names::translations_within_a_namespace),
+        ("translations_on_the_way", names::translations_on_the_way),
         ("points_add_up_to_what_the_applications_counted", points::points_add_up_to_what_the_applications_counted),
         ("live_ends_by_itself_and_with_its_reader", points::live_ends_by_itself_and_with_its_reader),
     ];

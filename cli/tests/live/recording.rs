@@ -52,15 +52,14 @@ pub(crate) struct Recording {
 impl Recording {
     /// Starts to record into `out.nfcap` in the folder; returns when the kernel is being recorded.
     pub(crate) fn start(folder: &Path, options: &[&str]) -> Self {
+        Self::start_by(netflow(), folder, options)
+    }
+
+    /// The same, the program being started by this command.
+    pub(crate) fn start_by(mut command: Command, folder: &Path, options: &[&str]) -> Self {
         let out: PathBuf = folder.join("out.nfcap");
-        let child = netflow()
-            .arg("record")
-            .args(options)
-            .arg(&out)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child =
+            command.arg("record").args(options).arg(&out).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let began = Instant::now();
         // The file's first bytes are written once everything is attached.
         while out.metadata().map_or(0, |metadata| metadata.len()) == 0 {
