@@ -21,7 +21,7 @@ use crate::convert::{tcp_close, tcp_open, tcp_sample};
 use crate::counts::{self, Counts, Summary, Tally};
 use crate::error::CaptureError;
 use crate::flows::{Flows, Table};
-use crate::nat::{self, Asker};
+use crate::nat::{self, Asker, Hindrance};
 use crate::order::Order;
 use crate::presence::Presence;
 use crate::{cgroup, host, object, sys};
@@ -176,13 +176,24 @@ impl Capture {
         let mut first = Vec::new();
         capture.snapshot(&mut first)?;
         if options.nat {
-            let asker = Asker::new();
-            asker.ask_all(&first);
-            capture.nat = Some(asker);
-            capture.hindrances.extend(nat::hindrance());
+            capture.start_asking(&first);
         }
         capture.pending = first;
         Ok(capture)
+    }
+
+    fn start_asking(&mut self, first: &[Event]) {
+        match nat::hindrance() {
+            Some(Hindrance::Whole(why)) => {
+                self.hindrances.push(why);
+                return;
+            }
+            Some(Hindrance::Part(why)) => self.hindrances.push(why),
+            None => {}
+        }
+        let asker = Asker::new();
+        asker.ask_all(first);
+        self.nat = Some(asker);
     }
 
     /// What this recording will lack although it was asked for, each in one sentence.

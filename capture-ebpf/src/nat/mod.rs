@@ -133,22 +133,29 @@ fn question(event: &Event) -> Option<Question> {
     }
 }
 
-/// What keeps translations from being recorded in whole; `None` when nothing does. Asks the kernel for nothing that is not
-/// there already.
-pub(crate) fn hindrance() -> Option<String> {
-    let off = |why: &str| format!("translated destinations are not recorded: {why}");
+/// What keeps translations from being recorded.
+pub(crate) enum Hindrance {
+    /// All of them.
+    Whole(String),
+    /// Some of them.
+    Part(String),
+}
+
+/// Looks for it, and asks the kernel for nothing that is not there already.
+pub(crate) fn hindrance() -> Option<Hindrance> {
     if table::is_in_use()
         && let Err(error) = table::Table::open().and_then(|mut table| table.entries())
     {
-        return Some(off(&format!(
-            "the kernel's table of tracked connections is not shown ({error}), CAP_NET_ADMIN is needed"
+        return Some(Hindrance::Whole(format!(
+            "translated destinations are not recorded: the kernel does not show which connections it tracks ({error}), \
+             CAP_NET_ADMIN is needed"
         )));
     }
     let error = namespaces::may_enter().err()?;
-    Some(format!(
-        "translated destinations are recorded for this network namespace alone: others cannot be entered ({error}), \
-         CAP_SYS_ADMIN is needed"
-    ))
+    Some(Hindrance::Part(format!(
+        "of translated destinations only those are recorded that are translated in this network namespace: others cannot \
+         be entered ({error}), CAP_SYS_ADMIN is needed"
+    )))
 }
 
 #[cfg(test)]

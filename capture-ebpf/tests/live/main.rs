@@ -5,6 +5,7 @@
 //! contain NAME.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod answers;
 mod check;
 mod recorder;
 
@@ -19,7 +20,7 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 14] = [
+const TESTS: [(&str, Test); 16] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
@@ -32,6 +33,8 @@ const TESTS: [(&str, Test); 14] = [
     ("the_law_holds_in_the_midst_of_traffic", midst),
     ("idle_flows_end_and_open_anew", idle_flows),
     ("a_full_table_loses_no_byte", full_table),
+    ("answers_of_every_length", answers::lengths),
+    ("answers_that_are_too_many_are_counted", answers::too_many),
     ("twenty_thousand_with_the_default_ring", || burst(&Options::default(), true)),
     ("twenty_thousand_with_a_tiny_ring", || burst(&Options { ring_bytes: 4096, ..Options::default() }, false)),
 ];
