@@ -1,6 +1,6 @@
 //! Start, poll, snapshot, stop.
 //!
-//! In: options. Out: events, when asked. Never here: a thread or a timer; who holds a [`Capture`] says when to look.
+//! In: options. Out: events, when asked. Never here: a timer; who holds a [`Capture`] says when to look.
 
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd};

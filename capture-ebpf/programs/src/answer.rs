@@ -5,9 +5,7 @@
 use core::hint::black_box;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::{
-    bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit, bpf_skb_load_bytes,
-};
+use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit, bpf_skb_load_bytes};
 use netflow_capture_abi::{ANSWER_MOST, AnswerHead, UdpSocket, count};
 
 use crate::maps::{ANSWERS, add};
@@ -45,14 +43,7 @@ pub fn copy(skb: *mut __sk_buff, socket: *const UdpSocket, offset: u32, end: u32
     }
     // SAFETY: a map value; the verifier checks the accesses.
     let head = unsafe {
-        AnswerHead {
-            socket: (*socket).id,
-            at,
-            pid: (*socket).pid,
-            netns: (*socket).netns,
-            length,
-            copied: 0,
-        }
+        AnswerHead { socket: (*socket).id, at, pid: (*socket).pid, netns: (*socket).netns, length, copied: 0 }
     };
     if length <= SHORT as u32 {
         put::<SHORT>(skb, offset, head);
