@@ -25,7 +25,7 @@ fn answer(number: u32, addresses: u16) -> Vec<u8> {
     message.extend(addresses.to_be_bytes());
     message.extend([0, 0, 0, 0]);
     let label = format!("n{number}-{}", std::process::id());
-    message.push(label.len() as u8);
+    message.push(u8::try_from(label.len()).unwrap());
     message.extend(label.as_bytes());
     message.extend(b"\x07netflow\x04test\0\0\x01\0\x01");
     for index in 0..u32::from(addresses) {
@@ -56,7 +56,7 @@ pub(crate) fn lengths() -> Result<String, String> {
         // Every address takes 16 bytes behind the question.
         let question = bytes.len() - 16 * usize::from(addresses);
         let fit = ((1232 - question) / 16).min(addresses.into());
-        let addr = |index| Ipv4Addr::from(0x0a00_0000 + (u32::from(addresses) << 8) + index as u32);
+        let addr = |index| Ipv4Addr::from(0x0a00_0000 + (u32::from(addresses) << 8) + u32::try_from(index).unwrap());
         expected.extend((0..fit).map(|index| addr(index).to_string()));
     }
     let (events, _) = recorder.stop()?;
