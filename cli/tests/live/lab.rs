@@ -48,7 +48,7 @@ impl Lab {
         command
     }
 
-    /// Runs `ip` on the inside of a namespace for each line; what it said last.
+    /// Runs `ip` on the inside of a namespace for each line.
     pub(crate) fn ip(&self, name: &str, lines: &str) {
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
             run(Command::new("ip").args(["-n", &Self::full(name)]).args(line.split_whitespace()));
