@@ -1,6 +1,6 @@
 //! Start, poll, snapshot, stop.
 //!
-//! In: options. Out: events, when asked. Never here: a thread or a timer; who holds a [`Capture`] says when to look.
+//! In: options. Out: events, when asked. Never here: a timer; who holds a [`Capture`] says when to look.
 
 mod maps;
 mod stop;
@@ -18,11 +18,13 @@ use netflow_capture_abi::{
 use netflow_core::event::{Body, Event, Loss, Tick};
 use rustc_hash::FxHashSet;
 
+use crate::answers::{self, Answers};
 use crate::attach::{self, Walk};
 use crate::convert::{tcp_close, tcp_open};
 use crate::counts::Counts;
 use crate::error::CaptureError;
 use crate::flows::Flows;
+use crate::nat::{self, Asker, Hindrance};
 use crate::news::News;
 use crate::order::Order;
 use crate::presence::Presence;
@@ -55,6 +57,10 @@ pub struct Options {
     /// Bytes of the ring buffer for what is told of processes and listening sockets; rounded up to a power of two of pages.
     /// What it cannot take is found again at a snapshot.
     pub news_bytes: u32,
+    /// Record answers of the name service.
+    pub dns: bool,
+    /// Record where connections really go whose destination is translated.
+    pub nat: bool,
 }
 
 impl Default for Options {
@@ -68,6 +74,8 @@ impl Default for Options {
             listeners: true,
             wall_clock: None,
             news_bytes: 256 << 10,
+            dns: true,
+            nat: true,
         }
     }
 }
@@ -88,6 +96,9 @@ pub struct Capture {
     /// How often the ring of the news was full when that was last looked at.
     news_full: u64,
     wall_clock: Option<WallClock>,
+    answers: Option<Answers>,
+    nat: Option<Asker>,
+    hindrances: Vec<String>,
     /// Events of the start, for the first who asks.
     pending: Vec<Event>,
     reported: Loss,
@@ -121,6 +132,7 @@ impl Capture {
         let owners = attach::walk(&ebpf, "task_file")?;
         let flows = maps::take(&mut ebpf, "FLOWS")?;
         let ring = maps::typed(&mut ebpf, "RING", RingBuf::try_from)?;
+        let answers = maps::typed(&mut ebpf, "ANSWERS", RingBuf::try_from)?;
         let counts = maps::typed(&mut ebpf, "COUNTS", PerCpuArray::try_from)?;
         let control = maps::typed(&mut ebpf, "CONTROL", Array::try_from)?;
         let cgroup = cgroup::open_root()?.directory;
@@ -145,6 +157,9 @@ impl Capture {
             news,
             news_full: 0,
             wall_clock: options.wall_clock.map(WallClock::new),
+            answers: options.dns.then(|| Answers::new(answers)),
+            nat: None,
+            hindrances: Vec::new(),
             pending: Vec::new(),
             reported: Loss::default(),
             snapshots_cut: 0,
@@ -156,8 +171,32 @@ impl Capture {
         capture.find_owners()?;
         let mut first = Vec::new();
         capture.snapshot(&mut first)?;
+        if options.nat {
+            capture.start_asking(&first)?;
+        }
         capture.pending = first;
         Ok(capture)
+    }
+
+    fn start_asking(&mut self, first: &[Event]) -> Result<(), CaptureError> {
+        match nat::hindrance() {
+            Some(Hindrance::Whole(why)) => {
+                self.hindrances.push(why);
+                return Ok(());
+            }
+            Some(Hindrance::Part(why)) => self.hindrances.push(why),
+            None => {}
+        }
+        let asker = Asker::start().map_err(|source| CaptureError::Thread { source })?;
+        asker.ask_all(first);
+        self.nat = Some(asker);
+        Ok(())
+    }
+
+    /// What this recording will lack although it was asked for, each in one sentence.
+    #[must_use]
+    pub fn hindrances(&self) -> &[String] {
+        &self.hindrances
     }
 
     /// Appends what has happened since the last call, in order of time.
@@ -170,6 +209,7 @@ impl Capture {
         let first = events.len();
         let result = self.drain(events, &mut FxHashSet::default());
         self.look_at_clock(events);
+        self.name(first, events);
         self.order.settle(&mut events[first..]);
         self.presence.learn(&events[first..]);
         result
@@ -201,6 +241,7 @@ impl Capture {
         self.snapshots_cut += u64::from(!complete);
         self.look_at_clock(events);
         let counted = self.report_loss(events);
+        self.name(first, events);
         self.order.settle(&mut events[first..]);
         events.push(Event { at: 0, body: Body::Tick(Tick { complete }) });
         if let Some(tick) = events.last_mut() {
@@ -252,10 +293,32 @@ impl Capture {
         events.extend(self.wall_clock.as_mut().and_then(|clock| clock.look(host::read_wall_clock())));
     }
 
+    /// Appends what became known beside the events from `first` on, which are all that was drained until now.
+    fn name(&mut self, first: usize, events: &mut Vec<Event>) {
+        if let Some(nat) = &mut self.nat {
+            nat.see(&events[first..]);
+            nat.take(events);
+        }
+        if let Some(answers) = &mut self.answers {
+            answers.drain(answers::LONGEST, events);
+        }
+    }
+
+    /// Appends the rest of that; how many connections could not be asked about.
+    fn name_last(&mut self, first: usize, events: &mut Vec<Event>) -> u64 {
+        if let Some(answers) = &mut self.answers {
+            answers.drain(Duration::MAX, events);
+        }
+        let Some(nat) = self.nat.take() else { return 0 };
+        nat.see(&events[first..]);
+        nat.finish(events)
+    }
+
     /// Appends what was lost since the last time, if anything was.
     fn report_loss(&mut self, events: &mut Vec<Event>) -> Result<(), CaptureError> {
         let counts = self.read_counts()?;
-        self.report(counts.loss(self.snapshots_cut), events);
+        let nat_dropped = self.nat.as_ref().map_or(0, Asker::dropped);
+        self.report(counts.loss(self.snapshots_cut, nat_dropped), events);
         let full = counts.get(count::NEWS_FULL);
         if full != self.news_full
             && let Some(news) = &mut self.news

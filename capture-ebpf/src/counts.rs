@@ -16,16 +16,16 @@ impl Counts {
         self.0.get(which as usize).copied().unwrap_or_default()
     }
 
-    /// What was lost so far.
-    pub(crate) fn loss(&self, snapshot_cut: u64) -> Loss {
+    /// What was lost so far, with what user space counts.
+    pub(crate) fn loss(&self, snapshot_cut: u64, nat_dropped: u64) -> Loss {
         Loss {
             ring_full: self.get(count::RING_FULL),
             map_full: self.get(count::MAP_FULL),
             storage_failed: self.get(count::STORAGE_FAILED),
             queue_full: 0,
             snapshot_cut,
-            dns_dropped: 0,
-            nat_dropped: 0,
+            dns_dropped: self.get(count::DNS_DROPPED),
+            nat_dropped,
             lost_opens: self.get(count::TCP_LOST_OPENS),
             lost_closes: self.get(count::TCP_LOST_CLOSES) + self.get(count::UDP_LOST_CLOSES),
         }

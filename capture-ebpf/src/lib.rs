@@ -1,7 +1,8 @@
 //! The kernel side of netflow: loads the eBPF programs, attaches them, and turns what they say into events.
 //!
 //! In: the running kernel. Out: [`netflow_core::event::Event`]s, pulled by whoever holds a [`Capture`]. Never here: files
-//! of our own, deltas or filters; and no thread but the one that looks at processes, since `/proc` may let it wait.
+//! of our own, deltas, filters, or questions to a name service; and no thread but two: the one that looks at processes, since
+//! `/proc` may let it wait, and the one that asks the kernel about translations.
 //!
 //! What the numbers mean where a socket is not an ordinary one (why a connect failed, sockets of several processes, in the
 //! queue of a listener, of an io_uring, multipath, with TLS in the kernel) stands in this crate's README, line by line as the
@@ -25,6 +26,9 @@
 //! | `listeners` | from records to listen events |
 //! | `wall_clock` | whether the wall clock was set |
 //! | [`privilege`] | which capabilities are needed and what for; giving up the others |
+//! | `answers` | answers of the name service, as they came by, to events |
+//! | [`dns`] | what such an answer says |
+//! | `nat` | where connections really go whose destination is translated |
 //! | `order` | events by time |
 //! | `presence` | whether a snapshot reached every connection |
 //! | [`host`] | facts about the host for a capture's header |
@@ -34,18 +38,21 @@
 pub mod btf;
 pub mod capture;
 pub mod counts;
+pub mod dns;
 pub mod error;
 pub mod host;
 pub mod privilege;
 pub mod probe;
 pub mod tcp;
 
+mod answers;
 mod attach;
 mod cgroup;
 mod containers;
 mod convert;
 mod flows;
 mod listeners;
+mod nat;
 mod news;
 mod object;
 mod order;

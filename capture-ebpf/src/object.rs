@@ -19,6 +19,9 @@ use crate::{host, sys};
 /// Where the kernel describes its types.
 pub(crate) const BTF: &str = "/sys/kernel/btf/vmlinux";
 
+/// Room for some two thousand answers of the name service between two drains.
+const ANSWERS_BYTES: u32 = 1 << 19;
+
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../object/netflow.bpf.o");
 
 /// The offset of every member that the programs read, in the order of their list.
@@ -37,7 +40,9 @@ pub(crate) fn create(options: &Options, offsets: &Offsets) -> Result<Ebpf, Captu
         .btf(None)
         .override_global("OFFSETS", &offsets[..], true)
         .override_global("SETTINGS", &settings(options)[..], true)
+        .override_global("NAMES", &u32::from(options.dns), true)
         .map_max_entries("RING", options.ring_bytes)
+        .map_max_entries("ANSWERS", if options.dns { ANSWERS_BYTES } else { 4096 })
         .map_max_entries("FLOWS", options.udp_flows_max.max(1))
         .map_max_entries("NEWS", options.news_bytes)
         .load(OBJECT)

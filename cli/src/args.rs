@@ -297,7 +297,13 @@ mod tests {
             force: false,
             ring_size: 8 << 20,
             k8s: None,
-            beside: BesideArgs { no_process_details: false, no_listen: true, no_clock: false },
+            beside: BesideArgs {
+                no_process_details: false,
+                no_listen: true,
+                no_clock: false,
+                no_dns: false,
+                no_nat: false,
+            },
             command: vec!["make".into(), "-j2".into()],
         };
         assert_eq!(parsed.command, Command::Record(expected));
@@ -363,7 +369,13 @@ mod tests {
             duration: None,
             interval: Duration::from_secs(1),
             ring_size: 8 << 20,
-            beside: BesideArgs { no_process_details: false, no_listen: false, no_clock: false },
+            beside: BesideArgs {
+                no_process_details: false,
+                no_listen: false,
+                no_clock: false,
+                no_dns: false,
+                no_nat: false,
+            },
             points: PointArgs { post: Some("http://h/w".to_owned()), ..points() },
             pipeline: PipelineArgs { no_fold: true, ..all() },
         };

@@ -1,14 +1,19 @@
 //! The kernel side of a recording, for every command that records.
 //!
-//! In: what is recorded; later, whether a command was started and whether further files are to come. Out: a running capture, and a process without the privileges
-//! that it no longer needs. Never here: what becomes of the events.
+//! In: what is recorded; later, whether a command was started and whether further files are to come. Out: a running capture,
+//! warnings of what it will lack, and a process without the privileges that it no longer needs. Never here: what becomes of the events.
 
 use anyhow::Context;
 use netflow_capture::{Capture, Feature, Options, give_up_privileges};
 
-/// Attaches to the kernel.
+/// Attaches to the kernel, and says what the recording will lack.
 pub(crate) fn start(options: &Options) -> anyhow::Result<Capture> {
-    Capture::start(options).context("cannot record this host (`netflow doctor` tells what is missing and what to do)")
+    let capture = Capture::start(options)
+        .context("cannot record this host (`netflow doctor` tells what is missing and what to do)")?;
+    for hindrance in capture.hindrances() {
+        eprintln!("warning: {hindrance}");
+    }
+    Ok(capture)
 }
 
 /// Gives up what a running recording does not need. Threads that run already keep all they have, so this comes before them,

@@ -293,6 +293,27 @@ plain! {
     }
 }
 
+/// An answer of the name service is copied up to this length: what resolvers ask servers to keep to.
+pub const ANSWER_MOST: usize = 1232;
+
+plain! {
+    /// An answer of the name service; its bytes follow.
+    AnswerHead, 32 {
+        /// The id of the socket that it came to.
+        socket: u64,
+        /// Nanoseconds since boot.
+        at: u64,
+        /// The socket's owner; 0 when unknown.
+        pid: u32,
+        /// Inode number of the network namespace; 0 when unknown.
+        netns: u32,
+        /// How long the answer is, in bytes.
+        length: u32,
+        /// How many of its bytes follow.
+        copied: u32,
+    }
+}
+
 /// The index at which each count stands in the map of counts (one `u64` per processor).
 pub mod count {
     macro_rules! counts {
@@ -339,7 +360,9 @@ pub mod count {
         TCP_UNSEEN_FAILURES,
         /// Rows of processes and listening sockets that found the ring of news full. Nothing is lost: user space finds
         /// them in their tables.
-        NEWS_FULL
+        NEWS_FULL,
+        /// Answers of the name service that found no room in their ring buffer.
+        DNS_DROPPED
     }
 }
 

@@ -13,6 +13,7 @@ use netflow_capture_abi::{
     OWNER_NONE, PREEXISTING, RELEASED, SHARED, UdpSocket, count,
 };
 
+use crate::answer::{self, NAME_SERVICE};
 use crate::kernel::{AF_INET6, IPPROTO_UDP, map_ipv4};
 use crate::maps::{FLOWS, UDP_SOCKETS, add, clear_flags, increase, next_id, send, set_flags, stopped};
 use crate::tcp::{blank_identity, now};
@@ -87,6 +88,9 @@ fn pass(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
         }
         (*counters).last_at = at;
         tell_open(flow);
+        if incoming && packet.source_port == NAME_SERVICE {
+            answer::copy(skb, value, packet.headers, (*skb).len, at);
+        }
     }
     Some(())
 }

@@ -6,6 +6,7 @@
 //! | `destroy_sock.rs` | `tp_btf/tcp_destroy_sock` | TCP closes that could not be told before |
 //! | `sock_create.rs` | `cgroup/sock_create` | the owner of a UDP socket |
 //! | `sock_release.rs` | `cgroup/sock_release` | the owner of an accepted TCP socket, the end of a UDP socket |
+//! | `answer.rs` | called by the next | answers of the name service |
 //! | `datagram.rs` | `cgroup_skb/{ingress,egress}` | UDP flows and their counters |
 //! | `task_file.rs` | `iter/task_file` | sockets that exist already, and their owners |
 //! | `tcp_samples.rs` | `iter/bpf_sk_storage_map` | a sample of every TCP connection |
@@ -22,6 +23,7 @@
 #![feature(core_intrinsics)]
 #![allow(internal_features)]
 
+mod answer;
 mod datagram;
 mod destroy_sock;
 mod flow_samples;

@@ -110,6 +110,10 @@ pub static LISTENERS: HashMap<u64, ListenRecord, 16384, { BPF_F_NO_PREALLOC as u
 #[btf_map]
 pub static NEWS: RingBuf<u8, 4096> = RingBuf::new();
 
+/// Answers of the name service, apart from everything else: they may never cost a record its room. The loader sets the size.
+#[btf_map]
+pub static ANSWERS: RingBuf<u8, 4096> = RingBuf::new();
+
 #[btf_map]
 pub static COUNTS: PerCpuArray<u64, { count::LEN }> = PerCpuArray::new();
 

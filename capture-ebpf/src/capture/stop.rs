@@ -32,14 +32,13 @@ impl Capture {
             news.finish();
         }
         self.snapshot(events)?;
+        let last = events.len();
         // A walk over sockets that come and go may miss some: walk until everything is accounted for.
         for _ in 0..LAST_WALKS {
             if self.read_counts()?.tcp().holds() {
                 break;
             }
-            let first = events.len();
             self.straggle(events);
-            self.order.settle(&mut events[first..]);
         }
         // Programs unloaded: their links go with them.
         detach(&mut self.ebpf);
@@ -47,21 +46,20 @@ impl Capture {
         while empty < 2 {
             let first = events.len();
             self.drain(events, &mut FxHashSet::default())?;
-            self.order.settle(&mut events[first..]);
             if events.len() == first { empty += 1 } else { empty = 0 }
         }
-        self.summary(events)
+        self.summary(last, events)
     }
 
-    /// What became of everything; what was lost is told as well.
-    fn summary(&mut self, events: &mut Vec<Event>) -> Result<Summary, CaptureError> {
+    /// What became of everything; what was lost is told as well. The events from `last` on came after the last snapshot.
+    fn summary(&mut self, last: usize, events: &mut Vec<Event>) -> Result<Summary, CaptureError> {
+        let nat_dropped = self.name_last(last, events);
         let counts = self.read_counts()?;
         let vanished = counts.vanished();
-        let mut loss = counts.loss(self.snapshots_cut);
+        let mut loss = counts.loss(self.snapshots_cut, nat_dropped);
         loss.lost_closes += vanished;
-        let first = events.len();
         self.report(loss, events);
-        self.order.settle(&mut events[first..]);
+        self.order.settle(&mut events[last..]);
         let mut tcp = counts.tcp();
         tcp.lost_closes += vanished;
         Ok(Summary {

@@ -5,6 +5,7 @@
 //! contain NAME.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod answers;
 mod beside;
 mod check;
 mod odd;
@@ -21,7 +22,7 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 29] = [
+const TESTS: [(&str, Test); 31] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
@@ -34,6 +35,8 @@ const TESTS: [(&str, Test); 29] = [
     ("the_law_holds_in_the_midst_of_traffic", midst),
     ("idle_flows_end_and_open_anew", idle_flows),
     ("a_full_table_loses_no_byte", full_table),
+    ("answers_of_every_length", answers::lengths),
+    ("answers_that_are_too_many_are_counted", answers::too_many),
     ("twenty_thousand_with_the_default_ring", || burst(&Options::default(), true)),
     ("odd_held_by_two", odd::held_by_two),
     ("odd_connects", || odd::scenes(Odd::Connects)),

@@ -49,6 +49,12 @@ pub(crate) struct BesideArgs {
     /// Do not record when the wall clock is set.
     #[arg(long)]
     pub(crate) no_clock: bool,
+    /// Do not read answers of the name service: remote addresses get no names.
+    #[arg(long)]
+    pub(crate) no_dns: bool,
+    /// Do not ask the kernel where connections really go whose destination is translated.
+    #[arg(long)]
+    pub(crate) no_nat: bool,
 }
 
 /// Where points go: the same for every command that makes them.

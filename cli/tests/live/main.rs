@@ -9,6 +9,8 @@ mod containers;
 mod departure;
 mod doctor;
 mod endings;
+mod lab;
+mod names;
 mod points;
 mod privileges;
 mod recording;
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 29] = [
+    let tests: [(&str, fn()); 33] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
@@ -60,6 +62,10 @@ fn main() -> ExitCode {
         ("the_files_of_a_recording_add_up", rotation::the_files_of_a_recording_add_up),
         ("every_scenario_in_several_files", rotation::every_scenario_in_several_files),
         ("the_oldest_files_are_removed", rotation::the_oldest_files_are_removed),
+        ("answers_name_the_connections_that_follow", names::answers_name_the_connections_that_follow),
+        ("names_and_translations_can_be_left_out", names::names_and_translations_can_be_left_out),
+        ("translations_within_a_namespace", names::translations_within_a_namespace),
+        ("translations_on_the_way", names::translations_on_the_way),
         ("points_add_up_to_what_the_applications_counted", points::points_add_up_to_what_the_applications_counted),
         ("live_ends_by_itself_and_with_its_reader", points::live_ends_by_itself_and_with_its_reader),
     ];
