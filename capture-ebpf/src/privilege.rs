@@ -97,6 +97,22 @@ pub(crate) fn needed() -> impl Iterator<Item = &'static Need> {
     NEEDS.iter().filter(|need| need.feature == Feature::Recording)
 }
 
+/// What every recording uses beyond that where it can, and lacks something without: each capability with its purposes.
+pub(crate) fn wanted() -> Vec<(CapabilitySet, String)> {
+    let mut wanted: Vec<(CapabilitySet, String)> = Vec::new();
+    let beside = |need: &&Need| matches!(need.feature, Feature::ProcessDetails | Feature::Translations);
+    let is_needed = |need: &&Need| needed().any(|other| other.capability == need.capability);
+    for need in NEEDS.iter().filter(beside).filter(|need| !is_needed(need)) {
+        match wanted.iter_mut().find(|(capability, _)| *capability == need.capability) {
+            Some((_, purposes)) => {
+                let _ = write!(purposes, ", {}", need.purpose);
+            }
+            None => wanted.push((need.capability, need.purpose.to_owned())),
+        }
+    }
+    wanted
+}
+
 /// The capabilities of this thread.
 pub(crate) fn held() -> Result<CapabilitySets, CaptureError> {
     capabilities(None).map_err(|error| CaptureError::Privileges { what: "tell", source: error.into() })

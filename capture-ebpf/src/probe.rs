@@ -175,7 +175,11 @@ pub fn probe(options: &Options) -> Vec<Finding> {
     let offsets = host::btf(&mut findings);
     findings.push(host::user_namespace());
     findings.push(host::pid_namespace());
-    findings.extend(privilege::needed().map(host::capability));
+    let needed = privilege::needed().map(|need| host::capability(need.capability, need.purpose, State::Missing));
+    findings.extend(needed);
+    for (capability, purposes) in privilege::wanted() {
+        findings.push(host::capability(capability, &purposes, State::Degrades));
+    }
     findings.push(host::locked_memory());
     programs::probe(options, offsets.as_ref(), privilege::check().is_ok(), &mut findings);
     findings.push(host::conntrack());

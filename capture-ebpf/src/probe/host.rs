@@ -6,12 +6,12 @@ use std::fs;
 use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
-use rustix::thread::{capability_is_in_bounding_set, no_new_privs};
+use rustix::thread::{CapabilitySet, capability_is_in_bounding_set, no_new_privs};
 
 use super::{Finding, State, Subject};
 use crate::host;
 use crate::object::{self, BTF, Offsets};
-use crate::privilege::{self, Need};
+use crate::privilege;
 
 /// The first kernel on which everything is expected to work.
 const BASELINE: (u32, u32) = (5, 15);
@@ -101,29 +101,32 @@ fn whose(is_host: Option<bool>) -> &'static str {
     if is_host.is_some() { "the host's" } else { "unknown: /proc/self/ns cannot be read" }
 }
 
-pub(super) fn capability(need: &Need) -> Finding {
-    let name = privilege::names(need.capability);
-    let subject = Subject::Capability(name);
+/// `without` is what a recording is without it.
+pub(super) fn capability(capability: CapabilitySet, purpose: &str, without: State) -> Finding {
+    let subject = Subject::Capability(privilege::names(capability));
     let effective = match privilege::held() {
         Ok(sets) => sets.effective,
-        Err(error) => return Finding::missing(subject, error.to_string(), ""),
+        Err(error) => return Finding::new(subject, without, error.to_string()),
     };
-    let missing = |found: &str, advice: &str| Finding {
-        effect: format!("cannot {}", need.purpose),
-        ..Finding::missing(subject.clone(), found, advice)
+    let lacking = |found: &str, advice: &str| Finding {
+        effect: format!("cannot {purpose}"),
+        advice: advice.to_owned(),
+        ..Finding::new(subject.clone(), without, found)
     };
-    if !privilege::covers(effective, need.capability) {
-        return missing("not held", how_to_get(need));
+    if !privilege::covers(effective, capability) {
+        let advice =
+            if without == State::Missing { how_to_get(capability) } else { "where that matters, add it to the others" };
+        return lacking("not held", advice);
     }
     if privilege::is_in_host_namespace("user") == Some(false) {
-        return missing("held in this user namespace only", "");
+        return lacking("held in this user namespace only", "");
     }
-    let how = if effective.contains(need.capability) { "held" } else { "held by way of CAP_SYS_ADMIN" };
-    Finding::works(subject, format!("{how}: {}", need.purpose))
+    let how = if effective.contains(capability) { "held" } else { "held by way of CAP_SYS_ADMIN" };
+    Finding::works(subject, format!("{how}: {purpose}"))
 }
 
-fn how_to_get(need: &Need) -> &'static str {
-    if capability_is_in_bounding_set(need.capability) == Ok(false) {
+fn how_to_get(capability: CapabilitySet) -> &'static str {
+    if capability_is_in_bounding_set(capability) == Ok(false) {
         "give it to the container or service, for this process could never get it (docker run --cap-add BPF --cap-add \
          PERFMON --cap-add NET_ADMIN, Kubernetes capabilities.add, systemd CapabilityBoundingSet= and \
          AmbientCapabilities=)"

@@ -50,13 +50,23 @@ pub(crate) fn doctor_by_privileges() {
     };
     let mut root = netflow();
     root.args(["doctor", "--json"]);
-    for whole in [Examined::of(root), doctor(THREE)] {
-        whole.ends(0, "whole");
-        assert_eq!(whole.count("works"), whole.findings.len());
-        whole.says("inet_sock_set_state", "works", "tp_btf/inet_sock_set_state: loaded and attached");
-        whole.says("datagram_out", "works", "cgroup_skb/egress: loaded and attached");
-        whole.says("task_file", "works", "iter/task_file: loaded and walked");
-        whole.says("maps", "works", "a ring of 8192 KiB");
+    let root = Examined::of(root);
+    root.ends(0, "whole");
+    assert_eq!(root.count("works"), root.findings.len());
+    // Recording as such works, and what is told of processes is less.
+    let three = doctor(THREE);
+    three.ends(3, "degraded");
+    three.says("CAP_SYS_PTRACE", "degrades", "cannot see the executables of other users");
+    three.says("CAP_DAC_READ_SEARCH", "degrades", "cannot look up cgroups");
+    three.says("CAP_SYS_ADMIN", "degrades", "cannot enter other network namespaces");
+    assert_eq!(three.count("works"), three.findings.len() - 3);
+    let six = doctor(&format!("{THREE},+sys_ptrace,+dac_read_search,+sys_admin"));
+    six.ends(0, "whole");
+    for able in [root, three, six] {
+        able.says("inet_sock_set_state", "works", "tp_btf/inet_sock_set_state: loaded and attached");
+        able.says("datagram_out", "works", "cgroup_skb/egress: loaded and attached");
+        able.says("task_file", "works", "iter/task_file: loaded and walked");
+        able.says("maps", "works", "a ring of 8192 KiB");
     }
     let none = doctor("");
     none.ends(1, "impossible");
@@ -121,7 +131,7 @@ pub(crate) fn doctor_for_people() {
     let columns: Vec<usize> = rows
         .lines()
         .map(|row| {
-            [" works ", " missing ", " untried "]
+            [" works ", " missing ", " untried ", " degrades "]
                 .iter()
                 .find_map(|state| row.find(state))
                 .unwrap_or_else(|| panic!("{row}"))

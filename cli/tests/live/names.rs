@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::lab::Lab;
-use crate::recording::{Recording, netflow, run};
+use crate::recording::{Recording, netflow, only_vanished, run};
 
 /// Listens until its standard input ends.
 const SERVER: &str = "
@@ -48,10 +48,17 @@ fn dump(folder: &Path) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Ends a recording that lost nothing but what the kernel kept from it; its exit code.
+fn end(recording: Recording) -> i32 {
+    let (code, said) = recording.end();
+    assert!(code == 0 || only_vanished(&said), "{said}");
+    code
+}
+
 /// The rows of a report grouped by these tags, a line each with the number of connections at its end: those that began in this
 /// namespace.
-fn report(folder: &Path, by: &str, netns: u64) -> Vec<String> {
-    let rows = run(&["report", "out.nfcap", "--by", &format!("netns,direction,{by}"), "--json=-"], folder, 0);
+fn report(folder: &Path, code: i32, by: &str, netns: u64) -> Vec<String> {
+    let rows = run(&["report", "out.nfcap", "--by", &format!("netns,direction,{by}"), "--json=-"], folder, code);
     let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let word = |row: &Value, tag: &str| row[tag].as_str().map_or_else(|| row[tag].to_string(), str::to_owned);
     let line = |row: Value| {
@@ -111,7 +118,7 @@ pub(crate) fn answers_name_the_connections_that_follow() {
     let (pid, _) = lab.start("names", &client(&words));
     lab.end(pid);
     settle();
-    recording.end();
+    let code = end(recording);
 
     let events: Vec<Value> = dump(folder.path()).into_iter().filter(|event| event["netns"] == netns).collect();
     let answers: Vec<&Value> = events.iter().filter(|event| event["type"] == "dns").collect();
@@ -131,7 +138,7 @@ pub(crate) fn answers_name_the_connections_that_follow() {
         let open = events.iter().position(|event| event["type"] == "open" && event["remote"] == remote).unwrap();
         assert!(answer < open, "{events:#?}");
     }
-    let rows = report(folder.path(), "dst_ip,transport,dst_domain", netns);
+    let rows = report(folder.path(), code, "dst_ip,transport,dst_domain", netns);
     let expected = [
         "192.0.2.10 tcp www.example.test 1",
         "192.0.2.10 udp www.example.test 1",
@@ -151,7 +158,7 @@ pub(crate) fn names_and_translations_can_be_left_out() {
     let (pid, _) = lab.start("names", &client(&["tcp,www.example.test,8080", "tcp,192.0.2.99,8080"]));
     lab.end(pid);
     settle();
-    recording.end();
+    end(recording);
     let netns = lab.number("names");
     let ours: Vec<Value> = dump(folder.path()).into_iter().filter(|event| event["netns"] == netns).collect();
     let count = |kind: &str| ours.iter().filter(|event| event["type"] == kind).count();
@@ -228,10 +235,10 @@ pub(crate) fn translations_within_a_namespace() {
     let list = ["ipv4", "ipv6"].map(|family| lab.run("nat", &["conntrack", "-L", "-f", family])).concat();
     [before, during, plain].into_iter().for_each(|pid| lab.end(pid));
     settle();
-    recording.end();
+    let code = end(recording);
     let netns = lab.number("nat");
     expect_translations(&said, &list, folder.path(), netns);
-    let rows = report(folder.path(), "transport,dst_ip,dst_port,dst_nat_ip,dst_nat_port", netns);
+    let rows = report(folder.path(), code, "transport,dst_ip,dst_port,dst_nat_ip,dst_nat_port", netns);
     assert_eq!(
         rows,
         [
@@ -274,8 +281,8 @@ pub(crate) fn translations_on_the_way() {
     let list = lab.run("host", &["conntrack", "-L"]);
     lab.end(pid);
     settle();
-    recording.end();
+    let code = end(recording);
     expect_translations(&said, &list, folder.path(), lab.number("pod"));
-    let rows = report(folder.path(), "transport,dst_ip,dst_nat_ip,dst_nat_port", lab.number("pod"));
+    let rows = report(folder.path(), code, "transport,dst_ip,dst_nat_ip,dst_nat_port", lab.number("pod"));
     assert_eq!(rows, ["tcp 10.96.0.1 10.77.2.2 8080 1", "udp 10.96.0.1 10.77.2.2 5300 1"]);
 }
