@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# Boots other kernels in QEMU and runs the live tests there.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: capture-ebpf/kernels/run.sh [options] [KERNEL...]
+
+Boots each KERNEL (default: 6.1 6.12) in QEMU, without any hardware acceleration, and runs the tests there that record the
+running kernel. Fails unless all of them pass on all kernels. On a kernel that is too old, it fails unless `netflow record`
+says so. What is run is what `cargo test --workspace --test live` builds.
+
+  -l, --list          the kernels that are known, see the file `kernels`
+  -f, --filter TEXT   only the tests whose names contain TEXT
+  -j, --jobs N        so many kernels at a time; as many as there are processors when not given
+  -u, --update        look for newer packages of the kernels, rather than take those in the cache
+  -h, --help          this text
+
+Works on Debian and Ubuntu, x86-64. Root is needed only to install what is missing of QEMU, busybox, cpio and kmod. Kernels
+are unpacked, never installed. Packages and logs are kept in ${NETFLOW_CI_CACHE:-~/.cache/netflow-ci}/kernels.
+TEXT
+}
+
+here=$(cd "$(dirname "$0")" && pwd -P)
+repository=$(cd "$here/../.." && pwd -P)
+cache=${NETFLOW_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/netflow-ci}/kernels
+# Emulation is some ten times slower than the machine; what takes longer than this hangs.
+time_limit=1800
+
+say() { echo "kernels/run.sh: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+jobs=$(nproc) filter='' update=false kernels=()
+while (($#)); do
+    case $1 in
+        -l | --list) grep -v '^#' "$here/kernels"; exit ;;
+        -f | --filter) filter=${2-}; shift ;;
+        -j | --jobs) jobs=${2-}; shift ;;
+        -u | --update) update=true ;;
+        -h | --help) usage; exit ;;
+        -*) usage >&2; exit 2 ;;
+        *) kernels+=("$1") ;;
+    esac
+    shift
+done
+((${#kernels[@]})) || kernels=(6.1 6.12)
+[[ $jobs =~ ^[1-9][0-9]*$ ]] || fail "--jobs takes a number from 1, not \"$jobs\""
+for kernel in "${kernels[@]}"; do
+    grep -q "^$kernel " "$here/kernels" || fail "no kernel $kernel; there are: $(grep -v '^#' "$here/kernels" | cut -d' ' -f1 | xargs)"
+done
+
+install_tools() {
+    local missing=()
+    command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)
+    command -v cpio >/dev/null || missing+=(cpio)
+    PATH=$PATH:/sbin:/usr/sbin command -v depmod >/dev/null || missing+=(kmod)
+    command -v xz >/dev/null || missing+=(xz-utils)
+    command -v zstd >/dev/null || missing+=(zstd)
+    command -v ip >/dev/null || missing+=(iproute2)
+    command -v cc >/dev/null || missing+=(build-essential)
+    # The dynamically linked one would do as well, but only the static one is known to have every command.
+    busybox --list 2>/dev/null | grep -qx modprobe || missing+=(busybox-static)
+    [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || missing+=(debian-archive-keyring)
+    ((${#missing[@]})) || return 0
+    say "installing ${missing[*]}"
+    command -v apt-get >/dev/null || fail "no apt-get here: install them by hand"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Copies programs into the tree $1, each with the libraries that it is linked with, all to where they are on this host.
+copy_programs() {
+    local tree=$1 program library
+    shift
+    for program; do
+        install -D "$program" "$tree$program"
+        for library in $(ldd "$program" 2>/dev/null | grep -o '/[^ ]*'); do
+            [[ -e $tree$library ]] || install -D "$library" "$tree$library"
+        done
+    done
+}
+
+# Makes an archive that the kernel unpacks at boot, from the tree $1.
+archive() {
+    (cd "$1" && find . -print0 | LC_ALL=C sort -z | cpio --null --create --format=newc --owner=0:0 --quiet)
+}
+
+# Everything but the kernel's own: busybox, the tests, the program that they start, and what they need of this host.
+make_payload() {
+    local tree=$work/payload artifacts tool
+    artifacts=$(cd "$repository" && cargo test --release --workspace --test live --no-run --locked --quiet --message-format=json |
+        sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"kind":\["\([a-z]*\)"\].*"executable":"\([^"]*\)".*/\2 \1 \3/p')
+    [[ $artifacts ]] || fail "cargo built no test named live"
+    mkdir -p "$tree"/{bin,sbin,dev,etc,proc,sys,tmp,run,var,root}
+    ln -s /run "$tree/var/run"
+    # The tests look for files of the repository where they were built.
+    (cd "$repository" && git ls-files -z fixtures | xargs -0 cp --parents -t "$(mkdir -p "$tree$repository" && echo "$tree$repository")")
+    copy_programs "$tree" $(cut -d' ' -f3 <<<"$artifacts")
+    cut -d' ' -f3 <<<"$artifacts" | sed "s|^|$tree|" | xargs strip
+    for tool in ip nft conntrack; do
+        tool=$(PATH=$PATH:/sbin:/usr/sbin command -v $tool) && copy_programs "$tree" "$tool"
+    done
+    copy_programs "$tree" "$(command -v busybox)"
+    ln -s "$(command -v busybox)" "$tree/bin/busybox"
+    local command
+    for command in $(busybox --list); do
+        PATH=$tree/bin:$tree/sbin:$tree/usr/bin:$tree/usr/sbin command -v "$command" >/dev/null || ln -s busybox "$tree/bin/$command"
+    done
+    ln -sf /bin/busybox "$tree/sbin/modprobe"
+    install "$here/init" "$tree/init"
+    sed -n 's/^test //p' <<<"$artifacts" >"$tree/tests"
+    sed -n 's/^bin [^ ]* //p' <<<"$artifacts" >"$tree/netflow"
+    echo "$filter" >"$tree/filter"
+    cc -O -o "$work/exit-machine" "$here/exit.c"
+    install "$work/exit-machine" "$tree/sbin/exit-machine"
+    archive "$tree" >"$work/payload.cpio"
+}
+
+# Boots the kernel in the folder $1 and prints what it says; the verdict is the exit status.
+boot() {
+    local kernel=$1 expects=$2 folder=$cache/$1 log=$cache/log/$1.log status=0 khz
+    mkdir -p "$work/$kernel/etc"
+    echo "$expects" >"$work/$kernel/etc/expects"
+    (cat "$work/payload.cpio" "$folder/modules.cpio" && archive "$work/$kernel") >"$work/$kernel.cpio"
+    # Without being told how fast the processor's clock ticks, an emulated kernel measures it, and at times wrongly.
+    khz=$({ dmesg 2>/dev/null || true; } | sed -n 's/.*tsc: [DR].* \([0-9]*\)\.\([0-9]\{3\}\) MHz.*/\1\2/p' | tail -1)
+    [[ $khz ]] || khz=$(sed -n 's/^cpu MHz.*: \([0-9]*\)\.\([0-9]\{3\}\)$/\1\2/p' /proc/cpuinfo | head -1)
+    # One processor: with two, some boots hang.
+    timeout "$time_limit" qemu-system-x86_64 -M q35 -accel tcg -cpu max,la57=off -smp 1 -m 1G -nodefaults -no-user-config \
+        -display none -no-reboot -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=0x04 \
+        -kernel "$folder/vmlinuz" -initrd "$work/$kernel.cpio" \
+        -append "console=ttyS0 panic=-1 loglevel=4 ${khz:+tsc_early_khz=$khz}" </dev/null 2>&1 |
+        sed -u 's,\r$,,' | tee "$log" | sed -u -n "/^netflow-vm: begin/,\$s/^/$kernel | /p" || status=${PIPESTATUS[0]}
+    rm "$work/$kernel.cpio"
+    # The machine's exit status is 2 * what init wrote + 1: 16 for success, so that it cannot be a failure of QEMU's own.
+    if ((status == 33)) && grep -q '^netflow-vm: all as expected' "$log"; then
+        echo "$kernel | passed"
+        return 0
+    fi
+    echo "$kernel | FAILED (QEMU ended with status $status, all that was said is in $log)"
+    return 1
+}
+
+install_tools
+mkdir -p "$cache/log"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for kernel in "${kernels[@]}"; do
+    if $update || ! [[ -e $cache/$kernel/release ]]; then
+        "$here/fetch.sh" $(grep "^$kernel " "$here/kernels") "$cache"
+    fi
+done
+make_payload
+failed=0
+running=0
+for kernel in "${kernels[@]}"; do
+    if ((running == jobs)); then
+        wait -n || failed=1
+        running=$((running - 1))
+    fi
+    boot "$kernel" "$(sed -n "s/^$kernel  *\([a-z]*\) .*/\1/p" "$here/kernels")" &
+    running=$((running + 1))
+done
+for ((; running > 0; running--)); do
+    wait -n || failed=1
+done
+exit $failed
