@@ -11,15 +11,15 @@ mod summary;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::Context;
-use netflow_capture::{Capture, Options};
 use netflow_core::event::Event;
 
 use crate::args::RecordArgs;
 use crate::cluster;
+use crate::options;
 use crate::outcome::Outcome;
 use crate::progress::Recording;
 use crate::queue::{self, DRAIN_EVERY, Received};
+use crate::recorder;
 use crate::stop;
 use crate::units;
 use child::Child;
@@ -36,11 +36,11 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
     let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let header = netflow_capture::host_header(TOOL, interval_ms, command, args.comment.clone());
-    let ring_bytes = u32::try_from(args.ring_size).context("the ring's size must be below 4 GiB")?;
-    let capture = Capture::start(&Options { ring_bytes, ..Options::default() })?;
+    let capture = recorder::start(&options::capture(args.ring_size, &args.beside, &header)?)?;
     let mut file = CaptureFile::create(reserved, &header)?;
     let mut talkers = Talkers::new(&header);
     let child = Child::start(&args.command)?;
+    recorder::give_up(child.is_some());
     let (events, drain) = queue::start(capture, args.interval);
 
     // A command has the terminal for itself.

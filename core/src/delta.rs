@@ -347,5 +347,6 @@ fn learn(known: &mut Arc<Identity>, news: &Arc<Identity>) {
         netns: news.netns.or(known.netns),
         preexisting: known.preexisting,
         opened_at: known.opened_at.or(news.opened_at),
+        shared: news.shared || known.shared,
     });
 }

@@ -91,15 +91,13 @@ mod tests {
 
     fn identity(local: u16, remote: u16, direction: Option<Direction>) -> Identity {
         Identity {
-            transport: Transport::Tcp,
-            local: Endpoint::new([10, 0, 0, 1].into(), local),
-            remote: Endpoint::new([10, 0, 0, 2].into(), remote),
             direction,
-            pid: None,
-            process: None,
             netns: Some(1),
-            preexisting: false,
-            opened_at: None,
+            ..Identity::new(
+                Transport::Tcp,
+                Endpoint::new([10, 0, 0, 1].into(), local),
+                Endpoint::new([10, 0, 0, 2].into(), remote),
+            )
         }
     }
 

@@ -112,7 +112,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn answer(name: &str, addr: &str, ttl_s: u32, netns: Option<u32>) -> Dns {
-        Dns { name: name.into(), addr: addr.parse().unwrap(), ttl_s, netns }
+        Dns { name: name.into(), addr: addr.parse().unwrap(), ttl_s, netns, pid: None }
     }
 
     fn name(domains: &Domains, addr: &str, netns: Option<u32>, at: u64) -> Option<String> {

@@ -18,7 +18,7 @@ use crate::report::{Order, Report, Window};
 /// What to report.
 #[derive(Debug, Clone, Default)]
 pub struct ReportOptions {
-    /// The tags by which rows are grouped; empty: by every tag.
+    /// The tags by which rows are grouped; empty: by every tag that need not be asked for.
     pub by: Vec<&'static Field>,
     /// Length of the windows in nanoseconds, aligned to multiples of it since 1970 (UTC); `None` or 0: one window.
     pub every_ns: Option<u64>,
@@ -72,10 +72,16 @@ impl Pipeline {
         }
     }
 
-    /// A capture begins. What is still pending of the one before it ends here.
+    /// A capture begins. What is still pending of the one before it ends here, unless this one goes on with the same
+    /// recording: then its connections go on too, and none is counted twice.
     pub fn begin(&mut self, header: &Header) {
-        self.end_section();
+        let continued = self.headers.last().is_some_and(|before| header.continues(before));
         self.headers.push(header.clone());
+        if continued && let Some(section) = &mut self.section {
+            section.boot_time_ns = header.boot_time_ns;
+            return;
+        }
+        self.end_section();
         self.section = Some(Section {
             host: (!header.host.is_empty()).then(|| Arc::from(header.host.as_str())),
             boot_time_ns: header.boot_time_ns,

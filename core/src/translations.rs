@@ -142,15 +142,8 @@ mod tests {
 
     fn identity(netns: Option<u32>) -> Identity {
         Identity {
-            transport: Transport::Tcp,
-            local: "10.0.0.1:40000".parse().unwrap(),
-            remote: "10.96.0.1:443".parse().unwrap(),
-            direction: None,
-            pid: None,
-            process: None,
             netns,
-            preexisting: false,
-            opened_at: None,
+            ..Identity::new(Transport::Tcp, "10.0.0.1:40000".parse().unwrap(), "10.96.0.1:443".parse().unwrap())
         }
     }
 

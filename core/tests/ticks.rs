@@ -19,15 +19,9 @@ const MS: u64 = 1_000_000;
 
 fn flow(transport: Transport) -> Identity {
     Identity {
-        transport,
-        local: "10.0.0.1:40001".parse().unwrap(),
-        remote: "8.8.8.8:443".parse().unwrap(),
         direction: Some(Direction::Outgoing),
         pid: Some(7),
-        process: None,
-        netns: None,
-        preexisting: false,
-        opened_at: None,
+        ..Identity::new(transport, "10.0.0.1:40001".parse().unwrap(), "8.8.8.8:443".parse().unwrap())
     }
 }
 
@@ -220,14 +214,7 @@ fn a_name_holds_from_the_tick_on_at_which_it_is_known() {
 
 #[test]
 fn what_arrives_beside_the_connections_holds_within_its_interval() {
-    let process = Process {
-        pid: 7,
-        process: "wget".into(),
-        exe: None,
-        cgroup: None,
-        container_id: Some("c0ffee".into()),
-        exited: false,
-    };
+    let process = Process { container_id: Some("c0ffee".into()), ..Process::new(7, "wget") };
     let life = vec![snap(1, (1, 0, 0, 0), tcp()), Body::Process(process), TICK];
     assert_eq!(points(&run(by(&["process_name", "container_id"]), life)[0]), "wget c0ffee 1/0 e1");
 }

@@ -10,7 +10,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use netflow_capture_abi::{
     FlowCounters, FlowKey, FlowRecord, Head, INCOMING, KIND_FLOW_OPEN, OPEN_SENT, OUTGOING, OVERFLOW, OWNER_CHANGED,
-    OWNER_NONE, PREEXISTING, RELEASED, UdpSocket, count,
+    OWNER_NONE, PREEXISTING, RELEASED, SHARED, UdpSocket, count,
 };
 
 use crate::kernel::{AF_INET6, IPPROTO_UDP, map_ipv4};
@@ -73,9 +73,9 @@ fn pass(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
             Some(flow) => flow,
             None => open(socket, value, &key, at, incoming)?,
         };
-        if (*flow).identity.pid == 0 && (*value).pid != 0 {
+        if (*flow).identity.pid != (*value).pid || ((*value).flags & !(*flow).head.flags) & SHARED != 0 {
             copy_owner(value, flow);
-            set_flags(&raw mut (*flow).head.flags, OWNER_CHANGED);
+            set_flags(&raw mut (*flow).head.flags, OWNER_CHANGED | (*value).flags & SHARED);
         }
         let counters = &raw mut (*flow).counters;
         if incoming {
@@ -118,7 +118,7 @@ unsafe fn open(
     // SAFETY: the verifier checks the accesses.
     unsafe {
         let mut flow = FlowRecord {
-            head: Head { kind: KIND_FLOW_OPEN, flags: 0, id: next_id(), at },
+            head: Head { kind: KIND_FLOW_OPEN, flags: (*value).flags & SHARED, id: next_id(), at },
             identity: blank_identity(),
             counters: FlowCounters {
                 last_at: at,
@@ -149,7 +149,7 @@ unsafe fn open(
             Err(EEXIST) => FLOWS.get_ptr_mut(key),
             Err(_) => {
                 let overflow = &raw mut (*value).overflow;
-                if set_flags(&raw mut (*overflow).head.flags, OVERFLOW) & OVERFLOW == 0 {
+                if set_flags(&raw mut (*overflow).head.flags, OVERFLOW | flow.head.flags) & OVERFLOW == 0 {
                     add(count::UDP_OPENED);
                     add(count::MAP_FULL);
                     (*overflow).head.kind = KIND_FLOW_OPEN;
