@@ -30,7 +30,7 @@ pub(crate) fn read_late() -> Result<String, String> {
     let mut events: Vec<Event> = Vec::new();
     let (mut reader, sleeper) = (over(&listener)?, over(&listener)?);
     let ends = |client: &TcpStream| -> Result<_, String> {
-        Ok((endpoint(client.local_addr().map_err(text)?), endpoint(client.peer_addr().map_err(text)?)))
+        Ok((endpoint(client.local_addr().map_err(text)?), endpoint(listener.local_addr().map_err(text)?)))
     };
     let (late, never) = (ends(&reader)?, ends(&sleeper)?);
     sleep(Duration::from_millis(100));
