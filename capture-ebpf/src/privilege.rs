@@ -25,6 +25,8 @@ pub enum Feature {
     PrivateMount,
     /// What is told of the processes that own connections, in a thread of its own.
     ProcessDetails,
+    /// Files that are made and removed while the recording runs, in a folder that may be another user's.
+    Rotation,
     /// A command that the recording starts, and ends when it lasts too long.
     Command,
 }
@@ -60,7 +62,7 @@ const fn need(capability: CapabilitySet, feature: Feature, phase: Phase, purpose
 /// walking iterators, writing to an open file, detaching. The exception is Linux before 5.19, which lets nobody without
 /// `CAP_BPF` call bpf() at all where `kernel.unprivileged_bpf_disabled` is set, as it is nearly everywhere. A feature
 /// that opens files of others while recording, or does more than that by name, needs a line of its own.
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 9] = [
     need(CapabilitySet::BPF, Feature::Recording, Phase::ThroughoutBefore(6, 0), "make maps, load programs"),
     need(CapabilitySet::PERFMON, Feature::Recording, Phase::Start, "load programs that read the kernel's sockets"),
     need(CapabilitySet::NET_ADMIN, Feature::Recording, Phase::Start, "attach programs to the root cgroup"),
@@ -72,6 +74,8 @@ const NEEDS: [Need; 7] = [
         Phase::Throughout,
         "look up cgroups by the numbers that the kernel tells",
     ),
+    need(CapabilitySet::DAC_OVERRIDE, Feature::Rotation, Phase::Throughout, "make files in folders of other users"),
+    need(CapabilitySet::FOWNER, Feature::Rotation, Phase::Throughout, "remove files in folders of other users"),
     need(CapabilitySet::KILL, Feature::Command, Phase::Throughout, "end a command that has become another user"),
 ];
 

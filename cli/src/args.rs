@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::pace::Speed;
+use crate::record::rotation::{Keep, Rotation};
 use crate::units;
 pub(crate) use shared::{BesideArgs, PipelineArgs, PointArgs, PointFormat};
 
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     Live(LiveArgs),
     Info(InfoArgs),
+    Verify(VerifyArgs),
+    Recover(RecoverArgs),
     Dump(DumpArgs),
     Import(ImportArgs),
     /// List every field of a report: name, type, unit, meaning.
@@ -45,7 +48,9 @@ pub(crate) enum Command {
 /// Needs root (or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN), a kernel with BTF, and cgroup v2: `netflow doctor` tells whether
 /// all is there. What is not needed any more is given up once the recording runs; COMMAND runs with all the caller had.
 #[derive(Debug, Args, PartialEq)]
-#[command(after_help = "Examples:\n  netflow record -d 60s out.nfcap\n  netflow record tests.nfcap -- ./run-tests")]
+#[command(
+    after_help = "Examples:\n  netflow record -d 60s out.nfcap\n  netflow record tests.nfcap -- ./run-tests\n  netflow record --rotate 1h --keep 24 out.nfcap"
+)]
 pub(crate) struct RecordArgs {
     /// Capture file to write; `-` is stdout.
     #[arg(value_name = "OUT.nfcap")]
@@ -56,7 +61,15 @@ pub(crate) struct RecordArgs {
     /// Time between two samples of every open connection.
     #[arg(short, long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
     pub(crate) interval: Duration,
-    /// Stop when the file has about this size.
+    /// Go on in a new file each DURATION, aligned to the clock (UTC), or when the file has about this SIZE. The files are
+    /// called OUT-20261123T090000Z.nfcap; each can be read alone, and all together are the recording.
+    #[arg(long, value_name = "DURATION|SIZE", value_parser = Rotation::parse, conflicts_with = "force")]
+    pub(crate) rotate: Option<Rotation>,
+    /// With each new file, remove the oldest files of that name (also of earlier recordings) until at most N, or at most
+    /// SIZE, are left.
+    #[arg(long, value_name = "N|SIZE", value_parser = Keep::parse, requires = "rotate")]
+    pub(crate) keep: Option<Keep>,
+    /// Stop when the recording has about this size.
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(crate) max_size: Option<u64>,
     /// Stop after this many events.
@@ -188,6 +201,37 @@ pub(crate) struct InfoArgs {
     pub(crate) json: bool,
 }
 
+/// Check every block of captures, their index, and that what was opened has ended or is still open.
+///
+/// Exit code 0: closed, intact, and nothing lost; 3: not closed, damaged, or data was lost; 1: not a capture.
+#[derive(Debug, Args, PartialEq)]
+#[command(after_help = "Examples:\n  netflow verify out.nfcap\n  netflow verify --json *.nfcap | jq .intact")]
+pub(crate) struct VerifyArgs {
+    /// Capture files; `-` is stdin.
+    #[arg(value_name = "IN.nfcap", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// One JSON object a section: a capture has one, captures that were put one after the other have one each.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Write all that is intact of a damaged or unfinished capture into a new one.
+///
+/// Exit code 0: all was saved; 3: something was lost (the new capture states how much); 1: nothing is intact.
+#[derive(Debug, Args, PartialEq)]
+#[command(after_help = "Example:\n  netflow recover killed.nfcap -o out.nfcap")]
+pub(crate) struct RecoverArgs {
+    /// Capture file; `-` is stdin.
+    #[arg(value_name = "IN.nfcap")]
+    pub(crate) input: PathBuf,
+    /// Capture file to write; `-` is stdout.
+    #[arg(short, long, value_name = "OUT.nfcap")]
+    pub(crate) out: PathBuf,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
 /// Print the events of a capture as JSON Lines.
 #[derive(Debug, Args, PartialEq)]
 #[command(after_help = "Example:\n  netflow dump out.nfcap | head")]
@@ -245,6 +289,8 @@ mod tests {
             out: "out.nfcap".into(),
             duration: Some(Duration::from_secs(60)),
             interval: Duration::from_millis(500),
+            rotate: None,
+            keep: None,
             max_size: None,
             max_events: None,
             comment: String::new(),

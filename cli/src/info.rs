@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat};
-use netflow_core::event::{Body, Header};
+use netflow_core::event::{Body, Header, Loss};
 use netflow_formats::capture::{End, KIND_NAMES, Totals, read_index};
 use serde_json::{Map, Value, json};
 
@@ -137,6 +137,14 @@ fn text(path: &Path, section: &Section) -> String {
     if let Some((first, last, seconds)) = span(section) {
         lines.push(("time", format!("{first} to {last} ({seconds:.3} s), samples every {} ms", header.interval_ms)));
     }
+    if header.part > 0
+        && let Some(began) = utc(header, header.began_at)
+    {
+        lines.push((
+            "goes on with",
+            format!("the recording that began at {began}, as its file {}", u64::from(header.part) + 1),
+        ));
+    }
     let kinds: Vec<String> = KIND_NAMES
         .iter()
         .zip(totals.counts)
@@ -145,7 +153,7 @@ fn text(path: &Path, section: &Section) -> String {
         .collect();
     lines.push(("events", format!("{} ({})", totals.events, kinds.join(", "))));
     lines.push(("older than it", units::count(totals.preexisting, "connection")));
-    lines.push(("lost", totals.losses.to_string()));
+    lines.extend(lost(&totals.losses));
     let each =
         section.bytes.checked_div(totals.events).map_or(String::new(), |each| format!(", {each} bytes an event"));
     lines.push(("size", format!("{}{each}", units::bytes(section.bytes))));
@@ -159,8 +167,20 @@ fn text(path: &Path, section: &Section) -> String {
     lines.into_iter().fold(String::new(), |text, (key, value)| text + &format!("{key:<14} {}\n", printable(&value)))
 }
 
+/// Each cause of loss: on one line when there was none, otherwise on a line of its own with what it means.
+pub(crate) fn lost(losses: &Loss) -> Vec<(&'static str, String)> {
+    let counts = losses.counts();
+    if losses.is_zero() {
+        let zeros: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        return vec![("lost", format!("nothing ({})", zeros.join(", ")))];
+    }
+    let titles = std::iter::once("lost").chain(std::iter::repeat(""));
+    let causes = counts.iter().zip(Loss::MEANINGS);
+    titles.zip(causes.map(|((name, count), meaning)| format!("{name:<14} {count:>9}  {meaning}"))).collect()
+}
+
 /// Text from a file may hold anything; control characters must not reach the terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
@@ -178,7 +198,7 @@ fn object(path: &Path, section: &Section) -> Value {
         "tool": header.tool, "host": header.host, "kernel": header.kernel, "boot_id": header.boot_id,
         "boot_time_ns": header.boot_time_ns, "interval_ms": header.interval_ms,
         "ephemeral_port_min": header.ephemeral_port_min, "ephemeral_port_max": header.ephemeral_port_max,
-        "command": header.command, "comment": header.comment,
+        "began_at": header.began_at, "part": header.part, "command": header.command, "comment": header.comment,
         "first": first, "last": last, "seconds": seconds,
         "events": totals.events, "counts": counts, "preexisting": totals.preexisting, "live_at_end": totals.live_at_end,
         "losses": losses, "bytes": section.bytes, "source": section.source, "end": section.end,

@@ -29,9 +29,9 @@ pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
     let header = netflow_capture::host_header(TOOL, interval_ms, Vec::new(), String::new());
     let capture = recorder::start(&options::capture(args.ring_size, &args.beside, &header)?)?;
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
-    points.push(ticks.begin(&header))?;
+    ticks.begin(&header);
     clusters.begin(|cluster| ticks.set_cluster(cluster));
-    recorder::give_up(false);
+    recorder::give_up(false, false);
     let (events, drain) = queue::start(capture, args.interval);
     eprintln!("points every {}; Ctrl-C ends it", humantime::format_duration(args.interval));
 

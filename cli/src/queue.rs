@@ -53,6 +53,7 @@ impl Events {
 /// The thread that drains the kernel.
 pub(crate) struct Drain {
     stop: Arc<AtomicBool>,
+    snapshot: Arc<AtomicBool>,
     thread: JoinHandle<anyhow::Result<Summary>>,
 }
 
@@ -60,6 +61,11 @@ impl Drain {
     /// Asks it to take the last snapshot and end.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks it to take a snapshot now, beside those that it takes anyway.
+    pub(crate) fn snapshot(&self) {
+        self.snapshot.store(true, Ordering::Relaxed);
     }
 
     /// Waits for its end; the kernel's own counts.
@@ -74,7 +80,8 @@ pub(crate) fn start(mut capture: Capture, interval: Duration) -> (Events, Drain)
     let waiting = Arc::new(AtomicUsize::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let mut gate = Gate::new(sender, Arc::clone(&waiting));
-    let stopped = Arc::clone(&stop);
+    let snapshot = Arc::new(AtomicBool::new(false));
+    let (stopped, asked) = (Arc::clone(&stop), Arc::clone(&snapshot));
     let thread = std::thread::spawn(move || {
         let mut due = Instant::now() + interval;
         while !stopped.load(Ordering::Relaxed) {
@@ -83,6 +90,8 @@ pub(crate) fn start(mut capture: Capture, interval: Duration) -> (Events, Drain)
                 capture.snapshot(&mut batch).context("the recording broke off at a snapshot")?;
                 // A snapshot that took longer than the interval does not make the next ones pile up.
                 due = (due + interval).max(Instant::now());
+            } else if asked.swap(false, Ordering::Relaxed) {
+                capture.snapshot(&mut batch).context("the recording broke off at a snapshot")?;
             } else {
                 capture.poll(&mut batch).context("the recording broke off")?;
             }
@@ -94,7 +103,7 @@ pub(crate) fn start(mut capture: Capture, interval: Duration) -> (Events, Drain)
         gate.send_last(batch);
         Ok(summary)
     });
-    (Events { batches, waiting }, Drain { stop, thread })
+    (Events { batches, waiting }, Drain { stop, snapshot, thread })
 }
 
 /// Lets batches through while there is room.

@@ -8,7 +8,9 @@
 //! ```
 
 pub mod address;
+mod again;
 mod aggregate;
+pub mod carry;
 pub mod delta;
 pub mod direction;
 pub mod domains;
@@ -17,6 +19,7 @@ pub mod field;
 pub mod filter;
 pub mod flow;
 pub mod k8s;
+pub mod law;
 pub mod pipeline;
 pub mod processes;
 pub mod report;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::event::Process;
+use crate::event::{Body, Process};
 use crate::sweep::{Sweep, middle};
 
 /// How long an exited process stays known, in nanoseconds: what the kernel still says of its connections comes later.
@@ -35,10 +35,12 @@ struct Life {
     number: u64,
     from: u64,
     exited: Option<u64>,
-    started_at: Option<u64>,
     /// From when on each holds; never empty.
     names: Vec<(u64, Arc<str>)>,
     container_id: Option<Arc<str>>,
+    exe: Option<Arc<str>>,
+    cgroup: Option<Arc<str>>,
+    started_at: Option<u64>,
 }
 
 /// A process as the owner of a connection.
@@ -80,8 +82,16 @@ impl Processes {
             // What is said only as the process ends held before, as far back as the id was not another's.
             let from = if process.exited { lives.last().and_then(|life| life.exited).unwrap_or(0) } else { at };
             let from = process.started_at.map_or(from, |start| start.min(at));
-            let names = vec![(from, Arc::clone(&process.process))];
-            lives.push(Life { number: self.numbers, from, exited: None, started_at: None, names, container_id: None });
+            lives.push(Life {
+                number: self.numbers,
+                from,
+                exited: None,
+                names: vec![(from, Arc::clone(&process.process))],
+                container_id: None,
+                exe: None,
+                cgroup: None,
+                started_at: None,
+            });
             self.numbers += 1;
             self.count += 1;
         }
@@ -92,10 +102,16 @@ impl Processes {
                 life.names.remove(0);
             }
         }
-        life.started_at = process.started_at.or(life.started_at);
-        if process.container_id.is_some() {
-            life.container_id.clone_from(&process.container_id);
+        for (known, news) in [
+            (&mut life.container_id, &process.container_id),
+            (&mut life.exe, &process.exe),
+            (&mut life.cgroup, &process.cgroup),
+        ] {
+            if news.is_some() {
+                known.clone_from(news);
+            }
         }
+        life.started_at = process.started_at.or(life.started_at);
         if process.exited {
             life.exited = Some(at);
         }
@@ -124,6 +140,21 @@ impl Processes {
         Some(Owner { pid, life: life.number, name: Arc::clone(name), container_id: life.container_id.clone() })
     }
 
+    /// The process is one of those that [`restate`](Self::restate) tells of.
+    pub(crate) fn is_restated(&self, owner: &Owner) -> bool {
+        let latest = self.lives.get(&owner.pid).and_then(|lives| lives.last());
+        latest.is_some_and(|life| life.number == owner.life && life.exited.is_none())
+    }
+
+    /// Events that tell of every process that is alive.
+    pub(crate) fn restate(&self) -> Vec<Body> {
+        let mut alive: Vec<(u32, &Life)> =
+            self.lives.iter().filter_map(|(pid, lives)| Some((*pid, lives.last()?))).collect();
+        alive.retain(|(_, life)| life.exited.is_none());
+        alive.sort_unstable_by_key(|(pid, _)| *pid);
+        alive.into_iter().filter_map(|(pid, life)| Some(Body::Process(life.restate(pid)?))).collect()
+    }
+
     fn clear_out(&mut self, now: u64) {
         self.keep(|life| life.exited.is_none_or(|at| at.saturating_add(EXITED_NS) > now));
         if self.sweep.is_over(self.count) {
@@ -140,6 +171,19 @@ impl Processes {
             !lives.is_empty()
         });
         self.count = self.lives.values().map(Vec::len).sum();
+    }
+}
+
+impl Life {
+    fn restate(&self, pid: u32) -> Option<Process> {
+        let (_, name) = self.names.last()?;
+        Some(Process {
+            exe: self.exe.clone(),
+            cgroup: self.cgroup.clone(),
+            container_id: self.container_id.clone(),
+            started_at: self.started_at,
+            ..Process::new(pid, Arc::clone(name))
+        })
     }
 }
 

@@ -8,7 +8,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::address::Endpoint;
-use crate::event::{Identity, Nat, Transport};
+use crate::event::{Body, Identity, Nat, Transport};
 use crate::sweep::{Sweep, middle};
 
 /// How long an ended translation stays known, in nanoseconds: the next sample of its connection comes later.
@@ -84,6 +84,25 @@ impl Translations {
             Some(_) => latest(identity.netns, false).or_else(|| latest(None, false)),
             None => latest(None, true),
         }
+    }
+
+    /// Events that tell of every translation that has not ended.
+    pub(crate) fn restate(&self) -> Vec<Body> {
+        let mut holding: Vec<(&Ends, &Translation)> = Vec::new();
+        for (ends, translations) in &self.known {
+            holding.extend(translations.iter().filter(|nat| nat.ended.is_none()).map(|nat| (ends, nat)));
+        }
+        // The latest translation is the one that is given.
+        holding.sort_unstable_by_key(|(_, nat)| nat.number);
+        let restated = holding.into_iter().map(|(&(transport, local, remote), nat)| Nat {
+            transport,
+            local,
+            remote,
+            dst: nat.dst,
+            netns: nat.netns,
+            end: false,
+        });
+        restated.map(Body::Nat).collect()
     }
 
     /// A connection that was last heard of at `at` is over, and what belonged to it.

@@ -276,9 +276,9 @@ fn who_is_left_out_is_counted_once_and_consumes_nothing() {
 fn a_capture_ends_its_last_interval_before_the_next_begins() {
     let mut ticks = Ticks::new(by(&["host"]));
     let header = |host: &str| Header { host: host.to_owned(), ..Header::default() };
-    assert_eq!(points(&ticks.begin(&header("a"))), "-");
+    assert_eq!(points(&ticks.begin(&header("a")).unwrap()), "-");
     ticks.push(&Event { at: MS, body: snap(1, (1, 2, 0, 0), tcp()) });
-    assert_eq!(points(&ticks.begin(&header("b"))), "a 1/2 e1");
+    assert_eq!(points(&ticks.begin(&header("b")).unwrap()), "a 1/2 e1");
     ticks.push(&Event { at: MS, body: snap(1, (7, 8, 0, 0), tcp()) });
     let last = ticks.finish();
     assert_eq!(points(&last), "b 7/8 e1");

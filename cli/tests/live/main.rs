@@ -12,6 +12,7 @@ mod endings;
 mod points;
 mod privileges;
 mod recording;
+mod rotation;
 mod scenarios;
 
 use std::process::ExitCode;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 26] = [
+    let tests: [(&str, fn()); 29] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
         ("doctor_in_containers", doctor::doctor_in_containers),
         ("doctor_for_people", doctor::doctor_for_people),
         ("streams_and_closed_pipes", endings::streams_and_closed_pipes),
+        ("the_files_of_a_recording_add_up", rotation::the_files_of_a_recording_add_up),
+        ("every_scenario_in_several_files", rotation::every_scenario_in_several_files),
+        ("the_oldest_files_are_removed", rotation::the_oldest_files_are_removed),
         ("points_add_up_to_what_the_applications_counted", points::points_add_up_to_what_the_applications_counted),
         ("live_ends_by_itself_and_with_its_reader", points::live_ends_by_itself_and_with_its_reader),
     ];

@@ -66,7 +66,7 @@ pub(crate) fn report_equals_what_the_applications_counted() {
         assert!(code == 0 || only_vanished(&said), "{said}");
         if code == 0 {
             assert!(ends.len() > 200, "{} ends", ends.len());
-            compare_all(folder.path(), &ends);
+            compare_all(folder.path(), &["out.nfcap".to_owned()], &ends);
         }
         code == 0
     });
@@ -86,7 +86,7 @@ pub(crate) fn why_connects_failed_and_what_was_never_accepted() {
         let (code, said) = recording.end();
         assert!(code == 0 || only_vanished(&said), "{said}");
         if code == 0 {
-            compare_all(folder.path(), &ends);
+            compare_all(folder.path(), &["out.nfcap".to_owned()], &ends);
         }
         code == 0 && compare_reasons(&run(&["dump", "out.nfcap"], folder.path(), 0), &ends)
     });
@@ -114,19 +114,18 @@ fn compare_reasons(dump: &str, ends: &[End]) -> bool {
 }
 
 /// Each end has one row, and it says what the application counted.
-fn compare_all(folder: &std::path::Path, ends: &[End]) {
+pub(crate) fn compare_all(folder: &std::path::Path, files: &[String], ends: &[End]) {
     let by = "transport,src_ip,src_port,dst_ip,dst_port,pid,direction,process_name";
-    let json = run(
-        &["report", "out.nfcap", "--json=-", "--no-fold", "--keep-loopback", "--keep-unspecified", "--by", by],
-        folder,
-        0,
-    );
+    let mut arguments = vec!["report", "--json=-", "--no-fold", "--keep-loopback", "--keep-unspecified", "--by", by];
+    arguments.extend(files.iter().map(String::as_str));
+    let json = run(&arguments, folder, 0);
     let mut rows: HashMap<Key, Vec<Value>> = HashMap::new();
     for line in json.lines() {
         let row: Value = serde_json::from_str(line).unwrap();
         rows.entry(key(&row)).or_default().push(row);
     }
-    let closes = closes(&run(&["dump", "out.nfcap"], folder, 0));
+    let dump: String = files.iter().map(|file| run(&["dump", file], folder, 0)).collect();
+    let closes = closes(&dump);
     let mut wrong = Vec::new();
     for end in ends {
         if !end.recorded {
