@@ -125,7 +125,8 @@ boot() {
         -display none -no-reboot -serial stdio \
         -kernel "$folder/vmlinuz" -initrd "$work/$kernel.cpio" \
         -append "console=ttyS0 panic=-1 loglevel=4 ${khz:+tsc_early_khz=$khz}" </dev/null 2>&1 |
-        sed -u 's,\r$,,' | tee "$log" | sed -u -n "/^netflow-vm: begin/,\$s/^/$kernel | /p" || status=${PIPESTATUS[0]}
+        sed -u 's,\r$,,' | tee "$log" | sed -u -n '/^netflow-vm: begin/,$p' |
+        while read -r line; do printf '%s | %4s s | %s\n' "$kernel" $((SECONDS - began)) "$line"; done || status=${PIPESTATUS[0]}
     rm "$work/$kernel.cpio"
     passed=$(grep -Ec '^test .* \.\.\. +ok( |$)' "$log" || true)
     # A filter that no test passes is no success.
