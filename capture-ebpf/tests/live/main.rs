@@ -8,6 +8,7 @@
 mod answers;
 mod beside;
 mod check;
+mod late;
 mod odd;
 mod recorder;
 
@@ -22,13 +23,14 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 31] = [
+const TESTS: [(&str, Test); 32] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
     ("udp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Udp)),
     ("found_open", found_open),
     ("totals_never_decrease", totals_never_decrease),
+    ("what_is_read_late_is_read", late::read_late),
     ("a_snapshot_has_every_connection", every_connection),
     ("many_udp_sockets", many_udp_sockets),
     ("a_dropped_capture_leaves_nothing", dropped),

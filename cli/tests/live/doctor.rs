@@ -106,7 +106,7 @@ pub(crate) fn doctor_in_containers() {
     user.says("user namespace", "missing", "not rootless");
     user.says("CAP_BPF", "missing", "in this user namespace only");
     // Without a mount, one is made and nothing of it stays; without the right to make one, that is what is missing.
-    let unmount = "for at in $(awk '$0 ~ / - cgroup2 / {print $5}' /proc/self/mountinfo); do umount -l $at; done; ";
+    let unmount = r"for at in $(sed -nE 's/^([^ ]+ ){4}([^ ]+) .* - cgroup2 .*/\2/p' /proc/self/mountinfo); do umount -l $at; done; ";
     let in_private = |then: &str| doctor(&["--mount", "sh", "-c", &format!("{unmount} exec {then} doctor --json")]);
     let mounted = in_private(program);
     mounted.ends(0, "whole");
