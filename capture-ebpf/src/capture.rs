@@ -330,12 +330,13 @@ impl Capture {
         self.drain(events, &mut closed)?;
         self.tell_tcp(&closed, seen, events);
         let idle = u64::try_from(self.options.udp_idle.as_nanos()).unwrap_or(u64::MAX);
+        let now = host::now_coarse();
         for row in &rows {
             if closed.contains(&row.head.id) {
                 continue;
             }
             self.flows.open(row, events);
-            if row.head.flags & OVERFLOW == 0 && at.saturating_sub(row.counters.last_at) >= idle {
+            if row.head.flags & OVERFLOW == 0 && now.saturating_sub(row.counters.last_at) >= idle {
                 self.flows.expire(row, at, &mut self.table, events)?;
             } else {
                 self.flows.sample(row, at, events);

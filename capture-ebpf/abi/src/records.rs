@@ -163,7 +163,7 @@ plain! {
 plain! {
     /// What is counted of a UDP flow.
     FlowCounters, 48 {
-        /// When the last datagram passed, in nanoseconds since boot.
+        /// When the last datagram passed, on the coarse monotonic clock: it tells silence and nothing else.
         last_at: u64,
         /// Payload bytes sent.
         sent_bytes: u64,

@@ -11,6 +11,7 @@
 //! change of the host; the traffic runs in a network namespace of the benchmark's own.
 
 mod attached;
+mod empty;
 mod options;
 mod pairs;
 mod programs;
@@ -42,6 +43,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> anyhow::Result<()> {
+    if options.hold_empty {
+        return empty::hold();
+    }
     if options.install {
         subject::install()?;
     }

@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 225)]
     pub(crate) pair_seconds: u64,
     /// Milliseconds of traffic in one slot of a pair.
-    #[arg(long, value_name = "MS", default_value_t = 40)]
+    #[arg(long, value_name = "MS", default_value_t = 10)]
     pub(crate) slot_ms: u64,
     /// Seconds of paced connections for the recorder.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// Pairs of connected sockets for the snapshot.
     #[arg(long, value_name = "N", default_value_t = 9000)]
     pub(crate) socket_pairs: u32,
+    /// Do nothing but keep empty programs attached; the benchmark starts itself with this.
+    #[arg(long, hide = true)]
+    pub(crate) hold_empty: bool,
     /// `cargo bench` says this to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,

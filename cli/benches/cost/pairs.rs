@@ -14,8 +14,8 @@ use crate::sample::Median;
 use crate::subject::{self, Subject};
 use crate::traffic::Traffic;
 
-/// Slots of each traffic in a block; the block has their median.
-const SLOTS: usize = 3;
+/// Slots of each traffic in a block. The block has their lower quartile: what disturbs a slot makes it longer.
+const SLOTS: usize = 12;
 
 /// The figures of one block: processor time, wall time and the subject's own processor time for one operation.
 #[derive(Debug, Clone, Copy, Default)]
@@ -85,7 +85,7 @@ pub(crate) fn measure(options: &Options, dir: &Path) -> anyhow::Result<Measured>
 
 /// The subjects that can run here. What cannot shows when it is tried.
 fn subjects(options: &Options, dir: &Path) -> anyhow::Result<(Vec<Subject>, Vec<(&'static str, String)>)> {
-    let mut subjects = vec![subject::recorder(&options.netflow), subject::nothing()];
+    let mut subjects = vec![subject::recorder(&options.netflow), subject::nothing(), subject::empty()?];
     let mut absent = Vec::new();
     for tool in subject::tools() {
         if options.tools.as_ref().is_some_and(|wanted| !wanted.iter().any(|name| name == tool.name)) {
@@ -116,13 +116,13 @@ fn block(counts: &[u32], own: impl Fn() -> anyhow::Result<Duration>) -> anyhow::
             slots.push(Block { cpu: taken.cpu(), wall: taken.wall(), own });
         }
     }
-    let middle = |mut figures: Vec<f64>| {
+    let undisturbed = |mut figures: Vec<f64>| {
         figures.sort_by(f64::total_cmp);
-        figures[figures.len() / 2]
+        figures[figures.len() / 4]
     };
     Ok(slots.map(|slots| Block {
-        cpu: middle(slots.iter().map(|slot| slot.cpu).collect()),
-        wall: middle(slots.iter().map(|slot| slot.wall).collect()),
+        cpu: undisturbed(slots.iter().map(|slot| slot.cpu).collect()),
+        wall: undisturbed(slots.iter().map(|slot| slot.wall).collect()),
         // A process may do its work after the traffic has gone: here the mean is what counts.
         own: slots.iter().map(|slot| slot.own).sum::<f64>() / slots.len() as f64,
     }))

@@ -5,9 +5,6 @@
 //! reading of the clock for the most part, which happens only while this measures.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
-use std::fs::{self, File};
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +12,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::attached::{self, Hook, Ran};
+use crate::empty;
 use crate::options::Options;
 use crate::sample::Median;
 use crate::subject;
@@ -22,7 +20,7 @@ use crate::sys;
 use crate::traffic::Traffic;
 
 /// Slots of each traffic. The median of them is what counts: an interrupt in the midst of a program falls out.
-const SLOTS: usize = 25;
+const SLOTS: usize = 50;
 
 /// What the programs took for one kind of traffic.
 pub(crate) struct Program {
@@ -68,7 +66,7 @@ pub(crate) fn measure(options: &Options, dir: &Path) -> anyhow::Result<Programs>
     let recorder = subject::recorder(&options.netflow).start(dir)?;
     let process = recorder.pid().to_string();
     let hooks = attached::hooks(&process).context("cannot see the recorder's programs")?;
-    let _empty = attach_empty(&hooks)?;
+    let _empty = empty::attach(hooks.values())?;
     let ours = attached::hooks("self")?;
     let _stats = sys::measure_programs().context("the kernel does not measure programs")?;
     let mut all = Vec::new();
@@ -133,48 +131,6 @@ fn reckon(
     }
     let net = Median::of(slots.iter().map(|slot| slot.iter().copied().map(net).sum::<f64>() / operations).collect())?;
     Some(Measured { traffic, programs, net })
-}
-
-/// An empty program at each hook, for as long as the descriptors live.
-fn attach_empty(hooks: &BTreeMap<u32, Hook>) -> anyhow::Result<Vec<OwnedFd>> {
-    let cgroup = File::open(cgroup_root()?)?;
-    let distinct: std::collections::BTreeSet<&Hook> = hooks.values().collect();
-    let mut held = Vec::new();
-    for hook in distinct {
-        let attach = || -> std::io::Result<[OwnedFd; 2]> {
-            match hook {
-                Hook::Tracepoint(name) => {
-                    // The kernel runs both kinds of tracepoint program, with types and without, by the same code.
-                    const RAW_TRACEPOINT: u32 = 17;
-                    let program = sys::load_empty(RAW_TRACEPOINT, 0, 0)?;
-                    let link = sys::attach_to_tracepoint(program.as_fd(), &CString::new(name.as_str())?)?;
-                    Ok([program, link])
-                }
-                Hook::Cgroup(attach_type) => {
-                    const CGROUP_SKB: u32 = 8;
-                    const CGROUP_SOCK: u32 = 9;
-                    const CGROUP_SOCK_ADDR: u32 = 18;
-                    let kind = match attach_type {
-                        0 | 1 => CGROUP_SKB,
-                        2 | 12 | 13 | 34 => CGROUP_SOCK,
-                        _ => CGROUP_SOCK_ADDR,
-                    };
-                    let program = sys::load_empty(kind, *attach_type, 1)?;
-                    let link = sys::attach_to_cgroup(program.as_fd(), cgroup.as_fd(), *attach_type)?;
-                    Ok([program, link])
-                }
-            }
-        };
-        held.extend(attach().with_context(|| format!("cannot attach an empty program to {}", hook.name()))?);
-    }
-    Ok(held)
-}
-
-fn cgroup_root() -> anyhow::Result<String> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let mut fields = mounts.lines().map(|line| line.split(' '));
-    let path = fields.find_map(|mut fields| Some((fields.nth(1)?, fields.next()?)).filter(|(_, kind)| *kind == "cgroup2"));
-    path.map(|(path, _)| path.to_owned()).context("no cgroup v2 hierarchy is mounted")
 }
 
 impl Programs {

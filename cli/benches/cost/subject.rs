@@ -34,6 +34,7 @@ pub(crate) struct Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Nothing,
+    Empty,
     Recorder,
     Bpf,
     Tcpdump,
@@ -43,6 +44,12 @@ enum Kind {
 /// Nothing at all: what a difference means that is measured here, nobody can cause.
 pub(crate) fn nothing() -> Subject {
     subject("nothing", "a process that sleeps", Kind::Nothing, "sleep", &[])
+}
+
+/// Programs that do nothing, where each packet passes.
+pub(crate) fn empty() -> anyhow::Result<Subject> {
+    let program = std::env::current_exe().context("where is this benchmark?")?;
+    Ok(Subject { program, ..subject("empty hooks", "empty programs at cgroup_skb", Kind::Empty, "", &[]) })
 }
 
 /// The recorder.
@@ -116,6 +123,7 @@ impl Subject {
         let mut command = Command::new(&self.program);
         match self.kind {
             Kind::Nothing => command.arg("1000"),
+            Kind::Empty => command.arg("--hold-empty"),
             Kind::Recorder => {
                 let _ = fs::remove_file(&out);
                 command.arg("record").arg(&out)
@@ -165,6 +173,7 @@ impl Running {
             // The header is written once everything is attached.
             Kind::Recorder => fs::metadata(out).is_ok_and(|file| file.len() > 0),
             Kind::Bpf => holds(self.pid(), "anon_inode:[perf_event]") || holds(self.pid(), "anon_inode:bpf_link"),
+            Kind::Empty => self.words().contains("attached"),
             Kind::Tcpdump => self.words().contains("listening on"),
         }
     }
