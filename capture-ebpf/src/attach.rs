@@ -7,10 +7,12 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use aya::maps::Map;
 use aya::programs::cgroup_skb::CgroupSkbAttachType;
 use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSock, Iter, Program, ProgramError};
 use aya::{Btf, Ebpf};
 
+use crate::capture::Options;
 use crate::error::CaptureError;
 use crate::object::{BTF, chain};
 use crate::sys;
@@ -18,12 +20,39 @@ use crate::sys;
 /// Lines of the verifier's log that are shown when it refuses a program.
 const LOG_LINES: usize = 12;
 
-/// Programs and their tracepoints. Closes before opens: what begins is then seen to its end.
-const TRACEPOINTS: [(&str, &str); 4] = [
-    ("tcp_destroy_sock", "tcp_destroy_sock"),
-    ("tcp_destroy_sock_again", "tcp_destroy_sock"),
-    ("inet_sock_set_state", "inet_sock_set_state"),
-    ("inet_sock_set_state_again", "inet_sock_set_state"),
+/// Where a program goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// A tracepoint of the kernel.
+    Tracepoint(&'static str),
+    /// Likewise, for what is told of processes.
+    ProcessTracepoint(&'static str),
+    /// A moment in a socket's life, at the root cgroup.
+    Socket,
+    /// Datagrams that come in or go out, at the root cgroup.
+    Datagrams(CgroupSkbAttachType),
+    /// An iterator, over the elements of that map where it walks over those.
+    Walk(&'static str, Option<&'static str>),
+}
+
+/// Every program. What is attached is attached in this order: closes before opens, so that what begins is seen to its end.
+pub(crate) const PROGRAMS: [(&str, Place); 16] = [
+    ("sched_process_exit", Place::ProcessTracepoint("sched_process_exit")),
+    ("sched_process_exec", Place::ProcessTracepoint("sched_process_exec")),
+    ("tcp_destroy_sock", Place::Tracepoint("tcp_destroy_sock")),
+    ("tcp_destroy_sock_again", Place::Tracepoint("tcp_destroy_sock")),
+    ("inet_sock_set_state", Place::Tracepoint("inet_sock_set_state")),
+    ("inet_sock_set_state_again", Place::Tracepoint("inet_sock_set_state")),
+    ("sock_release", Place::Socket),
+    ("sock_create", Place::Socket),
+    ("datagram_in", Place::Datagrams(CgroupSkbAttachType::Ingress)),
+    ("datagram_out", Place::Datagrams(CgroupSkbAttachType::Egress)),
+    ("task_file", Place::Walk("task_file", None)),
+    ("tcp_samples", Place::Walk("bpf_sk_storage_map", Some("TCP_SOCKETS"))),
+    ("overflow_samples", Place::Walk("bpf_sk_storage_map", Some("UDP_SOCKETS"))),
+    ("flow_samples", Place::Walk("bpf_map_elem", Some("FLOWS"))),
+    ("process_rows", Place::Walk("bpf_map_elem", Some("PROCESSES"))),
+    ("listener_rows", Place::Walk("bpf_map_elem", Some("LISTENERS"))),
 ];
 
 /// A linked iterator.
@@ -53,71 +82,93 @@ impl Walk {
     }
 }
 
+/// The kernel's types, in the form in which programs are loaded against them.
+pub(crate) fn kernel_types() -> Result<Btf, CaptureError> {
+    Btf::from_sys_fs()
+        .map_err(|error| CaptureError::NoBtf { path: BTF.into(), source: io::Error::other(chain(&error)) })
+}
+
 /// Loads every program, so that nothing is attached unless all can be.
 pub(crate) fn load_programs(ebpf: &mut Ebpf) -> Result<(), CaptureError> {
-    let btf = Btf::from_sys_fs()
-        .map_err(|error| CaptureError::NoBtf { path: BTF.into(), source: io::Error::other(chain(&error)) })?;
-    for (name, tracepoint) in TRACEPOINTS {
-        let program: &mut BtfTracePoint = program(ebpf, name)?;
-        program.load(tracepoint, &btf).map_err(|error| refused(name, &error))?;
-    }
-    for name in ["sock_create", "sock_release"] {
-        let program: &mut CgroupSock = program(ebpf, name)?;
-        program.load().map_err(|error| refused(name, &error))?;
-    }
-    for name in ["datagram_in", "datagram_out"] {
-        let program: &mut CgroupSkb = program(ebpf, name)?;
-        program.load().map_err(|error| refused(name, &error))?;
-    }
-    for (name, target) in [
-        ("task_file", "task_file"),
-        ("tcp_samples", "bpf_sk_storage_map"),
-        ("overflow_samples", "bpf_sk_storage_map"),
-        ("flow_samples", "bpf_map_elem"),
-    ] {
-        let program: &mut Iter = program(ebpf, name)?;
-        program.load(target, &btf).map_err(|error| refused(name, &error))?;
-    }
-    Ok(())
+    let btf = kernel_types()?;
+    PROGRAMS.into_iter().try_for_each(|(name, place)| load_program(ebpf, name, place, &btf))
 }
 
-/// Attaches every hook. The links live in the programs, and so as long as `ebpf`.
-pub(crate) fn attach_hooks(ebpf: &mut Ebpf, cgroup: &File) -> Result<(), CaptureError> {
-    for (name, _) in TRACEPOINTS {
-        let program: &mut BtfTracePoint = program(ebpf, name)?;
-        program.attach().map_err(|error| failed(name, &error))?;
-    }
-    for name in ["sock_release", "sock_create"] {
-        let program: &mut CgroupSock = program(ebpf, name)?;
-        // Links stand side by side by nature, and this is the mode that sets no flag on them.
-        program.attach(cgroup, CgroupAttachMode::Single).map_err(|error| failed(name, &error))?;
-    }
-    for (name, direction) in
-        [("datagram_in", CgroupSkbAttachType::Ingress), ("datagram_out", CgroupSkbAttachType::Egress)]
-    {
-        let program: &mut CgroupSkb = program(ebpf, name)?;
-        program.attach(cgroup, direction, CgroupAttachMode::Single).map_err(|error| failed(name, &error))?;
-    }
-    Ok(())
+/// Loads one program.
+pub(crate) fn load_program(ebpf: &mut Ebpf, name: &'static str, place: Place, btf: &Btf) -> Result<(), CaptureError> {
+    let loaded = match place {
+        Place::Tracepoint(tracepoint) | Place::ProcessTracepoint(tracepoint) => {
+            program::<BtfTracePoint>(ebpf, name)?.load(tracepoint, btf)
+        }
+        Place::Socket => program::<CgroupSock>(ebpf, name)?.load(),
+        Place::Datagrams(_) => program::<CgroupSkb>(ebpf, name)?.load(),
+        Place::Walk(target, _) => program::<Iter>(ebpf, name)?.load(target, btf),
+    };
+    loaded.map_err(|error| refused(name, &error))
 }
 
-/// Links an iterator, over the elements of `map` where it walks over those.
-pub(crate) fn walk(ebpf: &mut Ebpf, name: &'static str, map: Option<BorrowedFd<'_>>) -> Result<Walk, CaptureError> {
-    let program: &mut Iter = program(ebpf, name)?;
+/// Attaches every hook that is wanted. The links live in the programs, and so as long as `ebpf`.
+pub(crate) fn attach_hooks(ebpf: &mut Ebpf, options: &Options, cgroup: &File) -> Result<(), CaptureError> {
+    PROGRAMS.into_iter().try_for_each(|(name, place)| match place {
+        Place::ProcessTracepoint(_) if !options.processes => Ok(()),
+        Place::Tracepoint(_) | Place::ProcessTracepoint(_) => attach_tracepoint(ebpf, name),
+        Place::Socket | Place::Datagrams(_) => attach_to_cgroup(ebpf, name, place, cgroup),
+        Place::Walk(..) => Ok(()),
+    })
+}
+
+/// Attaches one program to its tracepoint.
+pub(crate) fn attach_tracepoint(ebpf: &mut Ebpf, name: &'static str) -> Result<(), CaptureError> {
+    program::<BtfTracePoint>(ebpf, name)?.attach().map(drop).map_err(|error| failed(name, &error))
+}
+
+/// Attaches one program to a cgroup and all below it.
+pub(crate) fn attach_to_cgroup(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    place: Place,
+    cgroup: &File,
+) -> Result<(), CaptureError> {
+    // Links stand side by side by nature, and this is the mode that sets no flag on them.
+    let mode = CgroupAttachMode::Single;
+    let attached = match place {
+        Place::Datagrams(direction) => program::<CgroupSkb>(ebpf, name)?.attach(cgroup, direction, mode).map(drop),
+        _ => program::<CgroupSock>(ebpf, name)?.attach(cgroup, mode).map(drop),
+    };
+    attached.map_err(|error| failed(name, &error))
+}
+
+/// Links an iterator. Its map must not have been taken out of `ebpf`.
+pub(crate) fn walk(ebpf: &Ebpf, name: &'static str) -> Result<Walk, CaptureError> {
+    let over = PROGRAMS.into_iter().find_map(|program| match program {
+        (known, Place::Walk(_, map)) if known == name => map,
+        _ => None,
+    });
+    let map = over.map(|over| map_fd(ebpf, over)).transpose()?;
+    let program: &Iter =
+        ebpf.program(name).ok_or_else(|| no_program(name))?.try_into().map_err(|error| failed(name, &error))?;
     let fd = program.fd().map_err(|error| failed(name, &error))?;
     let link = sys::link_iterator(fd.as_fd(), map)
         .map_err(|error| CaptureError::Attach { program: name, reason: error.to_string() })?;
     Ok(Walk { name, link })
 }
 
+fn map_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, CaptureError> {
+    match ebpf.map(name) {
+        Some(Map::HashMap(data) | Map::SkStorage(data)) => Ok(data.fd().as_fd()),
+        _ => Err(CaptureError::Load { reason: format!("the eBPF object has no map {name} to walk over") }),
+    }
+}
+
+fn no_program(name: &str) -> CaptureError {
+    CaptureError::Load { reason: format!("the eBPF object has no program {name}") }
+}
+
 fn program<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, CaptureError>
 where
     &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
 {
-    let program = ebpf
-        .program_mut(name)
-        .ok_or_else(|| CaptureError::Load { reason: format!("the eBPF object has no program {name}") })?;
-    program.try_into().map_err(|error| failed(name, &error))
+    ebpf.program_mut(name).ok_or_else(|| no_program(name))?.try_into().map_err(|error| failed(name, &error))
 }
 
 fn failed(program: &'static str, error: &ProgramError) -> CaptureError {

@@ -2,33 +2,37 @@
 //!
 //! In: options. Out: events, when asked. Never here: a thread or a timer; who holds a [`Capture`] says when to look.
 
-use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd};
+mod maps;
+mod stop;
+mod table;
+mod walk;
+
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
-use aya::maps::{Array, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use netflow_capture_abi::{
-    CONTROL_STOPPED, FlowKey, FlowRecord, Head, Identity, KIND_FLOW_OPEN, KIND_TCP_CLOSE, KIND_TCP_OPEN,
-    KIND_TCP_SAMPLE, KIND_UDP_RELEASE, OPEN_SENT, OVERFLOW, Plain, TcpRecord, count,
+    FlowRecord, Head, Identity, KIND_FLOW_OPEN, KIND_TCP_CLOSE, KIND_TCP_OPEN, KIND_UDP_RELEASE, Plain as _, TcpRecord,
+    count,
 };
 use netflow_core::event::{Body, Event, Loss, Tick};
 use rustc_hash::FxHashSet;
 
 use crate::attach::{self, Walk};
-use crate::convert::{tcp_close, tcp_open, tcp_sample};
-use crate::counts::{self, Counts, Summary, Tally};
+use crate::convert::{tcp_close, tcp_open};
+use crate::counts::{self, Counts};
 use crate::error::CaptureError;
-use crate::flows::{Flows, Table};
+use crate::flows::Flows;
+use crate::news::News;
 use crate::order::Order;
 use crate::presence::Presence;
-use crate::{cgroup, host, object, sys};
+use crate::wall_clock::WallClock;
+use crate::{cgroup, host, object, privilege};
+use table::FlowTable;
+use walk::{Seen, TcpSockets};
 
 /// How often a snapshot walks again over the TCP sockets when connections come and go so fast that it missed some.
 const WALKS: u32 = 3;
-
-/// How often the end of a recording does.
-const LAST_WALKS: u32 = 100;
 
 /// How to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,16 @@ pub struct Options {
     pub udp_idle: Duration,
     /// How often, at most, a snapshot looks through all descriptors for the owners of sockets.
     pub owners_every: Duration,
+    /// Tell who the processes are that own connections, and when they end.
+    pub processes: bool,
+    /// Tell which sockets listen.
+    pub listeners: bool,
+    /// What the stream's header says of the wall clock (its `boot_time_ns`): tell when that is no longer so. `None`: do
+    /// not tell.
+    pub wall_clock: Option<i64>,
+    /// Bytes of the ring buffer for what is told of processes and listening sockets; rounded up to a power of two of pages.
+    /// What it cannot take is found again at a snapshot.
+    pub news_bytes: u32,
 }
 
 impl Default for Options {
@@ -50,6 +64,10 @@ impl Default for Options {
             udp_flows_max: 1 << 16,
             udp_idle: Duration::from_secs(120),
             owners_every: Duration::from_secs(5),
+            processes: true,
+            listeners: true,
+            wall_clock: None,
+            news_bytes: 256 << 10,
         }
     }
 }
@@ -60,17 +78,21 @@ pub struct Capture {
     table: FlowTable,
     counts: PerCpuArray<MapData, u64>,
     control: Array<MapData, u64>,
-    tcp_samples: Walk,
+    tcp: TcpSockets,
     owners: Walk,
     flows: Flows,
     order: Order,
     presence: Presence,
+    /// None when neither processes nor listening sockets are told.
+    news: Option<News>,
+    /// How often the ring of the news was full when that was last looked at.
+    news_full: u64,
+    wall_clock: Option<WallClock>,
     /// Events of the start, for the first who asks.
     pending: Vec<Event>,
     reported: Loss,
     snapshots_cut: u64,
     owners_seen: Instant,
-    buffer: Vec<u8>,
     options: Options,
     /// The links live in the programs; last, so that they outlive nothing that needs them.
     ebpf: Ebpf,
@@ -82,37 +104,6 @@ impl std::fmt::Debug for Capture {
     }
 }
 
-/// The kernel's table of UDP flows, and the rows for what found it full.
-struct FlowTable {
-    map: MapData,
-    rows: Walk,
-    overflow: Walk,
-}
-
-impl Table for FlowTable {
-    fn take(&mut self, key: &FlowKey) -> Result<Option<FlowRecord>, CaptureError> {
-        let mut bytes = [0; size_of::<FlowKey>()];
-        bytes[..8].copy_from_slice(&key.socket.to_ne_bytes());
-        bytes[8..24].copy_from_slice(&key.local);
-        bytes[24..40].copy_from_slice(&key.remote);
-        bytes[40..42].copy_from_slice(&key.local_port.to_ne_bytes());
-        bytes[42..44].copy_from_slice(&key.remote_port.to_ne_bytes());
-        let row = sys::take_element::<{ size_of::<FlowRecord>() }>(self.map.fd().as_fd(), &bytes)
-            .map_err(|error| CaptureError::Map { map: "FLOWS", reason: error.to_string() })?;
-        Ok(row.and_then(|row| FlowRecord::read(&row)))
-    }
-
-    fn rows(&mut self) -> Result<Vec<FlowRecord>, CaptureError> {
-        read_rows(&self.rows)
-    }
-}
-
-fn read_rows(walk: &Walk) -> Result<Vec<FlowRecord>, CaptureError> {
-    let mut bytes = Vec::new();
-    walk.run(&mut bytes)?;
-    Ok(bytes.chunks_exact(size_of::<FlowRecord>()).filter_map(FlowRecord::read).collect())
-}
-
 impl Capture {
     /// Loads and attaches the programs, finds the sockets that exist already and takes a first snapshot; its events
     /// come with the first [`Capture::poll`] or [`Capture::snapshot`].
@@ -121,38 +112,43 @@ impl Capture {
     ///
     /// The process may not, the kernel cannot, or a program is refused; the error says what to do.
     pub fn start(options: &Options) -> Result<Self, CaptureError> {
+        privilege::check()?;
         let mut ebpf = object::load(options)?;
         attach::load_programs(&mut ebpf)?;
-        let tcp_sockets = take_map(&mut ebpf, "TCP_SOCKETS")?;
-        let udp_sockets = take_map(&mut ebpf, "UDP_SOCKETS")?;
-        let flows = take_map(&mut ebpf, "FLOWS")?;
-        let map_error =
-            |map| move |error: aya::maps::MapError| CaptureError::Map { map, reason: object::chain(&error) };
-        let ring = RingBuf::try_from(wrap(&mut ebpf, "RING")?).map_err(map_error("RING"))?;
-        let counts = PerCpuArray::try_from(wrap(&mut ebpf, "COUNTS")?).map_err(map_error("COUNTS"))?;
-        let control = Array::try_from(wrap(&mut ebpf, "CONTROL")?).map_err(map_error("CONTROL"))?;
-        let tcp_samples = attach::walk(&mut ebpf, "tcp_samples", Some(fd(&tcp_sockets)))?;
-        let overflow = attach::walk(&mut ebpf, "overflow_samples", Some(fd(&udp_sockets)))?;
-        let rows = attach::walk(&mut ebpf, "flow_samples", Some(fd(&flows)))?;
-        let owners = attach::walk(&mut ebpf, "task_file", None)?;
-        let cgroup: File = cgroup::open_root()?;
-        attach::attach_hooks(&mut ebpf, &cgroup)?;
+        let tcp_samples = attach::walk(&ebpf, "tcp_samples")?;
+        let overflow = attach::walk(&ebpf, "overflow_samples")?;
+        let rows = attach::walk(&ebpf, "flow_samples")?;
+        let owners = attach::walk(&ebpf, "task_file")?;
+        let flows = maps::take(&mut ebpf, "FLOWS")?;
+        let ring = maps::typed(&mut ebpf, "RING", RingBuf::try_from)?;
+        let counts = maps::typed(&mut ebpf, "COUNTS", PerCpuArray::try_from)?;
+        let control = maps::typed(&mut ebpf, "CONTROL", Array::try_from)?;
+        let cgroup = cgroup::open_root()?.directory;
+        let news = if options.processes || options.listeners {
+            let sources = maps::news_sources(&mut ebpf, cgroup::Paths::of(&cgroup)?)?;
+            Some(News::start(sources).map_err(|source| CaptureError::Thread { source })?)
+        } else {
+            None
+        };
+        attach::attach_hooks(&mut ebpf, options, &cgroup)?;
 
         let mut capture = Self {
             ring,
             table: FlowTable { map: flows, rows, overflow },
             counts,
             control,
-            tcp_samples,
+            tcp: TcpSockets { walk: tcp_samples, found: Vec::new() },
             owners,
             flows: Flows::default(),
             order: Order::default(),
             presence: Presence::default(),
+            news,
+            news_full: 0,
+            wall_clock: options.wall_clock.map(WallClock::new),
             pending: Vec::new(),
             reported: Loss::default(),
             snapshots_cut: 0,
             owners_seen: Instant::now(),
-            buffer: Vec::new(),
             options: options.clone(),
             ebpf,
         };
@@ -173,6 +169,7 @@ impl Capture {
         events.append(&mut self.pending);
         let first = events.len();
         let result = self.drain(events, &mut FxHashSet::default());
+        self.look_at_clock(events);
         self.order.settle(&mut events[first..]);
         self.presence.learn(&events[first..]);
         result
@@ -186,23 +183,23 @@ impl Capture {
     pub fn snapshot(&mut self, events: &mut Vec<Event>) -> Result<(), CaptureError> {
         events.append(&mut self.pending);
         let first = events.len();
-        let mut complete = true;
+        let mut seen = Seen { conns: FxHashSet::default(), complete: true };
         if self.owners_seen.elapsed() >= self.options.owners_every {
-            complete &= self.find_owners().is_ok();
+            seen.complete &= self.find_owners().is_ok();
         }
-        let mut seen = FxHashSet::default();
-        let mut result = self.sample(events, &mut seen, &mut complete);
+        let mut result = self.sample(&mut seen, events);
         self.presence.learn(&events[first..]);
         for _ in 0..WALKS {
             if result.is_err() || !self.presence.is_missing_some() {
                 break;
             }
             let again = events.len();
-            result = self.sample_tcp(events, &mut seen, &mut complete);
+            result = self.sample_tcp(&mut seen, events);
             self.presence.learn(&events[again..]);
         }
-        complete &= self.presence.end_snapshot();
+        let complete = self.presence.end_snapshot() && seen.complete;
         self.snapshots_cut += u64::from(!complete);
+        self.look_at_clock(events);
         let counted = self.report_loss(events);
         self.order.settle(&mut events[first..]);
         events.push(Event { at: 0, body: Body::Tick(Tick { complete }) });
@@ -211,155 +208,6 @@ impl Capture {
             self.order.settle(std::slice::from_mut(tick));
         }
         result.and(counted)
-    }
-
-    /// Ends the recording: a last snapshot, then everything is detached and drained.
-    ///
-    /// # Errors
-    ///
-    /// A map cannot be read or written.
-    pub fn stop(mut self, events: &mut Vec<Event>) -> Result<Summary, CaptureError> {
-        self.find_owners()?;
-        self.control
-            .set(CONTROL_STOPPED, 1, 0)
-            .map_err(|error| CaptureError::Map { map: "CONTROL", reason: object::chain(&error) })?;
-        // Programs that run now may still believe that the recording goes on.
-        sys::wait_for_programs();
-        self.snapshot(events)?;
-        // A walk over sockets that come and go may miss some: walk until everything is accounted for.
-        for _ in 0..LAST_WALKS {
-            if self.read_counts()?.tcp().holds() {
-                break;
-            }
-            let first = events.len();
-            self.straggle(events);
-            self.order.settle(&mut events[first..]);
-        }
-        // Programs unloaded: their links go with them.
-        let Self { ebpf, .. } = &mut self;
-        detach(ebpf);
-        let mut empty = 0;
-        while empty < 2 {
-            let first = events.len();
-            self.drain(events, &mut FxHashSet::default())?;
-            self.order.settle(&mut events[first..]);
-            if events.len() == first { empty += 1 } else { empty = 0 }
-        }
-        let counts = self.read_counts()?;
-        let vanished = counts.vanished();
-        let mut loss = counts.loss(self.snapshots_cut);
-        loss.lost_closes += vanished;
-        let first = events.len();
-        self.report(loss, events);
-        self.order.settle(&mut events[first..]);
-        let mut tcp = counts.tcp();
-        tcp.lost_closes += vanished;
-        Ok(Summary {
-            tcp,
-            udp: Tally {
-                opened: counts.get(count::UDP_OPENED),
-                preexisting: 0,
-                closed: self.flows.closed(),
-                lost_closes: counts.get(count::UDP_LOST_CLOSES),
-                live_at_end: self.flows.live(),
-            },
-            connect_failures: counts.get(count::TCP_FAILURES),
-            lost_failures: counts.get(count::TCP_LOST_FAILURES),
-            vanished,
-            loss,
-        })
-    }
-
-    /// Looks through all descriptors for sockets without storage or owner.
-    fn find_owners(&mut self) -> Result<(), CaptureError> {
-        self.owners_seen = Instant::now();
-        self.buffer.clear();
-        self.owners.run(&mut self.buffer)
-    }
-
-    /// Walks over the TCP sockets once more, and appends what no earlier walk or record told.
-    fn straggle(&mut self, events: &mut Vec<Event>) {
-        self.buffer.clear();
-        if self.tcp_samples.run(&mut self.buffer).is_err() {
-            self.snapshots_cut += 1;
-        }
-        for record in self.buffer.chunks_exact(size_of::<TcpRecord>()).filter_map(TcpRecord::read) {
-            match record.head.kind {
-                KIND_TCP_CLOSE => events.push(tcp_close(&record)),
-                KIND_TCP_SAMPLE if record.head.flags & OPEN_SENT == 0 => tcp_sample(&record, events),
-                _ => {}
-            }
-        }
-    }
-
-    /// Samples of the TCP connections alone, and what happened until they were taken.
-    fn sample_tcp(
-        &mut self,
-        events: &mut Vec<Event>,
-        seen: &mut FxHashSet<u64>,
-        complete: &mut bool,
-    ) -> Result<(), CaptureError> {
-        self.buffer.clear();
-        *complete &= self.tcp_samples.run(&mut self.buffer).is_ok();
-        let mut closed = FxHashSet::default();
-        self.drain(events, &mut closed)?;
-        self.tell_tcp(&closed, seen, events);
-        Ok(())
-    }
-
-    /// Samples, and what happened until they were taken.
-    fn sample(
-        &mut self,
-        events: &mut Vec<Event>,
-        seen: &mut FxHashSet<u64>,
-        complete: &mut bool,
-    ) -> Result<(), CaptureError> {
-        // The walks come first: whatever they saw was opened by a record that the drain after them finds.
-        self.buffer.clear();
-        *complete &= self.tcp_samples.run(&mut self.buffer).is_ok();
-        let mut rows = self.table.rows().unwrap_or_else(|_| {
-            *complete = false;
-            Vec::new()
-        });
-        rows.extend(read_rows(&self.table.overflow).unwrap_or_else(|_| {
-            *complete = false;
-            Vec::new()
-        }));
-        let at = host::now();
-        let mut closed = FxHashSet::default();
-        self.drain(events, &mut closed)?;
-        self.tell_tcp(&closed, seen, events);
-        let idle = u64::try_from(self.options.udp_idle.as_nanos()).unwrap_or(u64::MAX);
-        let now = host::now_coarse();
-        for row in &rows {
-            if closed.contains(&row.head.id) {
-                continue;
-            }
-            self.flows.open(row, events);
-            if row.head.flags & OVERFLOW == 0 && now.saturating_sub(row.counters.last_at) >= idle {
-                self.flows.expire(row, at, &mut self.table, events)?;
-            } else {
-                self.flows.sample(row, at, events);
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends what the walk over the TCP sockets found, apart from samples of what the ring says is closed.
-    fn tell_tcp(&mut self, closed: &FxHashSet<u64>, seen: &mut FxHashSet<u64>, events: &mut Vec<Event>) {
-        for record in self.buffer.chunks_exact(size_of::<TcpRecord>()).filter_map(TcpRecord::read) {
-            let is_closed = closed.contains(&record.head.id);
-            match record.head.kind {
-                KIND_TCP_CLOSE => events.push(tcp_close(&record)),
-                // The walk was to tell the open, and the close relies on it.
-                KIND_TCP_SAMPLE if is_closed && record.head.flags & OPEN_SENT == 0 => {
-                    events.push(tcp_open(&record.head, &record.identity));
-                }
-                // A walk over sockets that come and go may see one twice, and so may several walks.
-                KIND_TCP_SAMPLE if !is_closed && seen.insert(record.head.id) => tcp_sample(&record, events),
-                _ => {}
-            }
-        }
     }
 
     /// Appends what is in the ring, and the ids of what was closed.
@@ -393,13 +241,28 @@ impl Capture {
                 _ => {}
             }
         }
+        if let Some(news) = &mut self.news {
+            news.take(events);
+        }
         Ok(())
+    }
+
+    /// Appends that the wall clock was set, if it was.
+    fn look_at_clock(&mut self, events: &mut Vec<Event>) {
+        events.extend(self.wall_clock.as_mut().and_then(|clock| clock.look(host::read_wall_clock())));
     }
 
     /// Appends what was lost since the last time, if anything was.
     fn report_loss(&mut self, events: &mut Vec<Event>) -> Result<(), CaptureError> {
-        let now = self.read_counts()?.loss(self.snapshots_cut);
-        self.report(now, events);
+        let counts = self.read_counts()?;
+        self.report(counts.loss(self.snapshots_cut), events);
+        let full = counts.get(count::NEWS_FULL);
+        if full != self.news_full
+            && let Some(news) = &mut self.news
+        {
+            self.news_full = full;
+            news.look_at_tables();
+        }
         Ok(())
     }
 
@@ -422,33 +285,4 @@ impl Capture {
         }
         Ok(counts)
     }
-}
-
-/// Takes every hook away. A failure here would show again when the programs are dropped, which cannot fail.
-fn detach(ebpf: &mut Ebpf) {
-    use aya::programs::Program;
-    for (_, program) in ebpf.programs_mut() {
-        let _ = match program {
-            Program::BtfTracePoint(program) => program.unload(),
-            Program::CgroupSock(program) => program.unload(),
-            Program::CgroupSkb(program) => program.unload(),
-            Program::Iter(program) => program.unload(),
-            _ => Ok(()),
-        };
-    }
-}
-
-fn wrap(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {
-    ebpf.take_map(name).ok_or_else(|| CaptureError::Load { reason: format!("the eBPF object has no map {name}") })
-}
-
-fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, CaptureError> {
-    match wrap(ebpf, name)? {
-        Map::HashMap(data) | Map::SkStorage(data) => Ok(data),
-        _ => Err(CaptureError::Load { reason: format!("the map {name} of the eBPF object is of the wrong kind") }),
-    }
-}
-
-fn fd(map: &MapData) -> BorrowedFd<'_> {
-    map.fd().as_fd()
 }

@@ -10,7 +10,7 @@ use netflow_core::event::{Body, Close, Direction, Event, Identity, Open, Sample,
 use crate::tcp;
 
 /// Who talks to whom. `opened_at` is left out where it is the time of the event that carries the identity.
-pub(crate) fn identity(raw: &abi::Identity, transport: Transport, preexisting: bool, at: u64) -> Arc<Identity> {
+pub(crate) fn identity(raw: &abi::Identity, transport: Transport, flags: u32, at: u64) -> Arc<Identity> {
     let end = |address: [u8; 16], port| Endpoint::new(IpAddr::V6(Ipv6Addr::from(address)), port);
     Arc::new(Identity {
         transport,
@@ -24,19 +24,20 @@ pub(crate) fn identity(raw: &abi::Identity, transport: Transport, preexisting: b
         pid: (raw.pid != 0).then_some(raw.pid),
         process: name(&raw.comm),
         netns: (raw.netns != 0).then_some(raw.netns),
-        preexisting,
+        preexisting: flags & abi::PREEXISTING != 0,
         opened_at: (raw.opened_at != 0 && raw.opened_at != at).then_some(raw.opened_at),
+        shared: flags & abi::SHARED != 0,
     })
 }
 
 /// A process's name; a byte that is not UTF-8 (anybody may name a process) becomes the replacement character.
-fn name(comm: &[u8; 16]) -> Option<Arc<str>> {
+pub(crate) fn name(comm: &[u8; 16]) -> Option<Arc<str>> {
     let end = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
     (end > 0).then(|| String::from_utf8_lossy(&comm[..end]).into())
 }
 
 fn tcp_identity(head: &abi::Head, raw: &abi::Identity) -> Arc<Identity> {
-    identity(raw, Transport::Tcp, head.flags & abi::PREEXISTING != 0, head.at)
+    identity(raw, Transport::Tcp, head.flags, head.at)
 }
 
 /// The open of a TCP connection.
@@ -99,12 +100,14 @@ mod tests {
             ..abi::Identity::default()
         };
         raw.comm[..3].copy_from_slice(b"a\xffb");
-        let known = identity(&raw, Transport::Tcp, false, 7);
+        let known = identity(&raw, Transport::Tcp, abi::SHARED, 7);
         assert_eq!(known.local.to_string(), "10.0.0.1:80");
         assert_eq!(known.remote.to_string(), "[::1]:40000");
         assert_eq!(known.direction, Some(Direction::Incoming));
         assert_eq!(known.process.as_deref(), Some("a\u{fffd}b"));
         assert_eq!((known.pid, known.netns, known.opened_at), (None, None, None));
-        assert_eq!(identity(&raw, Transport::Tcp, true, 8).opened_at, Some(7));
+        assert_eq!((known.shared, known.preexisting), (true, false));
+        let older = identity(&raw, Transport::Tcp, abi::PREEXISTING, 8);
+        assert_eq!((older.opened_at, older.shared, older.preexisting), (Some(7), false, true));
     }
 }

@@ -23,6 +23,8 @@ impl Counts {
             storage_failed: self.get(count::STORAGE_FAILED),
             queue_full: 0,
             snapshot_cut,
+            dns_dropped: 0,
+            nat_dropped: 0,
             lost_opens: self.get(count::TCP_LOST_OPENS),
             lost_closes: self.get(count::TCP_LOST_CLOSES) + self.get(count::UDP_LOST_CLOSES),
         }
@@ -59,6 +61,8 @@ pub(crate) fn since(now: Loss, before: Loss) -> Loss {
         storage_failed: now.storage_failed.saturating_sub(before.storage_failed),
         queue_full: now.queue_full.saturating_sub(before.queue_full),
         snapshot_cut: now.snapshot_cut.saturating_sub(before.snapshot_cut),
+        dns_dropped: now.dns_dropped.saturating_sub(before.dns_dropped),
+        nat_dropped: now.nat_dropped.saturating_sub(before.nat_dropped),
         lost_opens: now.lost_opens.saturating_sub(before.lost_opens),
         lost_closes: now.lost_closes.saturating_sub(before.lost_closes),
     }
@@ -119,6 +123,9 @@ pub struct Summary {
     pub connect_failures: u64,
     /// TCP connects that failed without reaching the stream, for lack of room in the ring.
     pub lost_failures: u64,
+    /// TCP connects, of those that failed, whose failure no program saw: their sockets told later, without the reason and
+    /// the counters.
+    pub unseen_failures: u64,
     /// TCP connections that ended where the kernel did not start the programs; part of `lost_closes`.
     pub vanished: u64,
     /// All losses of the recording.

@@ -9,12 +9,26 @@ use std::path::PathBuf;
 pub enum CaptureError {
     /// The process may not load eBPF programs.
     #[error(
-        "cannot record: this process lacks {missing}; run it as root, or give it CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN \
+        "this process lacks {missing}; run it as root, or give it CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN \
          (capability sets are dropped inside most containers: use --privileged there)"
     )]
     NotPermitted {
         /// The capabilities that are missing.
         missing: String,
+    },
+    /// The process has capabilities, but not on the host.
+    #[error(
+        "the capabilities of this process end at its user namespace (that of a rootless container?), and \
+         eBPF needs those of the host; run it outside, as root or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
+    )]
+    InUserNamespace,
+    /// Capabilities could not be read or given up.
+    #[error("cannot {what} this process's capabilities: {source}")]
+    Privileges {
+        /// What was to be done about them.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
     },
     /// The kernel does not describe its types.
     #[error(
@@ -105,6 +119,12 @@ pub enum CaptureError {
     Walk {
         /// The walk.
         walk: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The thread that looks processes up could not be started.
+    #[error("cannot start a thread: {source}; the limit on processes (`ulimit -u`) or memory may be too low")]
+    Thread {
         /// Why.
         source: io::Error,
     },

@@ -3,7 +3,7 @@
 //! In: records of opens and releases, rows of the table. Out: events, one open and one close for each flow. Never here:
 //! the kernel; rows are taken out of its table through [`Table`].
 
-use netflow_capture_abi::{FlowKey, FlowRecord, OVERFLOW, PREEXISTING};
+use netflow_capture_abi::{FlowKey, FlowRecord, OVERFLOW, SHARED};
 use netflow_core::event::{Body, Close, Event, Identity, Open, Reason, Sample, TcpStates, Transport};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
@@ -35,8 +35,15 @@ type Key = ([u8; 16], [u8; 16], u16, u16);
 pub(crate) struct Flows {
     sockets: FxHashMap<u64, Socket>,
     /// Flows whose open was told and whose close was not, with the owner that was told.
-    told: FxHashMap<u64, u32>,
+    told: FxHashMap<u64, Owner>,
     closed: u64,
+}
+
+/// What may change about a flow's owner: the process, and whether others hold the socket too.
+type Owner = (u32, bool);
+
+fn owner(record: &FlowRecord) -> Owner {
+    (record.identity.pid, record.head.flags & SHARED != 0)
 }
 
 fn key(record: &FlowRecord) -> Key {
@@ -49,7 +56,7 @@ fn table_key(socket: u64, (local, remote, local_port, remote_port): Key) -> Flow
 }
 
 fn flow_identity(record: &FlowRecord, at: u64) -> Arc<Identity> {
-    identity(&record.identity, Transport::Udp, record.head.flags & PREEXISTING != 0, at)
+    identity(&record.identity, Transport::Udp, record.head.flags, at)
 }
 
 impl Flows {
@@ -68,7 +75,7 @@ impl Flows {
         if self.told.contains_key(&record.head.id) {
             return;
         }
-        self.told.insert(record.head.id, record.identity.pid);
+        self.told.insert(record.head.id, owner(record));
         if record.head.flags & OVERFLOW == 0 {
             self.sockets.entry(record.socket).or_default().keys.insert(key(record));
         }
@@ -79,8 +86,8 @@ impl Flows {
     /// The totals of a flow, unless it was closed since they were read.
     pub(crate) fn sample(&mut self, record: &FlowRecord, at: u64, out: &mut Vec<Event>) {
         let Some(told) = self.told.get_mut(&record.head.id) else { return };
-        let news = *told != record.identity.pid;
-        *told = record.identity.pid;
+        let news = *told != owner(record);
+        *told = owner(record);
         out.push(Event {
             at,
             body: Body::Sample(Sample {
@@ -94,7 +101,7 @@ impl Flows {
     fn close(&mut self, record: &FlowRecord, at: u64, reason: Reason, out: &mut Vec<Event>) {
         self.open(record, out);
         let told = self.told.remove(&record.head.id);
-        let news = told != Some(record.identity.pid);
+        let news = told != Some(owner(record));
         self.closed += 1;
         out.push(Event {
             at,

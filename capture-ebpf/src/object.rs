@@ -7,30 +7,52 @@ use std::path::Path;
 
 use aya::{Ebpf, EbpfLoader};
 use netflow_capture_abi::members::MEMBERS;
+use netflow_capture_abi::{
+    SETTING_CLIENT_PORT_MAX, SETTING_CLIENT_PORT_MIN, SETTING_LISTENERS, SETTING_PROCESSES, SETTINGS_LEN,
+};
 
 use crate::btf::Btf;
 use crate::capture::Options;
 use crate::error::CaptureError;
-use crate::sys;
+use crate::{host, sys};
 
 /// Where the kernel describes its types.
 pub(crate) const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../object/netflow.bpf.o");
 
-/// Creates maps and prepares programs.
+/// The offset of every member that the programs read, in the order of their list.
+pub(crate) type Offsets = [u32; MEMBERS.len()];
+
+/// Creates maps and prepares programs, without a look at privileges.
 pub(crate) fn load(options: &Options) -> Result<Ebpf, CaptureError> {
-    check_capabilities()?;
-    let offsets = offsets()?;
+    create(options, &offsets()?)
+}
+
+/// Creates maps and prepares programs with offsets that are known.
+pub(crate) fn create(options: &Options, offsets: &Offsets) -> Result<Ebpf, CaptureError> {
     sys::lift_memory_limit();
     EbpfLoader::new()
         // The object needs no relocation against the kernel's types, only the offsets.
         .btf(None)
         .override_global("OFFSETS", &offsets[..], true)
+        .override_global("SETTINGS", &settings(options)[..], true)
         .map_max_entries("RING", options.ring_bytes)
         .map_max_entries("FLOWS", options.udp_flows_max.max(1))
+        .map_max_entries("NEWS", options.news_bytes)
         .load(OBJECT)
         .map_err(|error| CaptureError::Load { reason: chain(&error) })
+}
+
+/// What the programs are to do, and what they cannot know by themselves.
+fn settings(options: &Options) -> [u32; SETTINGS_LEN] {
+    let mut settings = [0; SETTINGS_LEN];
+    let (min, max) = host::client_ports();
+    settings[SETTING_PROCESSES] = options.processes.into();
+    settings[SETTING_LISTENERS] = options.listeners.into();
+    settings[SETTING_CLIENT_PORT_MIN] = min.into();
+    settings[SETTING_CLIENT_PORT_MAX] = max.into();
+    settings
 }
 
 /// An error with all its causes in one line.
@@ -48,8 +70,8 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The offset of every member that the programs read, in the order of their list.
-fn offsets() -> Result<[u32; MEMBERS.len()], CaptureError> {
+/// Reads the offsets out of the kernel's description of its types.
+pub(crate) fn offsets() -> Result<Offsets, CaptureError> {
     let path = Path::new(BTF);
     let bytes = std::fs::read(path).map_err(|source| CaptureError::NoBtf { path: path.into(), source })?;
     let btf = Btf::parse(&bytes).map_err(|reason| CaptureError::DamagedBtf { path: path.into(), reason })?;
@@ -60,42 +82,10 @@ fn offsets() -> Result<[u32; MEMBERS.len()], CaptureError> {
     Ok(offsets)
 }
 
-const STATUS: &str = "/proc/self/status";
-const CAP_SYS_ADMIN: (u32, &str) = (21, "CAP_SYS_ADMIN");
-/// What may stand in for `CAP_SYS_ADMIN` since Linux 5.8.
-const NEEDED: [(u32, &str); 3] = [(39, "CAP_BPF"), (38, "CAP_PERFMON"), (12, "CAP_NET_ADMIN")];
-
-/// The kernel's own refusals do not say what is missing.
-fn check_capabilities() -> Result<(), CaptureError> {
-    let status =
-        std::fs::read_to_string(STATUS).map_err(|source| CaptureError::Read { path: STATUS.into(), source })?;
-    let missing = missing_capabilities(&status);
-    if missing.is_empty() { Ok(()) } else { Err(CaptureError::NotPermitted { missing: missing.join(", ") }) }
-}
-
-fn missing_capabilities(status: &str) -> Vec<&'static str> {
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|value| u64::from_str_radix(value.trim(), 16).ok())
-        // Without a line to read, let the kernel decide.
-        .unwrap_or(u64::MAX);
-    let lacks = |(bit, _): &(u32, &str)| effective >> bit & 1 == 0;
-    if lacks(&CAP_SYS_ADMIN) { NEEDED.into_iter().filter(lacks).map(|(_, name)| name).collect() } else { Vec::new() }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn missing_capabilities_are_named() {
-        assert_eq!(missing_capabilities("Name:\tx\nCapEff:\t000001fffeffffff\n"), [""; 0]);
-        assert_eq!(missing_capabilities("CapEff:\t0000000000000000"), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"]);
-        assert_eq!(missing_capabilities("CapEff:\t000000c000000000"), ["CAP_NET_ADMIN"]);
-        assert_eq!(missing_capabilities("CapEff:\t0000000000200000"), [""; 0]);
-    }
 
     #[test]
     fn the_object_is_the_one_that_its_checksum_names() {

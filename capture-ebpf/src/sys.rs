@@ -4,7 +4,6 @@
 //! error. Never here: a decision.
 #![allow(unsafe_code)]
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -102,6 +101,32 @@ pub(crate) fn take_element<const V: usize>(map: BorrowedFd<'_>, key: &[u8]) -> i
     }
 }
 
+/// A file handle of a kernel file system, as `open_by_handle_at` takes it.
+#[repr(C)]
+struct NodeHandle {
+    bytes: u32,
+    kind: i32,
+    id: [u8; 8],
+}
+
+/// `FILEID_KERNFS`.
+const NODE_HANDLE: i32 = 0xfe;
+
+/// Opens the directory of a cgroup by the number that programs know it by: it is the number of the directory's inode.
+pub(crate) fn open_cgroup(root: BorrowedFd<'_>, id: u64) -> io::Result<OwnedFd> {
+    let mut handle = NodeHandle { bytes: 8, kind: NODE_HANDLE, id: id.to_ne_bytes() };
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: the struct is a `file_handle` with eight bytes behind its head, as it says.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_open_by_handle_at, root.as_raw_fd(), std::ptr::from_mut(&mut handle), flags) };
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just gave this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Nanoseconds of one of the kernel's clocks.
 pub(crate) fn clock(id: libc::clockid_t) -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -115,19 +140,6 @@ pub(crate) fn lift_memory_limit() {
     let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: `limit` is a valid rlimit.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
-}
-
-/// Mounts a cgroup v2 hierarchy.
-pub(crate) fn mount_cgroup2(at: &CStr) -> io::Result<()> {
-    // SAFETY: all strings end with a zero and outlive the call.
-    let result = unsafe { libc::mount(c"none".as_ptr(), at.as_ptr(), c"cgroup2".as_ptr(), 0, std::ptr::null()) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Takes a mount away; what is open stays usable.
-pub(crate) fn unmount(at: &CStr) {
-    // SAFETY: the string ends with a zero and outlives the call.
-    unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) };
 }
 
 /// Waits until every program that runs now has ended: they run as RCU readers, and this is what waits for those.

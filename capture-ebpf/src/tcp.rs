@@ -13,7 +13,6 @@ use netflow_capture_abi::{OUTGOING, TcpCounters, TcpRecord};
 use netflow_core::event::{Reason, TcpStates, Totals};
 
 const ESTABLISHED: u8 = 1;
-const SYN_SENT: u8 = 2;
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const CLOSE: u8 = 7;
@@ -21,9 +20,17 @@ const CLOSE_WAIT: u8 = 8;
 const LAST_ACK: u8 = 9;
 const CLOSING: u8 = 11;
 
-const ETIMEDOUT: u32 = 110;
-const EHOSTUNREACH: u32 = 113;
-const ENETUNREACH: u32 = 101;
+/// What `sk_err` says at the end of a connection.
+mod errno {
+    /// An error number as the kernel's counters carry it.
+    macro_rules! numbers {
+        ($($name:ident)*) => { $(pub(super) const $name: u32 = libc::$name.unsigned_abs();)* };
+    }
+    numbers! {
+        ECONNREFUSED ECONNRESET ECONNABORTED EPIPE ETIMEDOUT
+        EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN ENONET EACCES ENOPROTOOPT EOPNOTSUPP EPROTO
+    }
+}
 
 /// What the application sent and received, and what the kernel measured.
 #[must_use]
@@ -77,14 +84,30 @@ pub fn states(record: &TcpRecord) -> TcpStates {
 }
 
 /// Why a connection that is over ended.
+///
+/// The kernel leaves an error in the socket where one ended it; where none did, the states tell.
+///
+/// | error | never established | established |
+/// |---|---|---|
+/// | `ECONNREFUSED` | refused: a reset, or ICMP's "port unreachable", answered the SYN | unreachable: ICMP said so, and then the peer was silent for too long |
+/// | `ETIMEDOUT` | timeout | timeout |
+/// | `EHOSTUNREACH`, `ENETUNREACH`, … (whatever else ICMP can say) | unreachable | unreachable, after silence for too long |
+/// | `ECONNRESET`, `EPIPE`, `ECONNABORTED` | rst | rst |
+/// | none | unknown: the application gave up waiting, or this host could not send | fin or rst, by the states |
 #[must_use]
 pub fn reason(record: &TcpRecord) -> Reason {
+    use errno::{
+        EACCES, ECONNABORTED, ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENONET,
+        ENOPROTOOPT, EOPNOTSUPP, EPIPE, EPROTO, ETIMEDOUT,
+    };
     let counters = &record.counters;
     match counters.error {
         0 => {}
-        ETIMEDOUT | EHOSTUNREACH | ENETUNREACH => return Reason::Timeout,
-        // Refused, reset, broken pipe.
-        32 | 103 | 104 | 111 => return Reason::Rst,
+        ETIMEDOUT => return Reason::Timeout,
+        ECONNREFUSED if !has(counters, ESTABLISHED) => return Reason::Refused,
+        ECONNREFUSED | EHOSTUNREACH | ENETUNREACH | EHOSTDOWN | ENETDOWN | ENONET | EACCES | ENOPROTOOPT
+        | EOPNOTSUPP | EPROTO => return Reason::Unreachable,
+        ECONNRESET | EPIPE | ECONNABORTED => return Reason::Rst,
         _ => return Reason::Unknown,
     }
     match counters.previous_state {
@@ -93,8 +116,7 @@ pub fn reason(record: &TcpRecord) -> Reason {
         FIN_WAIT1 | LAST_ACK if counters.write_seq == counters.snd_una => Reason::Fin,
         // No FIN of ours, no error from the peer: this end broke it off.
         ESTABLISHED | CLOSE_WAIT => Reason::Rst,
-        // The application gave up waiting.
-        SYN_SENT => Reason::Unknown,
+        // SYN_SENT among them: the application gave up waiting.
         _ => Reason::Unknown,
     }
 }
@@ -103,6 +125,8 @@ pub fn reason(record: &TcpRecord) -> Reason {
 mod tests {
     use super::*;
     use netflow_capture_abi::{Head, INCOMING, Identity};
+
+    const SYN_SENT: u8 = 2;
 
     fn record(direction: u8, states: &[u8], counters: TcpCounters) -> TcpRecord {
         let identity = Identity { direction, ..Identity::default() };
@@ -163,10 +187,36 @@ mod tests {
             TcpCounters { write_seq: 11, snd_una: 10, error: 111, segs_out: 1, ..TcpCounters::default() },
         );
         assert_eq!(totals(&refused), Totals { sent_packets: 1, ..Totals::default() });
-        assert_eq!(reason(&refused), Reason::Rst);
+        assert_eq!(reason(&refused), Reason::Refused);
         assert!(!states(&refused).has_established());
-        let late = TcpRecord { counters: TcpCounters { error: ETIMEDOUT, ..refused.counters }, ..refused };
-        assert_eq!(reason(&late), Reason::Timeout);
+    }
+
+    /// The numbers are those of the kernel's headers, written out: what the kernel says, not what we call it.
+    #[test]
+    fn errors_say_why_a_connection_ended() {
+        let table = [
+            (111, Reason::Refused, Reason::Unreachable),
+            (110, Reason::Timeout, Reason::Timeout),
+            (113, Reason::Unreachable, Reason::Unreachable),
+            (101, Reason::Unreachable, Reason::Unreachable),
+            (112, Reason::Unreachable, Reason::Unreachable),
+            (64, Reason::Unreachable, Reason::Unreachable),
+            (13, Reason::Unreachable, Reason::Unreachable),
+            (92, Reason::Unreachable, Reason::Unreachable),
+            (95, Reason::Unreachable, Reason::Unreachable),
+            (71, Reason::Unreachable, Reason::Unreachable),
+            (104, Reason::Rst, Reason::Rst),
+            (32, Reason::Rst, Reason::Rst),
+            (103, Reason::Rst, Reason::Rst),
+            (12, Reason::Unknown, Reason::Unknown),
+            (u32::MAX, Reason::Unknown, Reason::Unknown),
+            (0, Reason::Unknown, Reason::Rst),
+        ];
+        for (error, connecting, established) in table {
+            let counters = TcpCounters { error, ..TcpCounters::default() };
+            assert_eq!(reason(&record(OUTGOING, &[SYN_SENT, CLOSE], counters)), connecting, "{error}");
+            assert_eq!(reason(&record(OUTGOING, &[SYN_SENT, ESTABLISHED, CLOSE], counters)), established, "{error}");
+        }
     }
 
     #[test]

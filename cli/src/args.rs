@@ -9,8 +9,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::pace::Speed;
+use crate::record::rotation::{Keep, Rotation};
 use crate::units;
-pub(crate) use shared::{PipelineArgs, PointArgs, PointFormat};
+pub(crate) use shared::{BesideArgs, PipelineArgs, PointArgs, PointFormat};
 
 /// A flight recorder for a Linux host's connections.
 #[derive(Debug, Parser, PartialEq)]
@@ -18,7 +19,7 @@ pub(crate) use shared::{PipelineArgs, PointArgs, PointFormat};
     version,
     about,
     max_term_width = 120,
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but data was lost or is damaged."
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but data was lost, is damaged or would be lost."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -28,6 +29,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand, PartialEq)]
 pub(crate) enum Command {
     Record(RecordArgs),
+    Doctor(DoctorArgs),
     Report(ReportArgs),
     Replay(ReplayArgs),
     Live(LiveArgs),
@@ -41,9 +43,12 @@ pub(crate) enum Command {
 /// Record this host's connections into a capture file.
 ///
 /// Recording ends at the first of: the duration, the end of COMMAND, a size or number of events, SIGINT or SIGTERM.
-/// Needs root (or CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_PTRACE), a kernel with BTF, and cgroup v2.
+/// Needs root (or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN), a kernel with BTF, and cgroup v2: `netflow doctor` tells whether
+/// all is there. What is not needed any more is given up once the recording runs; COMMAND runs with all the caller had.
 #[derive(Debug, Args, PartialEq)]
-#[command(after_help = "Examples:\n  netflow record -d 60s out.nfcap\n  netflow record tests.nfcap -- ./run-tests")]
+#[command(
+    after_help = "Examples:\n  netflow record -d 60s out.nfcap\n  netflow record tests.nfcap -- ./run-tests\n  netflow record --rotate 1h --keep 24 out.nfcap"
+)]
 pub(crate) struct RecordArgs {
     /// Capture file to write; `-` is stdout.
     #[arg(value_name = "OUT.nfcap")]
@@ -54,7 +59,15 @@ pub(crate) struct RecordArgs {
     /// Time between two samples of every open connection.
     #[arg(short, long, value_name = "DURATION", default_value = "10s", value_parser = units::duration)]
     pub(crate) interval: Duration,
-    /// Stop when the file has about this size.
+    /// Go on in a new file each DURATION, aligned to the clock (UTC), or when the file has about this SIZE. The files are
+    /// called OUT-20261123T090000Z.nfcap; each can be read alone, and all together are the recording.
+    #[arg(long, value_name = "DURATION|SIZE", value_parser = Rotation::parse, conflicts_with = "force")]
+    pub(crate) rotate: Option<Rotation>,
+    /// With each new file, remove the oldest files of that name (also of earlier recordings) until at most N, or at most
+    /// SIZE, are left.
+    #[arg(long, value_name = "N|SIZE", value_parser = Keep::parse, requires = "rotate")]
+    pub(crate) keep: Option<Keep>,
+    /// Stop when the recording has about this size.
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(crate) max_size: Option<u64>,
     /// Stop after this many events.
@@ -73,9 +86,25 @@ pub(crate) struct RecordArgs {
     /// pods,services,endpointslices,nodes,replicasets,deployments -A -o json` printed; `-` is stdin.
     #[arg(long, value_name = "FILE")]
     pub(crate) k8s: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) beside: BesideArgs,
     /// Record while this command runs, and stop when it ends.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// Tell whether this host can be recorded, what a recording would lack, and what to do about it.
+///
+/// Tries everything for real and leaves nothing behind. Works for every user. Exit code 0: recording works; 3: it works and
+/// lacks something; 1: it does not work.
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    after_help = "Examples:\n  netflow doctor\n  netflow doctor --json | jq '.findings[] | select(.state != \"works\")'"
+)]
+pub(crate) struct DoctorArgs {
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Report what is in captures: who talked to whom, how much, how well.
@@ -151,6 +180,8 @@ pub(crate) struct LiveArgs {
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = units::size)]
     pub(crate) ring_size: u64,
     #[command(flatten)]
+    pub(crate) beside: BesideArgs,
+    #[command(flatten)]
     pub(crate) points: PointArgs,
     #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
@@ -207,19 +238,33 @@ mod tests {
 
     #[test]
     fn record() {
-        let parsed =
-            Cli::try_parse_from(["netflow", "record", "-d", "60s", "-i", "500ms", "out.nfcap", "--", "make", "-j2"])
-                .unwrap();
+        let parsed = Cli::try_parse_from([
+            "netflow",
+            "record",
+            "-d",
+            "60s",
+            "-i",
+            "500ms",
+            "--no-listen",
+            "out.nfcap",
+            "--",
+            "make",
+            "-j2",
+        ])
+        .unwrap();
         let expected = RecordArgs {
             out: "out.nfcap".into(),
             duration: Some(Duration::from_secs(60)),
             interval: Duration::from_millis(500),
+            rotate: None,
+            keep: None,
             max_size: None,
             max_events: None,
             comment: String::new(),
             force: false,
             ring_size: 8 << 20,
             k8s: None,
+            beside: BesideArgs { no_process_details: false, no_listen: true, no_clock: false },
             command: vec!["make".into(), "-j2".into()],
         };
         assert_eq!(parsed.command, Command::Record(expected));
@@ -285,6 +330,7 @@ mod tests {
             duration: None,
             interval: Duration::from_secs(1),
             ring_size: 8 << 20,
+            beside: BesideArgs { no_process_details: false, no_listen: false, no_clock: false },
             points: PointArgs { post: Some("http://h/w".to_owned()), ..points() },
             pipeline: PipelineArgs { no_fold: true, ..all() },
         };

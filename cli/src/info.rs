@@ -137,6 +137,14 @@ fn text(path: &Path, section: &Section) -> String {
     if let Some((first, last, seconds)) = span(section) {
         lines.push(("time", format!("{first} to {last} ({seconds:.3} s), samples every {} ms", header.interval_ms)));
     }
+    if header.part > 0
+        && let Some(began) = utc(header, header.began_at)
+    {
+        lines.push((
+            "goes on with",
+            format!("the recording that began at {began}, as its file {}", u64::from(header.part) + 1),
+        ));
+    }
     let kinds: Vec<String> = KIND_NAMES
         .iter()
         .zip(totals.counts)
@@ -178,7 +186,7 @@ fn object(path: &Path, section: &Section) -> Value {
         "tool": header.tool, "host": header.host, "kernel": header.kernel, "boot_id": header.boot_id,
         "boot_time_ns": header.boot_time_ns, "interval_ms": header.interval_ms,
         "ephemeral_port_min": header.ephemeral_port_min, "ephemeral_port_max": header.ephemeral_port_max,
-        "command": header.command, "comment": header.comment,
+        "began_at": header.began_at, "part": header.part, "command": header.command, "comment": header.comment,
         "first": first, "last": last, "seconds": seconds,
         "events": totals.events, "counts": counts, "preexisting": totals.preexisting, "live_at_end": totals.live_at_end,
         "losses": losses, "bytes": section.bytes, "source": section.source, "end": section.end,

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::Context;
-use netflow_capture::{Capture, Options};
 use netflow_core::ticks::Ticks;
 
 use crate::args::{LiveArgs, PointFormat};
@@ -19,6 +17,7 @@ use crate::outcome::Outcome;
 use crate::points::Points;
 use crate::queue::{self, DRAIN_EVERY, Received};
 use crate::record::TOOL;
+use crate::recorder;
 use crate::stop;
 
 pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
@@ -27,11 +26,12 @@ pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
     let mut points = Points::open(&args.points, default, true, Arc::clone(&stop))?;
     let mut ticks = Ticks::new(options::pipeline(&args.pipeline, points.default_tags())?);
     let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
-    let ring_bytes = u32::try_from(args.ring_size).context("the ring's size must be below 4 GiB")?;
-    let capture = Capture::start(&Options { ring_bytes, ..Options::default() })?;
+    let header = netflow_capture::host_header(TOOL, interval_ms, Vec::new(), String::new());
+    let capture = recorder::start(&options::capture(args.ring_size, &args.beside, &header)?)?;
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
-    points.push(ticks.begin(&netflow_capture::host_header(TOOL, interval_ms, Vec::new(), String::new())))?;
+    ticks.begin(&header);
     clusters.begin(|cluster| ticks.set_cluster(cluster));
+    recorder::give_up(false, false);
     let (events, drain) = queue::start(capture, args.interval);
     eprintln!("points every {}; Ctrl-C ends it", humantime::format_duration(args.interval));
 

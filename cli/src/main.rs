@@ -5,6 +5,7 @@
 
 mod args;
 mod cluster;
+mod doctor;
 mod dump;
 mod fields;
 mod import;
@@ -19,6 +20,7 @@ mod points;
 mod progress;
 mod queue;
 mod record;
+mod recorder;
 mod replay;
 mod report;
 mod stop;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Record(args) => record::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Report(args) => report::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Live(args) => live::run(args),

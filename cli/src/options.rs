@@ -1,13 +1,16 @@
-//! From the words of the command line to the options of the pipeline.
+//! From the words of the command line to the options of the pipeline and of the recorder.
 //!
 //! In: names. Out: fields and options, or a message that says what was meant. Never here: which command asks.
 
+use anyhow::Context;
+use netflow_capture::Options;
+use netflow_core::event::Header;
 use netflow_core::field::{FIELDS, Field, Source};
 use netflow_core::filter::BuiltIn;
 use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::ReportOptions;
 
-use crate::args::PipelineArgs;
+use crate::args::{BesideArgs, PipelineArgs};
 use crate::outcome::Usage;
 
 /// The tags of a table when nothing else is asked for: what a person asks first. Files have all of them.
@@ -40,6 +43,17 @@ pub(crate) fn pipeline(args: &PipelineArgs, default_tags: &[&str]) -> Result<Rep
         },
         ports: PortOptions { no_fold: args.no_fold, ephemeral_port_min: args.ephemeral_port_min },
         ..ReportOptions::default()
+    })
+}
+
+/// The recorder's options, for a stream that begins with `header`.
+pub(crate) fn capture(ring_size: u64, beside: &BesideArgs, header: &Header) -> anyhow::Result<Options> {
+    Ok(Options {
+        ring_bytes: u32::try_from(ring_size).context("the ring's size must be below 4 GiB")?,
+        processes: !beside.no_process_details,
+        listeners: !beside.no_listen,
+        wall_clock: (!beside.no_clock).then_some(header.boot_time_ns),
+        ..Options::default()
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: a running capture. Out: batches of events in order. When more than [`MOST_EVENTS`] wait, batches are dropped and
 //! counted as `queue_full`; what is dropped of a connection's beginning is dropped of its rest, so that the stream stays
-//! whole in itself.
+//! whole in itself. Processes, listening sockets and the wall clock are told once and never again, so those wait instead.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,6 +19,9 @@ use netflow_core::event::{Body, Event, Loss, Tick};
 pub(crate) const DRAIN_EVERY: Duration = Duration::from_millis(50);
 /// Events that may wait to be taken: some 60 MB.
 const MOST_EVENTS: usize = 1 << 18;
+
+/// Events that are told once which may wait while the queue is full.
+const MOST_KEPT: usize = 1 << 14;
 
 /// What the taker gets.
 pub(crate) enum Received {
@@ -50,6 +53,7 @@ impl Events {
 /// The thread that drains the kernel.
 pub(crate) struct Drain {
     stop: Arc<AtomicBool>,
+    snapshot: Arc<AtomicBool>,
     thread: JoinHandle<anyhow::Result<Summary>>,
 }
 
@@ -57,6 +61,11 @@ impl Drain {
     /// Asks it to take the last snapshot and end.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks it to take a snapshot now, beside those that it takes anyway.
+    pub(crate) fn snapshot(&self) {
+        self.snapshot.store(true, Ordering::Relaxed);
     }
 
     /// Waits for its end; the kernel's own counts.
@@ -70,8 +79,9 @@ pub(crate) fn start(mut capture: Capture, interval: Duration) -> (Events, Drain)
     let (sender, batches) = channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let stop = Arc::new(AtomicBool::new(false));
-    let mut gate = Gate { sender, waiting: Arc::clone(&waiting), loss: Loss::default(), dropped: HashSet::new() };
-    let stopped = Arc::clone(&stop);
+    let mut gate = Gate::new(sender, Arc::clone(&waiting));
+    let snapshot = Arc::new(AtomicBool::new(false));
+    let (stopped, asked) = (Arc::clone(&stop), Arc::clone(&snapshot));
     let thread = std::thread::spawn(move || {
         let mut due = Instant::now() + interval;
         while !stopped.load(Ordering::Relaxed) {
@@ -80,6 +90,8 @@ pub(crate) fn start(mut capture: Capture, interval: Duration) -> (Events, Drain)
                 capture.snapshot(&mut batch).context("the recording broke off at a snapshot")?;
                 // A snapshot that took longer than the interval does not make the next ones pile up.
                 due = (due + interval).max(Instant::now());
+            } else if asked.swap(false, Ordering::Relaxed) {
+                capture.snapshot(&mut batch).context("the recording broke off at a snapshot")?;
             } else {
                 capture.poll(&mut batch).context("the recording broke off")?;
             }
@@ -91,7 +103,7 @@ pub(crate) fn start(mut capture: Capture, interval: Duration) -> (Events, Drain)
         gate.send_last(batch);
         Ok(summary)
     });
-    (Events { batches, waiting }, Drain { stop, thread })
+    (Events { batches, waiting }, Drain { stop, snapshot, thread })
 }
 
 /// Lets batches through while there is room.
@@ -102,16 +114,22 @@ struct Gate {
     loss: Loss,
     /// Connections whose beginning was dropped.
     dropped: HashSet<u64>,
+    /// What must not be dropped, for the next batch.
+    kept: Vec<Event>,
 }
 
 impl Gate {
+    fn new(sender: Sender<Vec<Event>>, waiting: Arc<AtomicUsize>) -> Self {
+        Self { sender, waiting, loss: Loss::default(), dropped: HashSet::new(), kept: Vec::new() }
+    }
+
     fn send(&mut self, batch: Vec<Event>) {
         if batch.is_empty() {
             return;
         }
         let waiting = self.waiting.load(Ordering::Relaxed);
         if waiting > 0 && waiting + batch.len() > MOST_EVENTS {
-            batch.iter().for_each(|event| self.drop_event(event));
+            batch.into_iter().for_each(|event| self.keep_or_drop(event));
         } else {
             self.send_last(batch);
         }
@@ -129,9 +147,22 @@ impl Gate {
             batch.insert(0, Event { at, body: Body::Tick(Tick { complete: false }) });
             batch.insert(0, Event { at, body: Body::Loss(std::mem::take(&mut self.loss)) });
         }
+        if !self.kept.is_empty() {
+            // They are older than all of the batch.
+            batch.splice(0..0, self.kept.drain(..));
+        }
         self.waiting.fetch_add(batch.len(), Ordering::Relaxed);
         // The taker is gone only when it failed; then that is the error to show.
         let _ = self.sender.send(batch);
+    }
+
+    fn keep_or_drop(&mut self, event: Event) {
+        let is_told_once = matches!(event.body, Body::Process(_) | Body::Listen(_) | Body::Clock(_));
+        if is_told_once && self.kept.len() < MOST_KEPT {
+            self.kept.push(event);
+        } else {
+            self.drop_event(&event);
+        }
     }
 
     fn drop_event(&mut self, event: &Event) {
@@ -174,20 +205,10 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netflow_core::event::{Close, Identity, Open, Sample, TcpStates, Totals, Transport};
+    use netflow_core::event::{Clock, Close, Identity, Open, Sample, TcpStates, Totals, Transport};
 
     fn identity() -> Arc<Identity> {
-        Arc::new(Identity {
-            transport: Transport::Tcp,
-            local: "10.0.0.1:1".parse().unwrap(),
-            remote: "10.0.0.2:2".parse().unwrap(),
-            direction: None,
-            pid: None,
-            process: None,
-            netns: None,
-            preexisting: false,
-            opened_at: None,
-        })
+        Arc::new(Identity::new(Transport::Tcp, "10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap()))
     }
 
     fn open(conn: u64) -> Event {
@@ -205,10 +226,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_once_waits_for_room() {
+        let (sender, batches) = channel();
+        let waiting = Arc::new(AtomicUsize::new(MOST_EVENTS));
+        let mut gate = Gate::new(sender, Arc::clone(&waiting));
+        let clock = |at| Event { at, body: Body::Clock(Clock { boot_time_ns: 7 }) };
+        gate.send(vec![open(1), clock(2)]);
+        gate.send(vec![clock(2), close(1)]);
+        waiting.store(0, Ordering::Relaxed);
+        gate.send(vec![clock(4)]);
+        let loss = Loss { queue_full: 2, lost_opens: 1, lost_closes: 1, ..Loss::default() };
+        let told = [Body::Loss(loss), Body::Tick(Tick { complete: false })].map(|body| Event { at: 4, body });
+        let expected = [vec![clock(2), clock(2)], told.to_vec(), vec![clock(4)]].concat();
+        assert_eq!(batches.try_recv().unwrap(), expected);
+        assert_eq!(waiting.load(Ordering::Relaxed), expected.len());
+        waiting.store(MOST_EVENTS, Ordering::Relaxed);
+        gate.send((0..=MOST_KEPT as u64).map(clock).collect());
+        assert_eq!((gate.kept.len(), gate.loss.queue_full), (MOST_KEPT, 1), "a bounded number");
+    }
+
+    #[test]
     fn what_does_not_fit_is_dropped_counted_and_leaves_no_orphans() {
         let (sender, batches) = channel();
         let waiting = Arc::new(AtomicUsize::new(MOST_EVENTS));
-        let mut gate = Gate { sender, waiting: Arc::clone(&waiting), loss: Loss::default(), dropped: HashSet::new() };
+        let mut gate = Gate::new(sender, Arc::clone(&waiting));
         gate.send(vec![open(1), open(2)]);
         assert!(batches.try_recv().is_err(), "the queue is full");
         waiting.store(0, Ordering::Relaxed);

@@ -6,24 +6,27 @@
 
 mod child;
 mod file;
+mod files;
+pub(crate) mod rotation;
+mod series;
 mod summary;
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::Context;
-use netflow_capture::{Capture, Options};
 use netflow_core::event::Event;
 
 use crate::args::RecordArgs;
 use crate::cluster;
+use crate::options;
 use crate::outcome::Outcome;
 use crate::progress::Recording;
 use crate::queue::{self, DRAIN_EVERY, Received};
+use crate::recorder;
 use crate::stop;
 use crate::units;
 use child::Child;
-use file::CaptureFile;
+use files::Files;
 use summary::Talkers;
 
 /// Who recorded, as the file says it.
@@ -32,15 +35,15 @@ pub(crate) const TOOL: &str = concat!("netflow ", env!("CARGO_PKG_VERSION"));
 pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let stop = stop::on_signals()?;
     let mut cluster = args.k8s.as_deref().map(cluster::state).transpose()?;
-    let reserved = file::reserve(&args.out, args.force)?;
+    let place = files::reserve(args)?;
     let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
     let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let header = netflow_capture::host_header(TOOL, interval_ms, command, args.comment.clone());
-    let ring_bytes = u32::try_from(args.ring_size).context("the ring's size must be below 4 GiB")?;
-    let capture = Capture::start(&Options { ring_bytes, ..Options::default() })?;
-    let mut file = CaptureFile::create(reserved, &header)?;
+    let capture = recorder::start(&options::capture(args.ring_size, &args.beside, &header)?)?;
     let mut talkers = Talkers::new(&header);
+    let mut files = Files::create(place, header)?;
     let child = Child::start(&args.command)?;
+    recorder::give_up(child.is_some(), args.rotate.is_some());
     let (events, drain) = queue::start(capture, args.interval);
 
     // A command has the terminal for itself.
@@ -56,17 +59,20 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
                 if let Some(at) = batch.first().map(|event| event.at)
                     && let Some(body) = cluster.take()
                 {
-                    file.push(&Event { at, body })?;
+                    files.push(&Event { at, body })?;
                 }
-                write(&mut file, &mut talkers, &batch)?;
-                limit = limit.or_else(|| reached(args, &file));
+                write(&mut files, &mut talkers, &batch)?;
+                limit = limit.or_else(|| reached(args, &files));
             }
             Received::Nothing => {}
             Received::End => break,
         }
-        file.keep_fresh()?;
+        files.keep_fresh()?;
+        if !ended && files.asks_for_a_snapshot() {
+            drain.snapshot();
+        }
         if let Some(bar) = &bar {
-            bar.say(format!("{}, {}", units::count(file.events(), "event"), units::bytes(file.bytes())));
+            bar.say(format!("{}, {}", units::count(files.events(), "event"), units::bytes(files.bytes())));
         }
         let over = stop.load(Ordering::Relaxed)
             || limit.is_some()
@@ -74,34 +80,34 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
             || child.as_mut().is_some_and(Child::has_ended);
         if over && !ended {
             ended = true;
+            files.stay();
             drain.stop();
         }
     }
     let counted = drain.join()?;
     let status = child.map(Child::finish).transpose()?;
-    let refused = file.refused();
-    let totals = file.finish()?;
+    let recorded = files.finish()?;
     drop(bar);
-    summary::tell(args, &totals, &counted, talkers, limit.as_deref());
+    summary::tell(args, &recorded, &counted, talkers, limit.as_deref());
     if let Some(failure) = status.flatten() {
         anyhow::bail!("{failure} (the recording is complete)");
     }
-    let whole = totals.losses.is_zero() && refused == 0 && counted.tcp.holds() && counted.udp.holds();
+    let whole = recorded.losses.is_zero() && recorded.refused == 0 && counted.tcp.holds() && counted.udp.holds();
     Ok(if whole { Outcome::Done } else { Outcome::Lossy })
 }
 
-fn write(file: &mut CaptureFile, talkers: &mut Talkers, batch: &[Event]) -> anyhow::Result<()> {
+fn write(files: &mut Files, talkers: &mut Talkers, batch: &[Event]) -> anyhow::Result<()> {
     for event in batch {
-        file.push(event)?;
+        files.push(event)?;
         talkers.push(event);
     }
     Ok(())
 }
 
 /// Why no more may be recorded.
-fn reached(args: &RecordArgs, file: &CaptureFile) -> Option<String> {
-    if args.max_events.is_some_and(|most| file.events() >= most) {
+fn reached(args: &RecordArgs, files: &Files) -> Option<String> {
+    if args.max_events.is_some_and(|most| files.events() >= most) {
         return Some("the number of events asked for is reached".to_owned());
     }
-    args.max_size.is_some_and(|most| file.bytes() >= most).then(|| "the size asked for is reached".to_owned())
+    args.max_size.is_some_and(|most| files.bytes() >= most).then(|| "the size asked for is reached".to_owned())
 }

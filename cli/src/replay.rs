@@ -41,7 +41,9 @@ fn feed(
     let mut capture = input::open_capture(path)?;
     let mut lossy = false;
     loop {
-        points.push(ticks.begin(capture.header()))?;
+        if let Some(last) = ticks.begin(capture.header()) {
+            points.push(last)?;
+        }
         clusters.begin(|cluster| ticks.set_cluster(cluster));
         pace.begin();
         for event in capture.by_ref() {

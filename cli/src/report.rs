@@ -87,8 +87,14 @@ fn feed(pipeline: &mut Pipeline, clusters: &Clusters, path: &Path) -> anyhow::Re
 fn order(text: &str, by: &[String]) -> Result<Order, Usage> {
     let (name, ascending) = text.strip_suffix(":asc").map_or((text, false), |name| (name, true));
     let field = options::field(name)?;
-    if matches!(field.source, Source::Tag(_)) && !by.is_empty() && !by.iter().any(|tag| tag == name) {
-        return Err(Usage(format!("rows cannot be sorted by {name}, which is not among --by {}", by.join(","))));
+    let is_column = if by.is_empty() { !field.on_request } else { by.iter().any(|tag| tag == name) };
+    if matches!(field.source, Source::Tag(_)) && !is_column {
+        let among = if by.is_empty() {
+            "the columns: ask for it with --by".to_owned()
+        } else {
+            format!("--by {}", by.join(","))
+        };
+        return Err(Usage(format!("rows cannot be sorted by {name}, which is not among {among}")));
     }
     Ok(Order::By { field, ascending })
 }

@@ -46,25 +46,20 @@ impl Stream {
         let client = Endpoint::new(Ipv4Addr::from(0x0a00_0000 + place / 20_000).into(), port(32768 + place % 20_000));
         let server = Endpoint::new(Ipv4Addr::from(0x0a60_0000 + service).into(), 443);
         let identity = Arc::new(Identity {
-            transport: Transport::Tcp,
-            local: client,
-            remote: server,
             direction: Some(Direction::Outgoing),
             pid: Some(place % 20),
-            process: None,
             netns: Some(1),
-            preexisting: false,
-            opened_at: None,
+            ..Identity::new(Transport::Tcp, client, server)
         });
         if conn.is_multiple_of(4) {
             let process = |exited| {
                 let process = Arc::from(format!("worker{}", conn % 50));
-                Body::Process(Process { pid, process, exe: None, cgroup: None, container_id: None, exited })
+                Body::Process(Process { exited, ..Process::new(pid, process) })
             };
             self.push(process(false));
             self.push(process(true));
             let name = Arc::from(format!("s{service}-{conn}.example"));
-            self.push(Body::Dns(Dns { name, addr: server.ip(), ttl_s: 30, netns: Some(1) }));
+            self.push(Body::Dns(Dns { name, addr: server.ip(), ttl_s: 30, netns: Some(1), pid: None }));
             let dst = Endpoint::new(Ipv4Addr::from(0x0a2a_0000 + service % 100).into(), 8443);
             let (transport, netns) = (Transport::Tcp, Some(1));
             self.push(Body::Nat(Nat { transport, local: client, remote: server, dst, netns, end: false }));

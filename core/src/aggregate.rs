@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::delta::{Delta, Step};
 use crate::event::Transport;
-use crate::field::{FIELDS, Field, Source};
+use crate::field::{Field, Source};
 use crate::filter::{LeftOut, LeftOutCounts};
 use crate::flow::Flow;
 use crate::pipeline::{ReportOptions, Section};
@@ -53,11 +53,7 @@ pub(crate) struct Groups {
 
 impl Groups {
     pub(crate) fn new(options: ReportOptions) -> Self {
-        let tags = if options.by.is_empty() {
-            FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_))).collect()
-        } else {
-            options.by.clone()
-        };
+        let tags = if options.by.is_empty() { Field::default_tags().collect() } else { options.by.clone() };
         Self { options, tags, sums: FxHashMap::default(), left_out: LeftOutCounts::default() }
     }
 

@@ -111,6 +111,8 @@ pub struct Connection {
     pub id: u64,
     /// The last known attributes.
     pub identity: Arc<Identity>,
+    /// When it was first heard of.
+    began: u64,
     /// `None` until the baseline of a connection that is older than the recording is known.
     last: Option<Totals>,
     /// It was established, here or before the recording.
@@ -118,6 +120,22 @@ pub struct Connection {
     closed: bool,
     /// The number of the snapshot in which it was last seen.
     seen: u64,
+}
+
+impl Connection {
+    /// What a capture that begins here says of it: it is older than that capture.
+    pub(crate) fn as_preexisting(&self) -> Arc<Identity> {
+        if self.identity.preexisting {
+            return Arc::clone(&self.identity);
+        }
+        let opened_at = self.identity.opened_at.or(Some(self.began));
+        Arc::new(Identity { preexisting: true, opened_at, ..Identity::clone(&self.identity) })
+    }
+
+    /// Its totals when it was last seen; `None` while those of a connection older than the recording are not known.
+    pub(crate) fn totals(&self) -> Option<&Totals> {
+        self.last.as_ref()
+    }
 }
 
 /// The first stage of the pipeline.
@@ -153,6 +171,37 @@ impl Deltas {
         self.diagnostics
     }
 
+    /// The slots of the connections that are open, in the order of their ids.
+    pub(crate) fn open_slots(&self) -> Vec<usize> {
+        let mut slots: Vec<usize> = self.by_id.values().copied().filter(|slot| !self.slots[*slot].closed).collect();
+        slots.sort_unstable_by_key(|slot| self.slots[*slot].id);
+        slots
+    }
+
+    /// The connection in a slot was seen since the last tick.
+    pub(crate) fn is_seen(&self, slot: usize) -> bool {
+        self.slots[slot].seen == self.snapshot
+    }
+
+    /// A connection is known, and was seen since the last tick.
+    pub(crate) fn has_seen(&self, id: u64) -> bool {
+        self.by_id.get(&id).is_some_and(|slot| self.is_seen(*slot))
+    }
+
+    /// Takes an event that says again what may be known, as the beginning of a capture does that goes on with a recording:
+    /// nothing follows from it unless something was missed.
+    pub(crate) fn push_again(&mut self, event: &Event, steps: &mut Vec<Step>) {
+        let connection = event.body.conn().and_then(|conn| self.by_id.get(&conn)).map(|slot| &self.slots[*slot]);
+        let is_known = match (&event.body, connection) {
+            (Body::Open(_), Some(_)) => true,
+            (Body::Sample(sample), Some(known)) => known.last.is_some_and(|last| last.is_same(&sample.totals)),
+            _ => false,
+        };
+        if !is_known {
+            self.push(event, steps);
+        }
+    }
+
     /// Takes the next event and appends what follows from it to `steps`.
     pub fn push(&mut self, event: &Event, steps: &mut Vec<Step>) {
         self.reuse_told();
@@ -161,7 +210,7 @@ impl Deltas {
         match &event.body {
             Body::Open(open) => self.open(event.at, open.conn, &open.identity, steps),
             Body::Sample(sample) => {
-                if let Some(slot) = self.see(sample.conn, sample.identity.as_ref()) {
+                if let Some(slot) = self.see(event.at, sample.conn, sample.identity.as_ref()) {
                     let established = self.establish(slot);
                     let counts = Counts { established, ..self.advance(slot, &sample.totals) };
                     steps.push(delta(slot, event.at, counts, &sample.totals));
@@ -193,7 +242,7 @@ impl Deltas {
 
     fn open(&mut self, at: u64, id: u64, identity: &Arc<Identity>, steps: &mut Vec<Step>) {
         let known = self.by_id.contains_key(&id);
-        let Some(slot) = self.see(id, Some(identity)) else { return };
+        let Some(slot) = self.see(at, id, Some(identity)) else { return };
         let established = self.establish(slot);
         if !known || established > 0 {
             let counts = Counts { established, ..Counts::default() };
@@ -202,7 +251,7 @@ impl Deltas {
     }
 
     fn close(&mut self, at: u64, close: &Close, steps: &mut Vec<Step>) {
-        let Some(slot) = self.see(close.conn, close.identity.as_ref()) else { return };
+        let Some(slot) = self.see(at, close.conn, close.identity.as_ref()) else { return };
         let counts = self.advance(slot, &close.totals);
         let failed =
             !self.slots[slot].established && !close.tcp_states.is_empty() && !close.tcp_states.has_established();
@@ -222,7 +271,7 @@ impl Deltas {
     }
 
     /// Finds or makes the connection and learns what the event says of it.
-    fn see(&mut self, id: u64, identity: Option<&Arc<Identity>>) -> Option<usize> {
+    fn see(&mut self, at: u64, id: u64, identity: Option<&Arc<Identity>>) -> Option<usize> {
         if let Some(&slot) = self.by_id.get(&id) {
             let connection = &mut self.slots[slot];
             connection.seen = self.snapshot;
@@ -238,6 +287,7 @@ impl Deltas {
         let connection = Connection {
             id,
             identity: Arc::clone(identity),
+            began: at,
             last: (!identity.preexisting).then(Totals::default),
             established: identity.preexisting,
             closed: false,
@@ -347,5 +397,6 @@ fn learn(known: &mut Arc<Identity>, news: &Arc<Identity>) {
         netns: news.netns.or(known.netns),
         preexisting: known.preexisting,
         opened_at: known.opened_at.or(news.opened_at),
+        shared: news.shared || known.shared,
     });
 }

@@ -6,17 +6,17 @@
 use rustc_hash::FxHashMap;
 
 use crate::address::Endpoint;
-use crate::event::{Direction, Identity, Listen, Transport};
+use crate::event::{Body, Direction, Identity, Listen, Transport};
 use crate::k8s::Cluster;
 
 /// Lowest client port of a host that does not say its own (`net.ipv4.ip_local_port_range` defaults to 32768–60999).
 pub const DEFAULT_EPHEMERAL_PORT_MIN: u16 = 32768;
 
-/// The ports on which this host listens, by namespace, with the processes that do: a port is one as long as any of them is
-/// left.
+/// The ports on which this host listens, by namespace, with what is known of each process that does: a port is one as long
+/// as any of them is left.
 #[derive(Debug, Default)]
 pub struct Listening {
-    ports: FxHashMap<(Transport, Option<u32>, Endpoint), Vec<Option<u32>>>,
+    ports: FxHashMap<(Transport, Option<u32>, Endpoint), Vec<Listen>>,
 }
 
 impl Listening {
@@ -24,19 +24,24 @@ impl Listening {
     /// known to have, ends all.
     pub fn learn(&mut self, listen: &Listen) {
         let key = (listen.transport, listen.netns, listen.local);
-        let pids = self.ports.entry(key).or_default();
-        if !listen.end {
-            if !pids.contains(&listen.pid) {
-                pids.push(listen.pid);
-            }
-        } else if listen.pid.is_some() && pids.contains(&listen.pid) {
-            pids.retain(|pid| *pid != listen.pid);
-        } else {
-            pids.clear();
+        let sockets = self.ports.entry(key).or_default();
+        let known = sockets.iter_mut().find(|socket| socket.pid == listen.pid);
+        match known {
+            Some(known) if !listen.end => known.process = listen.process.clone().or(known.process.take()),
+            None if !listen.end => sockets.push(listen.clone()),
+            Some(_) if listen.pid.is_some() => sockets.retain(|socket| socket.pid != listen.pid),
+            _ => sockets.clear(),
         }
-        if pids.is_empty() {
+        if sockets.is_empty() {
             self.ports.remove(&key);
         }
+    }
+
+    /// Events that tell of every socket that listens.
+    pub(crate) fn restate(&self) -> Vec<Body> {
+        let mut ports: Vec<_> = self.ports.iter().collect();
+        ports.sort_unstable_by_key(|(key, _)| **key);
+        ports.into_iter().flat_map(|(_, sockets)| sockets).cloned().map(Body::Listen).collect()
     }
 
     /// The local end belongs to a listening socket: one of its own address, or one of all addresses.
@@ -91,15 +96,13 @@ mod tests {
 
     fn identity(local: u16, remote: u16, direction: Option<Direction>) -> Identity {
         Identity {
-            transport: Transport::Tcp,
-            local: Endpoint::new([10, 0, 0, 1].into(), local),
-            remote: Endpoint::new([10, 0, 0, 2].into(), remote),
             direction,
-            pid: None,
-            process: None,
             netns: Some(1),
-            preexisting: false,
-            opened_at: None,
+            ..Identity::new(
+                Transport::Tcp,
+                Endpoint::new([10, 0, 0, 1].into(), local),
+                Endpoint::new([10, 0, 0, 2].into(), remote),
+            )
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::event::Dns;
+use crate::event::{Body, Dns};
 use crate::sweep::{Sweep, middle};
 
 /// An answer holds at least this long, in nanoseconds: programs keep addresses for longer than a TTL of a few seconds allows.
@@ -33,6 +33,7 @@ struct Answer {
     number: u64,
     name: Arc<str>,
     netns: Option<u32>,
+    pid: Option<u32>,
     from: u64,
     until: u64,
 }
@@ -49,8 +50,14 @@ impl Domains {
         let until = at.saturating_add(u64::from(dns.ttl_s).saturating_mul(1_000_000_000).max(SHORTEST_NS));
         let answers = self.answers.entry(dns.addr.to_canonical()).or_default();
         let before = answers.len();
-        let mut answer =
-            Answer { number: self.numbers, name: Arc::clone(&dns.name), netns: dns.netns, from: at, until };
+        let mut answer = Answer {
+            number: self.numbers,
+            name: Arc::clone(&dns.name),
+            netns: dns.netns,
+            pid: dns.pid,
+            from: at,
+            until,
+        };
         // The same answer again goes on; it does not begin anew.
         answers.retain(|known| {
             let is_same = known.netns == answer.netns && known.name == answer.name && known.until >= at;
@@ -85,6 +92,18 @@ impl Domains {
         }
     }
 
+    /// Events that tell, at `now`, of every answer that still holds. Who hears one at that time takes it to hold until the
+    /// same time, but for [`SHORTEST_NS`] at least.
+    pub(crate) fn restate(&self, now: u64) -> Vec<Body> {
+        let mut holding: Vec<(&IpAddr, &Answer)> = Vec::new();
+        for (addr, answers) in &self.answers {
+            holding.extend(answers.iter().filter(|answer| answer.until > now).map(|answer| (addr, answer)));
+        }
+        // The latest answer is the one that is given.
+        holding.sort_unstable_by_key(|(_, answer)| answer.number);
+        holding.into_iter().map(|(addr, answer)| Body::Dns(answer.restate(*addr, now))).collect()
+    }
+
     fn clear_out(&mut self, now: u64) {
         self.keep(|answer| answer.until > now);
         if self.sweep.is_over(self.count) {
@@ -104,6 +123,14 @@ impl Domains {
     }
 }
 
+impl Answer {
+    fn restate(&self, addr: IpAddr, now: u64) -> Dns {
+        let left_s = self.until.saturating_sub(now).div_ceil(1_000_000_000);
+        let ttl_s = u32::try_from(left_s).unwrap_or(u32::MAX);
+        Dns { name: Arc::clone(&self.name), addr, ttl_s, netns: self.netns, pid: self.pid }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,7 +139,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     fn answer(name: &str, addr: &str, ttl_s: u32, netns: Option<u32>) -> Dns {
-        Dns { name: name.into(), addr: addr.parse().unwrap(), ttl_s, netns }
+        Dns { name: name.into(), addr: addr.parse().unwrap(), ttl_s, netns, pid: None }
     }
 
     fn name(domains: &Domains, addr: &str, netns: Option<u32>, at: u64) -> Option<String> {

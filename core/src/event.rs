@@ -34,6 +34,27 @@ pub struct Header {
     pub command: Vec<String>,
     /// A remark of the person who recorded.
     pub comment: String,
+    /// When the recording began, in nanoseconds since boot; 0 when unknown. With `boot_id` it names the recording: the
+    /// files of one recording all have the same.
+    pub began_at: u64,
+    /// Which file of the recording this is, the first being 0. A connection that was alive at the end of one file begins
+    /// the next as `preexisting`, under the same id and with the totals that it had.
+    pub part: u32,
+}
+
+impl Header {
+    /// The capture goes on where the one with the header `before` ended.
+    #[must_use]
+    pub fn continues(&self, before: &Self) -> bool {
+        self.is_of_same_recording(before) && before.part.checked_add(1) == Some(self.part)
+    }
+
+    /// Both captures are files of one recording.
+    #[must_use]
+    pub fn is_of_same_recording(&self, other: &Self) -> bool {
+        self.began_at != 0
+            && (&self.host, &self.boot_id, self.began_at) == (&other.host, &other.boot_id, other.began_at)
+    }
 }
 
 /// One thing that happened.
@@ -148,6 +169,27 @@ pub struct Identity {
     pub preexisting: bool,
     /// When it came to be, in nanoseconds since boot, where that is not the time of its first event.
     pub opened_at: Option<u64>,
+    /// Several processes were seen to hold the socket, time and again: `pid` is one of them.
+    pub shared: bool,
+}
+
+impl Identity {
+    /// Who talks to whom, and nothing else known.
+    #[must_use]
+    pub fn new(transport: Transport, local: Endpoint, remote: Endpoint) -> Self {
+        Self {
+            transport,
+            local,
+            remote,
+            direction: None,
+            pid: None,
+            process: None,
+            netns: None,
+            preexisting: false,
+            opened_at: None,
+            shared: false,
+        }
+    }
 }
 
 /// A connection came to be. TCP: it reached ESTABLISHED. UDP: the first datagram of the flow passed.
@@ -180,6 +222,14 @@ pub struct Totals {
     pub unacked_bytes: u64,
     /// Part of `recv_bytes` that the application has not read.
     pub unread_bytes: u64,
+}
+
+impl Totals {
+    /// The counters are the same, whatever was measured.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        *self == Self { rtt_us: self.rtt_us, rtt_var_us: self.rtt_var_us, ..*other }
+    }
 }
 
 /// The totals of a connection that is open.
@@ -274,19 +324,24 @@ impl TcpStates {
 pub enum Reason {
     /// Both ends were done.
     Fin,
-    /// One end broke it off, or (for a connect) the peer's host refused it.
+    /// One end broke it off.
     Rst,
-    /// The peer no longer answered.
+    /// The peer did not answer, or no longer.
     Timeout,
     /// Nothing was heard for so long that the recorder gave it up (UDP).
     Idle,
     /// The kernel's evidence does not tell.
     Unknown,
+    /// Nobody listens where the connect went (`ECONNREFUSED`).
+    Refused,
+    /// The network, a router or a firewall says that the peer cannot be reached (`EHOSTUNREACH`, `ENETUNREACH`, …).
+    Unreachable,
 }
 
 impl Reason {
     /// Every reason, in the order of their codes.
-    pub const ALL: [Self; 5] = [Self::Fin, Self::Rst, Self::Timeout, Self::Idle, Self::Unknown];
+    pub const ALL: [Self; 7] =
+        [Self::Fin, Self::Rst, Self::Timeout, Self::Idle, Self::Unknown, Self::Refused, Self::Unreachable];
 
     /// The word used in events.
     #[must_use]
@@ -297,6 +352,8 @@ impl Reason {
             Self::Timeout => "timeout",
             Self::Idle => "idle",
             Self::Unknown => "unknown",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
         }
     }
 }
@@ -308,21 +365,41 @@ pub struct Tick {
     pub complete: bool,
 }
 
-/// What is known of a process.
+/// What is known of a process: said when it is first known to own a connection, again when something of it changed, and
+/// at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// Its name (`comm`).
+    /// Its name (`comm`), that of the process and not of a thread.
     pub process: Arc<str>,
-    /// The path of its executable.
+    /// The path that its executable was started from, as it is in its own file system; the file may have been replaced
+    /// or removed since. Unknown of a process that was gone before it could be looked at.
     pub exe: Option<Arc<str>>,
-    /// Its cgroup's path in the unified hierarchy.
+    /// Its cgroup's path in the unified hierarchy; on a host that does not use that, in the older one that says most.
     pub cgroup: Option<Arc<str>>,
-    /// The container that it runs in.
+    /// The container that it runs in: the 64 hexadecimal digits of its cgroup.
     pub container_id: Option<Arc<str>>,
-    /// The process ended.
+    /// The process ended: its last thread did. Its connections end a moment later, those that others share later still.
     pub exited: bool,
+    /// When it started, in nanoseconds since boot: with `pid` it tells processes apart for good.
+    pub started_at: Option<u64>,
+}
+
+impl Process {
+    /// A process that runs under a name, and nothing else known.
+    #[must_use]
+    pub fn new(pid: u32, process: impl Into<Arc<str>>) -> Self {
+        Self {
+            pid,
+            process: process.into(),
+            exe: None,
+            cgroup: None,
+            container_id: None,
+            exited: false,
+            started_at: None,
+        }
+    }
 }
 
 /// An answer of the name service.
@@ -336,6 +413,8 @@ pub struct Dns {
     pub ttl_s: u32,
     /// The network namespace of the asking socket.
     pub netns: Option<u32>,
+    /// The process that asked.
+    pub pid: Option<u32>,
 }
 
 /// A destination is translated (DNAT).
@@ -355,7 +434,8 @@ pub struct Nat {
     pub end: bool,
 }
 
-/// A socket listens, or no longer does.
+/// A socket listens, or no longer does. Several sockets of a process on one address are one, which ends with the last. A
+/// UDP socket listens when it is bound to a port that is no client's, and not connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// The layer above IP.
@@ -364,9 +444,9 @@ pub struct Listen {
     pub local: Endpoint,
     /// Its network namespace.
     pub netns: Option<u32>,
-    /// Its owner.
+    /// The process that made it listen, or was found to hold it. Its children may hold it longer.
     pub pid: Option<u32>,
-    /// The owner's name.
+    /// The name of that process.
     pub process: Option<Arc<str>>,
     /// It no longer listens.
     pub end: bool,
@@ -379,7 +459,8 @@ pub struct K8s {
     pub state: Arc<str>,
 }
 
-/// The wall clock was set; applies from here on.
+/// The wall clock was set, by at least a millisecond; applies from here on. A clock that is merely steered keeps its
+/// distance from the time since boot, for the kernel steers both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
     /// UTC of the boot in nanoseconds since 1970.
@@ -399,6 +480,10 @@ pub struct Loss {
     pub queue_full: u64,
     /// Snapshots that did not reach every connection.
     pub snapshot_cut: u64,
+    /// Answers of the name service that were seen and not taken in.
+    pub dns_dropped: u64,
+    /// Connections whose translation could not be asked for.
+    pub nat_dropped: u64,
     /// Connections that came to be without an `open` in the capture (also counted by its cause above).
     pub lost_opens: u64,
     /// Connections that ended without a `close` in the capture (also counted by its cause above).
@@ -406,15 +491,20 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// How many counts there are.
+    pub const COUNTS: usize = 9;
+
     /// Name and value of every count, in the order of the fields.
     #[must_use]
-    pub fn counts(&self) -> [(&'static str, u64); 7] {
+    pub fn counts(&self) -> [(&'static str, u64); Self::COUNTS] {
         [
             ("ring_full", self.ring_full),
             ("map_full", self.map_full),
             ("storage_failed", self.storage_failed),
             ("queue_full", self.queue_full),
             ("snapshot_cut", self.snapshot_cut),
+            ("dns_dropped", self.dns_dropped),
+            ("nat_dropped", self.nat_dropped),
             ("lost_opens", self.lost_opens),
             ("lost_closes", self.lost_closes),
         ]
@@ -447,6 +537,8 @@ impl std::ops::AddAssign for Loss {
         self.storage_failed = self.storage_failed.saturating_add(other.storage_failed);
         self.queue_full = self.queue_full.saturating_add(other.queue_full);
         self.snapshot_cut = self.snapshot_cut.saturating_add(other.snapshot_cut);
+        self.dns_dropped = self.dns_dropped.saturating_add(other.dns_dropped);
+        self.nat_dropped = self.nat_dropped.saturating_add(other.nat_dropped);
         self.lost_opens = self.lost_opens.saturating_add(other.lost_opens);
         self.lost_closes = self.lost_closes.saturating_add(other.lost_closes);
     }

@@ -23,6 +23,8 @@ pub struct Field {
     pub help: &'static str,
     /// Where its value comes from.
     pub source: Source,
+    /// A report has it only when it is asked for by name.
+    pub on_request: bool,
 }
 
 /// Where a value comes from, which is also what a field can be used for.
@@ -49,6 +51,11 @@ impl Source {
 }
 
 impl Field {
+    /// The tags by which rows are grouped when nothing else is asked for.
+    pub fn default_tags() -> impl Iterator<Item = &'static Self> {
+        FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_)) && !field.on_request)
+    }
+
     /// The field of that name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<&'static Self> {
@@ -57,19 +64,23 @@ impl Field {
 }
 
 const fn window(name: &'static str, help: &'static str, get: fn(&Window) -> Value) -> Field {
-    Field { name, ty: Type::Time, unit: "UTC", help, source: Source::Window(get) }
+    Field { name, ty: Type::Time, unit: "UTC", help, source: Source::Window(get), on_request: false }
 }
 
 const fn tag(name: &'static str, ty: Type, help: &'static str, get: fn(&Flow) -> Value) -> Field {
-    Field { name, ty, unit: "", help, source: Source::Tag(get) }
+    Field { name, ty, unit: "", help, source: Source::Tag(get), on_request: false }
+}
+
+const fn tag_on_request(name: &'static str, ty: Type, help: &'static str, get: fn(&Flow) -> Value) -> Field {
+    Field { name, ty, unit: "", help, source: Source::Tag(get), on_request: true }
 }
 
 const fn measure(name: &'static str, unit: &'static str, help: &'static str, get: fn(&Sums) -> Value) -> Field {
-    Field { name, ty: Type::U64, unit, help, source: Source::Measure(get) }
+    Field { name, ty: Type::U64, unit, help, source: Source::Measure(get), on_request: false }
 }
 
 /// Every field, in the order of the columns.
-pub static FIELDS: [Field; 41] = [
+pub static FIELDS: [Field; 42] = [
     window("window_start", "Beginning of the window that the row sums up.", |window| Value::Time(window.start_us)),
     window("window_end", "End of the window.", |window| Value::Time(window.end_us)),
     tag("host", Type::Text, "Name of the recorded host.", |flow| Value::text(flow.host.as_ref())),
@@ -130,6 +141,12 @@ pub static FIELDS: [Field; 41] = [
     tag("dst_k8s_deployment_name", Type::Text, "Deployment of the remote end.", |flow| {
         k8s(&flow.dst_k8s, |end| &end.deployment_name)
     }),
+    tag_on_request(
+        "shared",
+        Type::Text,
+        "true when several processes held the socket, pid being one of them; only when asked for.",
+        |flow| Value::Word(if flow.identity.shared { "true" } else { "false" }),
+    ),
     measure("bytes_read", "bytes", "Payload received by the local end.", |sums| Value::Number(sums.bytes_read)),
     measure("bytes_written", "bytes", "Payload sent by the local end.", |sums| Value::Number(sums.bytes_written)),
     measure("packets_read", "packets", "Segments (TCP) or datagrams (UDP) received.", |sums| {

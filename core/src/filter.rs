@@ -84,17 +84,7 @@ mod tests {
     use crate::event::Transport;
 
     fn identity(local: &str, remote: &str) -> Identity {
-        Identity {
-            transport: Transport::Tcp,
-            local: local.parse().unwrap(),
-            remote: remote.parse().unwrap(),
-            direction: None,
-            pid: None,
-            process: None,
-            netns: None,
-            preexisting: false,
-            opened_at: None,
-        }
+        Identity::new(Transport::Tcp, local.parse().unwrap(), remote.parse().unwrap())
     }
 
     #[test]

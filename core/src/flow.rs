@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::address::Endpoint;
 use crate::direction::{self, Listening};
 use crate::domains::Domains;
-use crate::event::{Body, Direction, Event, Identity};
+use crate::event::{Body, Direction, Dns, Event, Identity, Listen, Nat, Process};
 use crate::k8s::Cluster;
 use crate::processes::{Owner, Processes};
 use crate::translations::Translations;
@@ -81,6 +81,22 @@ pub struct Surroundings {
     pub(crate) cluster: Option<Arc<Cluster>>,
 }
 
+/// What a connection keeps though the tables no longer tell it: what is to be said around its introduction to somebody who
+/// hears the rest from [`Surroundings`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Its owner, which exited. Another process may have the id by now, so this is to be said before that one is.
+    pub(crate) owner: Option<Process>,
+    pub(crate) before: Vec<Body>,
+    pub(crate) after: Vec<Body>,
+}
+
+impl Kept {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What was found for one connection while it lived. The tables above forget what no longer holds, so each connection keeps
 /// its own.
 #[derive(Debug, Clone, Default)]
@@ -133,6 +149,60 @@ impl Surroundings {
         }
     }
 
+    /// Events that tell which sockets listen and which translations hold.
+    pub(crate) fn restate_ends(&self) -> Vec<Body> {
+        [self.listening.restate(), self.translations.restate()].concat()
+    }
+
+    /// Events that tell which processes are alive.
+    pub(crate) fn restate_processes(&self) -> Vec<Body> {
+        self.processes.restate()
+    }
+
+    /// Events that tell which names hold at `at`.
+    pub(crate) fn restate_names(&self, at: u64) -> Vec<Body> {
+        self.domains.restate(at)
+    }
+
+    /// What the connection in a slot keeps at `at`.
+    pub(crate) fn kept(&self, slot: usize, at: u64, identity: &Arc<Identity>) -> Kept {
+        let Identity { transport, local, remote, netns, pid, direction, .. } = **identity;
+        let beside = self.beside(slot, identity);
+        let mut kept = Kept::default();
+        let needs = |owner: &Owner| identity.process.is_none() || owner.container_id.is_some();
+        if let Some(owner) = beside.owner.filter(|owner| !self.processes.is_restated(owner) && needs(owner)) {
+            let process = Process::new(owner.pid, owner.name);
+            kept.owner = Some(Process { container_id: owner.container_id, exited: true, ..process });
+        }
+        let nat = beside.nat.filter(|dst| {
+            // Those that ended are not told of.
+            self.translations.destination(identity, at.saturating_add(1), at) != Some(*dst)
+        });
+        if let Some(dst) = nat {
+            kept.before.push(Body::Nat(Nat { transport, local, remote, dst, netns, end: false }));
+        }
+        if beside.served && direction.is_none() && !self.listening.has(transport, netns, local) {
+            let listen = Listen { transport, local, netns, pid: None, process: None, end: false };
+            kept.before.push(Body::Listen(listen.clone()));
+            kept.after.push(Body::Listen(Listen { end: true, ..listen }));
+        }
+        // Names are said only after what is kept, so what keeps anything keeps its name too.
+        if let Some(name) = beside.domain
+            && (!kept.is_empty() || self.domains.name(remote.ip(), netns, at, at) != Some(&name))
+        {
+            kept.before.push(Body::Dns(Dns { name, addr: remote.ip(), ttl_s: 0, netns, pid }));
+        }
+        kept
+    }
+
+    /// What is known now of the connection in a slot.
+    fn beside(&self, slot: usize, identity: &Arc<Identity>) -> Beside {
+        let mut beside = self.beside.get(slot).cloned().unwrap_or_default();
+        let now = self.now.max(beside.at);
+        self.look(&mut beside, now, identity);
+        beside
+    }
+
     /// Finds what there is to find now.
     fn look(&self, beside: &mut Beside, now: u64, identity: &Arc<Identity>) {
         let before = beside.identity.as_ref();
@@ -176,9 +246,7 @@ impl Surroundings {
         options: PortOptions,
         captured_min: u16,
     ) -> Flow {
-        let mut beside = self.beside.get(slot).cloned().unwrap_or_default();
-        let now = self.now.max(beside.at);
-        self.look(&mut beside, now, identity);
+        let beside = self.beside(slot, identity);
         let captured_min = if captured_min == 0 { direction::DEFAULT_EPHEMERAL_PORT_MIN } else { captured_min };
         let min = options.ephemeral_port_min.unwrap_or(captured_min);
         let served = beside.served.then_some(Direction::Incoming);

@@ -8,7 +8,9 @@
 //! ```
 
 pub mod address;
+mod again;
 mod aggregate;
+pub mod carry;
 pub mod delta;
 pub mod direction;
 pub mod domains;

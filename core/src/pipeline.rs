@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::again::Again;
 use crate::aggregate::{Groups, Pending};
 use crate::delta::{Deltas, Diagnostics, Step};
 use crate::event::{Body, Event, Header};
@@ -18,7 +19,7 @@ use crate::report::{Order, Report, Window};
 /// What to report.
 #[derive(Debug, Clone, Default)]
 pub struct ReportOptions {
-    /// The tags by which rows are grouped; empty: by every tag.
+    /// The tags by which rows are grouped; empty: by every tag that need not be asked for.
     pub by: Vec<&'static Field>,
     /// Length of the windows in nanoseconds, aligned to multiples of it since 1970 (UTC); `None` or 0: one window.
     pub every_ns: Option<u64>,
@@ -37,6 +38,8 @@ pub(crate) struct Section {
     pub(crate) host: Option<Arc<str>>,
     /// UTC of the boot; a clock event changes it.
     boot_time_ns: i64,
+    /// Where it says again what the capture before said, if it goes on with it.
+    again: Again,
     /// When the interval that is not over yet began and how far it reaches, in nanoseconds since boot.
     interval: Option<(u64, u64)>,
     pub(crate) deltas: Deltas,
@@ -72,14 +75,22 @@ impl Pipeline {
         }
     }
 
-    /// A capture begins. What is still pending of the one before it ends here.
+    /// A capture begins. What is still pending of the one before it ends here, unless this one goes on with the same
+    /// recording: then its connections go on too, and none is counted twice.
     pub fn begin(&mut self, header: &Header) {
-        self.end_section();
+        let continued = self.is_continued_by(header);
         self.headers.push(header.clone());
+        if continued && let Some(section) = &mut self.section {
+            section.boot_time_ns = header.boot_time_ns;
+            section.again = Again::Beginning;
+            return;
+        }
+        self.end_section();
         self.section = Some(Section {
             host: (!header.host.is_empty()).then(|| Arc::from(header.host.as_str())),
             boot_time_ns: header.boot_time_ns,
             ephemeral_port_min: header.ephemeral_port_min,
+            again: Again::Over,
             interval: None,
             deltas: Deltas::new(),
             surroundings: Surroundings::default(),
@@ -95,9 +106,27 @@ impl Pipeline {
         }
     }
 
+    /// A capture with this header goes on where the one that began last ended.
+    pub(crate) fn is_continued_by(&self, header: &Header) -> bool {
+        self.section.is_some() && self.headers.last().is_some_and(|before| header.continues(before))
+    }
+
     /// Takes the next event of the capture that began last. Events before any capture began are ignored.
     pub fn push(&mut self, event: &Event) {
-        let Some(section) = &mut self.section else { return };
+        self.take(event);
+    }
+
+    /// Takes the next event; true when it ends an interval.
+    pub(crate) fn take(&mut self, event: &Event) -> bool {
+        let Some(section) = &mut self.section else { return false };
+        if section.again.has(event, |conn| section.deltas.has_seen(conn)) {
+            // What is known beside the connections is known.
+            if event.body.conn().is_some() {
+                section.deltas.push_again(event, &mut self.steps);
+                self.groups.apply(section, &mut self.steps);
+            }
+            return false;
+        }
         if let Body::Clock(clock) = &event.body {
             section.boot_time_ns = clock.boot_time_ns;
         }
@@ -111,6 +140,7 @@ impl Pipeline {
         self.groups.apply(section, &mut self.steps);
         // Only now: what is over by this time is not to learn from what comes after.
         section.surroundings.learn(event);
+        matches!(event.body, Body::Tick(_))
     }
 
     /// The report on everything that was pushed.

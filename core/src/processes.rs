@@ -3,14 +3,14 @@
 //! In: process events. Out: what a connection's owner was called while the connection lived. Never here: names that events of
 //! the connection itself carry.
 //!
-//! A process id names one process after another. A process lasts from its first event to its exit; a name lasts until the
-//! process's next one.
+//! A process id names one process after another; the start tells them apart where it is known. A process lasts from its
+//! start, or else from its first event, to its exit; a name lasts until the process's next one.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::event::Process;
+use crate::event::{Body, Process};
 use crate::sweep::{Sweep, middle};
 
 /// How long an exited process stays known, in nanoseconds: what the kernel still says of its connections comes later.
@@ -38,6 +38,9 @@ struct Life {
     /// From when on each holds; never empty.
     names: Vec<(u64, Arc<str>)>,
     container_id: Option<Arc<str>>,
+    exe: Option<Arc<str>>,
+    cgroup: Option<Arc<str>>,
+    started_at: Option<u64>,
 }
 
 /// A process as the owner of a connection.
@@ -63,11 +66,32 @@ impl Processes {
             self.clear_out(at);
         }
         let lives = self.lives.entry(process.pid).or_default();
+        if let Some(start) = process.started_at
+            && let Some(life) = lives.last_mut()
+        {
+            let is_same = life.started_at == Some(start);
+            if is_same && life.exited.is_some() {
+                return;
+            }
+            if !is_same && life.started_at.is_some() && life.exited.is_none() {
+                // Nobody saw the exit of who had the id before.
+                life.exited = Some(start.max(life.from));
+            }
+        }
         if lives.last().is_none_or(|life| life.exited.is_some()) {
             // What is said only as the process ends held before, as far back as the id was not another's.
             let from = if process.exited { lives.last().and_then(|life| life.exited).unwrap_or(0) } else { at };
-            let names = vec![(from, Arc::clone(&process.process))];
-            lives.push(Life { number: self.numbers, from, exited: None, names, container_id: None });
+            let from = process.started_at.map_or(from, |start| start.min(at));
+            lives.push(Life {
+                number: self.numbers,
+                from,
+                exited: None,
+                names: vec![(from, Arc::clone(&process.process))],
+                container_id: None,
+                exe: None,
+                cgroup: None,
+                started_at: None,
+            });
             self.numbers += 1;
             self.count += 1;
         }
@@ -78,9 +102,16 @@ impl Processes {
                 life.names.remove(0);
             }
         }
-        if process.container_id.is_some() {
-            life.container_id.clone_from(&process.container_id);
+        for (known, news) in [
+            (&mut life.container_id, &process.container_id),
+            (&mut life.exe, &process.exe),
+            (&mut life.cgroup, &process.cgroup),
+        ] {
+            if news.is_some() {
+                known.clone_from(news);
+            }
         }
+        life.started_at = process.started_at.or(life.started_at);
         if process.exited {
             life.exited = Some(at);
         }
@@ -92,8 +123,13 @@ impl Processes {
     #[must_use]
     pub fn owner(&self, pid: u32, seen: u64, until: u64, known: Option<&Owner>) -> Option<Owner> {
         let lives = self.lives.get(&pid)?;
+        let was_there = |life: &&Life| {
+            life.started_at.is_some() && life.from <= seen && life.exited.is_none_or(|exited| exited >= seen)
+        };
         let life = match known {
-            Some(known) => lives.iter().find(|life| life.number == known.life),
+            Some(known) => {
+                lives.iter().rev().find(was_there).or_else(|| lives.iter().find(|life| life.number == known.life))
+            }
             None => lives
                 .iter()
                 .rev()
@@ -102,6 +138,21 @@ impl Processes {
         }?;
         let (_, name) = life.names.iter().rev().find(|(from, _)| *from <= until).or_else(|| life.names.first())?;
         Some(Owner { pid, life: life.number, name: Arc::clone(name), container_id: life.container_id.clone() })
+    }
+
+    /// The process is one of those that [`restate`](Self::restate) tells of.
+    pub(crate) fn is_restated(&self, owner: &Owner) -> bool {
+        let latest = self.lives.get(&owner.pid).and_then(|lives| lives.last());
+        latest.is_some_and(|life| life.number == owner.life && life.exited.is_none())
+    }
+
+    /// Events that tell of every process that is alive.
+    pub(crate) fn restate(&self) -> Vec<Body> {
+        let mut alive: Vec<(u32, &Life)> =
+            self.lives.iter().filter_map(|(pid, lives)| Some((*pid, lives.last()?))).collect();
+        alive.retain(|(_, life)| life.exited.is_none());
+        alive.sort_unstable_by_key(|(pid, _)| *pid);
+        alive.into_iter().filter_map(|(pid, life)| Some(Body::Process(life.restate(pid)?))).collect()
     }
 
     fn clear_out(&mut self, now: u64) {
@@ -123,13 +174,26 @@ impl Processes {
     }
 }
 
+impl Life {
+    fn restate(&self, pid: u32) -> Option<Process> {
+        let (_, name) = self.names.last()?;
+        Some(Process {
+            exe: self.exe.clone(),
+            cgroup: self.cgroup.clone(),
+            container_id: self.container_id.clone(),
+            started_at: self.started_at,
+            ..Process::new(pid, Arc::clone(name))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sweep::MOST;
 
     fn event(pid: u32, name: &str, exited: bool) -> Process {
-        Process { pid, process: name.into(), exe: None, cgroup: None, container_id: None, exited }
+        Process { exited, ..Process::new(pid, name) }
     }
 
     fn name(processes: &Processes, seen: u64, until: u64) -> Option<String> {
@@ -163,6 +227,26 @@ mod tests {
         processes.learn(20, &event(7, "nginx", true));
         processes.learn(30, &event(7, "sleep", false));
         assert_eq!(processes.owner(7, 15, 50, owner.as_ref()), owner);
+    }
+
+    #[test]
+    fn the_start_tells_processes_apart() {
+        let started = |at, name: &str, exited| Process { started_at: Some(at), ..event(7, name, exited) };
+        let mut processes = Processes::default();
+        processes.learn(10, &started(5, "cc", false));
+        processes.learn(20, &started(5, "cc", true));
+        processes.learn(21, &started(5, "cc", true));
+        // Its connection is heard of before the process is.
+        let wrong = processes.owner(7, 30, 30, None);
+        assert_eq!(wrong.as_ref().unwrap().name.as_ref(), "cc");
+        processes.learn(32, &started(25, "make", false));
+        let right = processes.owner(7, 30, 40, wrong.as_ref()).unwrap();
+        assert_eq!(right.name.as_ref(), "make", "cc had exited by then");
+        assert_eq!(name(&processes, 6, 7).as_deref(), Some("cc"), "from its start, not from its first event");
+        // Of this one, no exit was seen.
+        processes.learn(60, &started(50, "sleep", false));
+        assert_eq!(processes.owner(7, 30, 70, Some(&right)), Some(right));
+        assert_eq!(name(&processes, 55, 70).as_deref(), Some("sleep"));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! The sums over all reports are those of the one report on the whole, whatever the intervals are. Memory is bounded by
 //! the connections that live, and by those of one interval.
 
-use crate::event::{Body, Event, Header};
+use crate::event::{Event, Header};
 use crate::pipeline::{Pipeline, ReportOptions};
 use crate::report::Report;
 
@@ -24,9 +24,10 @@ impl Ticks {
         Self { pipeline: Pipeline::new(ReportOptions { every_ns: None, ..options }) }
     }
 
-    /// A capture begins. Gives the last interval of the one before it, which no tick ended.
-    pub fn begin(&mut self, header: &Header) -> Report {
-        let last = self.pipeline.end_interval();
+    /// A capture begins. Gives the last interval of the one before it, which no tick ended; `None` when the capture goes on
+    /// with the same recording, and with it that interval.
+    pub fn begin(&mut self, header: &Header) -> Option<Report> {
+        let last = (!self.pipeline.is_continued_by(header)).then(|| self.pipeline.end_interval());
         self.pipeline.begin(header);
         last
     }
@@ -38,8 +39,7 @@ impl Ticks {
 
     /// Takes the next event; a tick ends an interval and gives the report on it.
     pub fn push(&mut self, event: &Event) -> Option<Report> {
-        self.pipeline.push(event);
-        matches!(event.body, Body::Tick(_)).then(|| self.pipeline.end_interval())
+        self.pipeline.take(event).then(|| self.pipeline.end_interval())
     }
 
     /// The report on the last interval, which no tick ended. Its `diagnostics` and `left_out` are those of the whole.

@@ -8,7 +8,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::address::Endpoint;
-use crate::event::{Identity, Nat, Transport};
+use crate::event::{Body, Identity, Nat, Transport};
 use crate::sweep::{Sweep, middle};
 
 /// How long an ended translation stays known, in nanoseconds: the next sample of its connection comes later.
@@ -86,6 +86,25 @@ impl Translations {
         }
     }
 
+    /// Events that tell of every translation that has not ended.
+    pub(crate) fn restate(&self) -> Vec<Body> {
+        let mut holding: Vec<(&Ends, &Translation)> = Vec::new();
+        for (ends, translations) in &self.known {
+            holding.extend(translations.iter().filter(|nat| nat.ended.is_none()).map(|nat| (ends, nat)));
+        }
+        // The latest translation is the one that is given.
+        holding.sort_unstable_by_key(|(_, nat)| nat.number);
+        let restated = holding.into_iter().map(|(&(transport, local, remote), nat)| Nat {
+            transport,
+            local,
+            remote,
+            dst: nat.dst,
+            netns: nat.netns,
+            end: false,
+        });
+        restated.map(Body::Nat).collect()
+    }
+
     /// A connection that was last heard of at `at` is over, and what belonged to it.
     pub fn forget(&mut self, identity: &Identity, at: u64) {
         let key = ends(identity);
@@ -142,15 +161,8 @@ mod tests {
 
     fn identity(netns: Option<u32>) -> Identity {
         Identity {
-            transport: Transport::Tcp,
-            local: "10.0.0.1:40000".parse().unwrap(),
-            remote: "10.96.0.1:443".parse().unwrap(),
-            direction: None,
-            pid: None,
-            process: None,
             netns,
-            preexisting: false,
-            opened_at: None,
+            ..Identity::new(Transport::Tcp, "10.0.0.1:40000".parse().unwrap(), "10.96.0.1:443".parse().unwrap())
         }
     }
 

@@ -169,13 +169,17 @@ fn an_idle_connection_that_wakes_up_repeats_nothing() {
 #[test]
 fn a_socket_of_two_processes_counts_once() {
     let totals = |sent_bytes, retransmits| Totals { sent_bytes, retransmits, ..Totals::default() };
-    let child = Identity { pid: Some(8), ..client() };
+    let child = Identity { pid: Some(8), shared: true, ..client() };
     let events = vec![
         (1, sample_of(1, totals(100, 3), &client())),
         (2, sample_of(1, totals(150, 4), &child)),
         (3, close_of(1, totals(150, 4), Some(&client()), &["established", "close"])),
     ];
-    assert_eq!(rows(events, &format!("pid {BYTES} retransmits")), ["7 150 0 1 1 4"]);
+    assert_eq!(rows(events.clone(), &format!("pid {BYTES} retransmits")), ["7 150 0 1 1 4"]);
+    // Once shared, always shared; a column of that name comes only when it is asked for.
+    assert_eq!(rows(events.clone(), "pid shared connections"), ["7 true 1"]);
+    let columns = report(&at_seconds(events), ReportOptions::default()).columns;
+    assert!(columns.iter().any(|column| column.name == "pid") && columns.iter().all(|column| column.name != "shared"));
 }
 
 /// When a process closed what another had used, there was an empty connection for the one, and for the other an end that

@@ -106,17 +106,7 @@ fn text(end: Option<&Workload>) -> String {
 }
 
 fn identity(transport: Transport, direction: Option<Direction>, local: &str, remote: &str) -> Arc<Identity> {
-    Arc::new(Identity {
-        transport,
-        local: local.parse().unwrap(),
-        remote: remote.parse().unwrap(),
-        direction,
-        pid: None,
-        process: None,
-        netns: None,
-        preexisting: false,
-        opened_at: None,
-    })
+    Arc::new(Identity { direction, ..Identity::new(transport, local.parse().unwrap(), remote.parse().unwrap()) })
 }
 
 /// Direction, source and tags of both ends.

@@ -49,15 +49,12 @@ fn stream(lives: &[Life]) -> Vec<Event> {
     for (conn, life) in lives.iter().enumerate() {
         let conn = conn as u64;
         let identity = Arc::new(Identity {
-            transport: if life.is_tcp { Transport::Tcp } else { Transport::Udp },
-            local: "10.0.0.1:40000".parse().unwrap(),
-            remote: format!("10.0.0.2:{}", life.port).parse().unwrap(),
-            direction: None,
-            pid: None,
-            process: None,
-            netns: None,
             preexisting: life.preexisting,
-            opened_at: None,
+            ..Identity::new(
+                if life.is_tcp { Transport::Tcp } else { Transport::Udp },
+                "10.0.0.1:40000".parse().unwrap(),
+                format!("10.0.0.2:{}", life.port).parse().unwrap(),
+            )
         });
         let at = |step: usize| (life.begins + step as u64) * 1_000_000_000;
         events.push(Event { at: at(0), body: Body::Open(Open { conn, identity }) });

@@ -157,6 +157,7 @@ fn attributes_learned_on_the_way() {
             cgroup: None,
             container_id: None,
             exited: false,
+            started_at: None,
         }),
         stream::nat(&client(), "10.42.0.5:8443"),
     ];

@@ -12,15 +12,10 @@ const ESTABLISHED_CLOSE: u16 = 1 << 1 | 1 << 7;
 
 fn identity() -> Identity {
     Identity {
-        transport: Transport::Tcp,
-        local: "10.0.0.1:40001".parse().unwrap(),
-        remote: "8.8.8.8:443".parse().unwrap(),
         direction: Some(Direction::Outgoing),
         pid: Some(7),
-        process: None,
         netns: Some(1),
-        preexisting: false,
-        opened_at: None,
+        ..Identity::new(Transport::Tcp, "10.0.0.1:40001".parse().unwrap(), "8.8.8.8:443".parse().unwrap())
     }
 }
 

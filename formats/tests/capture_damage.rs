@@ -14,15 +14,11 @@ use netflow_formats::capture::{
 
 fn identity(remote: &str) -> Arc<Identity> {
     Arc::new(Identity {
-        transport: Transport::Tcp,
-        local: "10.0.0.5:40000".parse().unwrap(),
-        remote: remote.parse().unwrap(),
         direction: Some(Direction::Outgoing),
         pid: Some(4711),
         process: Some("curl".into()),
         netns: Some(4_026_531_840),
-        preexisting: false,
-        opened_at: None,
+        ..Identity::new(Transport::Tcp, "10.0.0.5:40000".parse().unwrap(), remote.parse().unwrap())
     })
 }
 
@@ -65,6 +61,7 @@ fn small_stream() -> Vec<Event> {
                 cgroup: None,
                 container_id: None,
                 exited: false,
+                started_at: Some(77),
             }),
         },
         sample(300, 1, 6_000),
@@ -247,12 +244,12 @@ fn damage_reads_like_a_table() {
     insta::assert_snapshot!(table, @r#"
     byte 3: damaged file header at byte 0: magic: expected 896e6574666c6f770d0a1a0a, found 896e6575666c6f770d0a1a0a; no event lost, Clean
     byte 14: damaged file header at byte 0: version and flags: expected 010000000000000000000000414470250070a001, found 010001000000000000000000414470250070a001; no event lost, Clean
-    byte 40: damaged metadata at byte 32: checksum of block header: expected e52dacb5642c0d37, found f6b6c56934cc1aa7; host, clock and interval are unknown, Clean
-    byte 180: damaged metadata at byte 32: checksum of payload: expected 2dbde5c974f4ca23, found c61cc4d099519ba2; host, clock and interval are unknown, Clean
-    byte 300: damaged block header at byte 191: checksum of block header: expected 794af95bbb83dbb6, found e5e3fe90f8147b97; 4 events lost, Clean
-    byte 420: damaged block at byte 191: checksum of payload: expected abd74e1e319b7d86, found a88a2e8fae676a25; 4 events lost, Clean
-    byte 1202: damaged block header at byte 1181: checksum of block header: expected 1ce1cf9208e50a7d, found 1da5ff92a2e03a79; no event lost, Clean
-    byte 1499: damaged index at byte 1366: checksum of payload: expected 453776a992a29604, found fbb82c9ad68d4a51; no event lost, NotClosed
+    byte 40: damaged metadata at byte 32: checksum of block header: expected 2d07bd872aeab2e8, found 7c03eb7c64037dee; host, clock and interval are unknown, Clean
+    byte 180: damaged metadata at byte 32: checksum of payload: expected 1aafde4870113271, found 0b021818a11f3f0b; host, clock and interval are unknown, Clean
+    byte 300: damaged block header at byte 209: checksum of block header: expected 73114e89993d6609, found 6fb84c366c9f7fed; 4 events lost, Clean
+    byte 420: damaged block at byte 209: checksum of payload: expected abd74e1e319b7d86, found 2211545d4a5d81b0; 4 events lost, Clean
+    byte 1306: damaged block header at byte 1251: checksum of block header: expected c8477af833db9de1, found 6a081583c83c1ecb; no event lost, Clean
+    byte 1603: damaged index at byte 1454: checksum of payload: expected 17293af3ecfce47c, found 87e2d19a2c7b8f30; no event lost, NotClosed
     "#);
 }
 
@@ -323,6 +320,7 @@ fn writer_refuses_what_cannot_be_read_back() {
         cgroup: None,
         container_id: None,
         exited: false,
+        started_at: Some(77),
     };
     refuse(writer.push(&Event { at: 900, body: Body::Process(long) }).unwrap_err());
     writer.push(&stream[3]).unwrap();
@@ -334,7 +332,7 @@ fn writer_refuses_what_cannot_be_read_back() {
     event 1: expected a time of 150 ns or later, found 100 ns
     event 1: connection 77 was never introduced: expected an open before this sample, or what is known of the connection in it
     process: expected at most 65535 bytes, found 70000
-    header: expected at most 4194304 bytes, found 5242894
+    header: expected at most 4194304 bytes, found 5242896
     "#);
 }
 

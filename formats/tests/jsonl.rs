@@ -165,7 +165,7 @@ fn errors_name_line_key_and_what_was_expected() {
     {"type":"sample","at":6,"conn":9,"remote":"10.0.0.2:2"}
         line 3: connection 9 was not opened before this "sample": expected its transport, local here, found none
     {"type":"close","at":6,"conn":1,"send_bytes":3}
-        line 3: key "send_bytes": expected "type", "at", "conn", "sent_bytes", "recv_bytes", "sent_packets", "recv_packets", "retransmits", "rtt_us", "rtt_var_us", "unacked_bytes", "unread_bytes", "transport", "local", "remote", "direction", "pid", "process", "netns", "preexisting", "opened_at", "tcp_states" or "reason", found an unknown key of "close"; did you mean "sent_bytes"?
+        line 3: key "send_bytes": expected "type", "at", "conn", "sent_bytes", "recv_bytes", "sent_packets", "recv_packets", "retransmits", "rtt_us", "rtt_var_us", "unacked_bytes", "unread_bytes", "transport", "local", "remote", "direction", "pid", "process", "netns", "preexisting", "opened_at", "shared", "tcp_states" or "reason", found an unknown key of "close"; did you mean "sent_bytes"?
     {"type":"close","at":6,"conn":1,"pid":4294967296}
         line 3: key "pid": expected an integer from 0 to 4294967295, found 4294967296
     {"type":"close","at":6,"conn":1,"tcp_states":["estabished"]}
@@ -173,7 +173,7 @@ fn errors_name_line_key_and_what_was_expected() {
     {"type":"close","at":6,"conn":1,"tcp_states":"established"}
         line 3: key "tcp_states": expected a list of strings, found "established"
     {"type":"close","at":6,"conn":1,"reason":"reset"}
-        line 3: key "reason": expected "fin", "rst", "timeout", "idle" or "unknown", found "reset"
+        line 3: key "reason": expected "fin", "rst", "timeout", "idle", "unknown", "refused" or "unreachable", found "reset"
     {"type":"dns","at":6,"name":"example.org","addr":"example.org"}
         line 3: key "addr": expected an address, like "10.0.0.1", found "example.org"
     {"type":"k8s","at":6,"state":5}
@@ -221,7 +221,7 @@ fn errors_name_line_key_and_what_was_expected() {
     "{\"type\":\"header\",\"boot_time_ns\":1,\"interval_ms\":1,\"ephemeral_port_min\":65536}"
         line 1: key "ephemeral_port_min": expected an integer from 0 to 65535, found 65536
     "{\"type\":\"header\",\"boot_time_ns\":1,\"interval_ms\":1,\"hostname\":\"a\"}"
-        line 1: key "hostname": expected "type", "format", "tool", "host", "kernel", "boot_id", "boot_time_ns", "interval_ms", "ephemeral_port_min", "ephemeral_port_max", "command" or "comment", found an unknown key of "header"
+        line 1: key "hostname": expected "type", "format", "tool", "host", "kernel", "boot_id", "boot_time_ns", "interval_ms", "ephemeral_port_min", "ephemeral_port_max", "command", "comment", "began_at" or "part", found an unknown key of "header"
     latin-1
         line 1: expected UTF-8, found another byte at column 29
     "#);

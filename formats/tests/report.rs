@@ -26,15 +26,11 @@ fn report(options: ReportOptions) -> Report {
     for (conn, (transport, local, remote, pid, sent, recv, rtt)) in lives.into_iter().enumerate() {
         let conn = conn as u64;
         let identity = Arc::new(Identity {
-            transport,
-            local: local.parse().unwrap(),
-            remote: remote.parse().unwrap(),
             direction: Some(Direction::Outgoing),
             pid,
             process: pid.map(|_| NAME.into()),
             netns: Some(4_026_531_840),
-            preexisting: false,
-            opened_at: None,
+            ..Identity::new(transport, local.parse().unwrap(), remote.parse().unwrap())
         });
         let totals = Totals {
             sent_bytes: sent,

@@ -53,4 +53,13 @@ members! {
     TASK_COMM = "task_struct" "comm",
     TASK_NSPROXY = "task_struct" "nsproxy",
     NSPROXY_NET_NS = "nsproxy" "net_ns",
+    TASK_FLAGS = "task_struct" "flags",
+    TASK_START_BOOTTIME = "task_struct" "start_boottime",
+    TASK_SIGNAL = "task_struct" "signal",
+    SIGNAL_LIVE = "signal_struct" "live.counter",
+    TASK_CGROUPS = "task_struct" "cgroups",
+    CSS_SET_DFL_CGRP = "css_set" "dfl_cgrp",
+    CGROUP_KN = "cgroup" "kn",
+    KERNFS_NODE_ID = "kernfs_node" "id",
+    SK_NUM = "sock" "__sk_common.skc_num",
 }

@@ -14,6 +14,14 @@ pub const KIND_FLOW_OPEN: u32 = 4;
 pub const KIND_FLOW_SAMPLE: u32 = 5;
 /// A UDP socket was released: a [`FlowRecord`] whose flow is the socket's overflow row (id 0 when it never had one).
 pub const KIND_UDP_RELEASE: u32 = 6;
+/// A process owns a socket, or it does and goes by another name, program or cgroup now: a [`ProcessRecord`].
+pub const KIND_PROCESS: u32 = 20;
+/// A process that owned a socket ended: a [`ProcessRecord`].
+pub const KIND_PROCESS_EXIT: u32 = 21;
+/// A socket listens: a [`ListenRecord`].
+pub const KIND_LISTEN: u32 = 22;
+/// A socket no longer listens: a [`ListenRecord`].
+pub const KIND_LISTEN_END: u32 = 23;
 
 /// The connection reached ESTABLISHED (or was found open).
 pub const OPENED: u32 = 1 << 0;
@@ -35,6 +43,14 @@ pub const COUNTED_LIVE: u32 = 1 << 7;
 pub const RELEASED: u32 = 1 << 8;
 /// Datagrams of several flows share this row, because the table of flows was full.
 pub const OVERFLOW: u32 = 1 << 9;
+/// Several processes were seen to hold the socket.
+pub const SHARED: u32 = 1 << 10;
+/// The socket has a row in the table of listening sockets.
+pub const LISTED: u32 = 1 << 16;
+/// What the row of a process or of a listening socket says has reached user space.
+pub const TOLD: u32 = 1 << 17;
+/// The process ended, or the socket no longer listens.
+pub const ENDED: u32 = 1 << 18;
 
 /// The remote end began.
 pub const INCOMING: u8 = 1;
@@ -199,7 +215,7 @@ plain! {
         id: u64,
         /// Flows that this socket opened in the table.
         flows: u64,
-        /// `PREEXISTING`, `RELEASED`.
+        /// `PREEXISTING`, `RELEASED`, `SHARED`.
         flags: u32,
         /// The owner's process id; 0 when unknown.
         pid: u32,
@@ -211,6 +227,69 @@ plain! {
         comm: [u8; 16],
         /// The row for datagrams that found the table full.
         overflow: FlowRecord,
+    }
+}
+
+plain! {
+    /// Who was seen to hold a socket in a walk over all descriptors: the value in storage of the socket's own that only
+    /// such walks make.
+    Holders, 48 {
+        /// The last walk that came upon the socket.
+        walk: u64,
+        /// The first process that this walk found to hold it.
+        first: u32,
+        /// The socket's owner as that walk began; 0 when unknown.
+        owner: u32,
+        /// 1 when that owner was among the holders.
+        owner_holds: u32,
+        /// The next process that this walk found; 0 when there is none.
+        second: u32,
+        /// The one that the walk before had found next.
+        second_before: u32,
+        /// Zero.
+        reserved: u32,
+        /// The name of the first.
+        comm: [u8; 16],
+    }
+}
+
+plain! {
+    /// A process that owns a socket; also the row in the table of processes, whose key is `pid`.
+    ProcessRecord, 64 {
+        /// What it is; the id is 0.
+        head: Head,
+        /// When the process started, in nanoseconds since boot.
+        started_at: u64,
+        /// Its cgroup in the unified hierarchy: the inode number of the directory.
+        cgroup: u64,
+        /// Its id.
+        pid: u32,
+        /// Zero.
+        reserved: u32,
+        /// Its name, padded with zeros.
+        comm: [u8; 16],
+    }
+}
+
+plain! {
+    /// A listening socket; also the row in the table of listening sockets, whose key is the id.
+    ListenRecord, 72 {
+        /// What it is; the id is the socket's cookie.
+        head: Head,
+        /// Local address; an IPv4 address is mapped into IPv6.
+        local: [u8; 16],
+        /// The owner's process id; 0 when unknown.
+        pid: u32,
+        /// Inode number of the network namespace; 0 when unknown.
+        netns: u32,
+        /// Local port, host order.
+        local_port: u16,
+        /// 6 for TCP, 17 for UDP.
+        protocol: u16,
+        /// Zero.
+        reserved: u32,
+        /// The owner's name, padded with zeros.
+        comm: [u8; 16],
     }
 }
 
@@ -255,7 +334,12 @@ pub mod count {
         /// Sockets for which no storage could be allocated.
         STORAGE_FAILED,
         /// Sockets released without user space hearing of it: their flows end when they have been idle.
-        UDP_LOST_RELEASES
+        UDP_LOST_RELEASES,
+        /// Attempts to connect whose failure no program saw: found when their socket went or was used again.
+        TCP_UNSEEN_FAILURES,
+        /// Rows of processes and listening sockets that found the ring of news full. Nothing is lost: user space finds
+        /// them in their tables.
+        NEWS_FULL
     }
 }
 
@@ -263,5 +347,18 @@ pub mod count {
 pub const CONTROL_STOPPED: u32 = 0;
 /// The index in the control map of the last id given away.
 pub const CONTROL_LAST_ID: u32 = 1;
+/// The index in the control map of the number of the last walk over all descriptors that came to its end.
+pub const CONTROL_LAST_WALK: u32 = 2;
 /// Words in the control map.
-pub const CONTROL_LEN: u32 = 2;
+pub const CONTROL_LEN: u32 = 3;
+
+/// The index in the read-only settings of the word that is 1 when processes are told.
+pub const SETTING_PROCESSES: usize = 0;
+/// The index of the word that is 1 when listening sockets are told.
+pub const SETTING_LISTENERS: usize = 1;
+/// The index of the lowest port that the host gives to clients.
+pub const SETTING_CLIENT_PORT_MIN: usize = 2;
+/// The index of the highest one.
+pub const SETTING_CLIENT_PORT_MAX: usize = 3;
+/// Words in the settings.
+pub const SETTINGS_LEN: usize = 4;

@@ -13,7 +13,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use netflow_capture_abi::{
     FlowCounters, FlowKey, FlowRecord, Head, INCOMING, KIND_FLOW_OPEN, OPEN_SENT, OUTGOING, OVERFLOW, OWNER_CHANGED,
-    OWNER_NONE, PREEXISTING, RELEASED, UdpSocket, count,
+    OWNER_NONE, PREEXISTING, RELEASED, SHARED, UdpSocket, count,
 };
 
 use crate::kernel::{AF_INET6, IPPROTO_TCP, IPPROTO_UDP, map_ipv4};
@@ -98,9 +98,9 @@ fn pass(skb: *mut __sk_buff, incoming: bool) -> Option<()> {
                 flow
             }
         };
-        if (*flow).identity.pid == 0 && (*value).pid != 0 {
+        if (*flow).identity.pid != (*value).pid || ((*value).flags & !(*flow).head.flags) & SHARED != 0 {
             copy_owner(value, flow);
-            set_flags(&raw mut (*flow).head.flags, OWNER_CHANGED);
+            set_flags(&raw mut (*flow).head.flags, OWNER_CHANGED | (*value).flags & SHARED);
         }
         let counters = &raw mut (*flow).counters;
         if incoming {
@@ -134,18 +134,13 @@ fn tell_open(flow: *mut FlowRecord) {
 /// A row for a new flow, or the socket's overflow row when the table is full. Null, because a function of its own has
 /// room for no more than a pointer; and a function of its own, so that it is out of the way.
 #[inline(never)]
-unsafe fn open(
-    socket: *mut bpf_sock,
-    value: *mut UdpSocket,
-    key: *const FlowKey,
-    incoming: bool,
-) -> *mut FlowRecord {
+unsafe fn open(socket: *mut bpf_sock, value: *mut UdpSocket, key: *const FlowKey, incoming: bool) -> *mut FlowRecord {
     // SAFETY: the verifier checks the accesses.
     unsafe {
         let key = &*key;
         let at = now();
         let mut flow = FlowRecord {
-            head: Head { kind: KIND_FLOW_OPEN, flags: 0, id: next_id(), at },
+            head: Head { kind: KIND_FLOW_OPEN, flags: (*value).flags & SHARED, id: next_id(), at },
             identity: blank_identity(),
             counters: FlowCounters {
                 last_at: now_coarse(),
@@ -176,7 +171,7 @@ unsafe fn open(
             Err(EEXIST) => FLOWS.get_ptr_mut(key).unwrap_or(null_mut()),
             Err(_) => {
                 let overflow = &raw mut (*value).overflow;
-                if set_flags(&raw mut (*overflow).head.flags, OVERFLOW) & OVERFLOW == 0 {
+                if set_flags(&raw mut (*overflow).head.flags, OVERFLOW | flow.head.flags) & OVERFLOW == 0 {
                     add(count::UDP_OPENED);
                     add(count::MAP_FULL);
                     (*overflow).head.kind = KIND_FLOW_OPEN;

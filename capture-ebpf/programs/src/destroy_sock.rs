@@ -6,9 +6,10 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use netflow_capture_abi::{CLOSED, COUNTED_LIVE, OPENED, count};
+use netflow_capture_abi::{CLOSED, COUNTED_LIVE, LISTED, OPENED, count};
 
 use crate::kernel::Kernel;
+use crate::listener::{cookie, withdraw};
 use crate::maps::{TCP_SOCKETS, add, stopped};
 use crate::tcp::{Tcp, argument};
 use crate::twice::{DESTROY_SOCK, again, first};
@@ -34,6 +35,11 @@ fn look(context: *const c_void) {
 #[inline(always)]
 fn destroy(socket: Kernel) -> Option<()> {
     let record = Tcp(TCP_SOCKETS.get(socket.0)?);
+    if record.flags() & LISTED != 0 {
+        // Its last change of state went unseen.
+        record.clear(LISTED);
+        withdraw(cookie(socket.0));
+    }
     if record.is_blank() {
         return None;
     }
@@ -46,6 +52,9 @@ fn destroy(socket: Kernel) -> Option<()> {
             return None;
         }
         record.close(socket.tcp()?);
+    }
+    if !stopped() {
+        record.end_unseen(socket.tcp()?);
     }
     if record.is_untold() {
         record.read_on(socket.tcp()?);

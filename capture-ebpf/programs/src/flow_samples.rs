@@ -3,8 +3,10 @@
 
 use core::ffi::c_void;
 
-use netflow_capture_abi::FlowRecord;
+use netflow_capture_abi::{FlowRecord, OWNER_HOLDER};
 
+use crate::holders::heir;
+use crate::kernel::Kernel;
 use crate::maps::UDP_SOCKETS;
 use crate::tcp::argument;
 use crate::tcp_samples::{seq_of, write};
@@ -22,7 +24,7 @@ extern "C" fn flow_samples(context: *const c_void) -> i32 {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/bpf_sk_storage_map")]
 extern "C" fn overflow_samples(context: *const c_void) -> i32 {
-    let socket = argument(context, 2) as *const c_void;
+    let socket = Kernel(argument(context, 2) as *const c_void);
     if !socket.is_null() {
         overflow(context, socket);
     }
@@ -30,10 +32,16 @@ extern "C" fn overflow_samples(context: *const c_void) -> i32 {
 }
 
 #[inline(always)]
-fn overflow(context: *const c_void, socket: *const c_void) -> Option<()> {
-    let value = UDP_SOCKETS.get(socket)?;
-    // SAFETY: a map value; the verifier checks the accesses.
+fn overflow(context: *const c_void, socket: Kernel) -> Option<()> {
+    let value = UDP_SOCKETS.get(socket.0)?;
+    // SAFETY: map values; the verifier checks the accesses.
     unsafe {
+        // The flows take it over with their next datagram.
+        if let Some(heir) = heir(socket, (*value).pid) {
+            (*value).owner = OWNER_HOLDER.into();
+            (*value).comm = (*heir).comm;
+            (*value).pid = (*heir).first;
+        }
         if (*value).overflow.head.id != 0 {
             write(seq_of(context), &raw const (*value).overflow);
         }

@@ -9,7 +9,11 @@
 //! | `datagram.rs` | `cgroup_skb/{ingress,egress}` | UDP flows and their counters |
 //! | `task_file.rs` | `iter/task_file` | sockets that exist already, and their owners |
 //! | `tcp_samples.rs` | `iter/bpf_sk_storage_map` | a sample of every TCP connection |
+//! | `process.rs` | `tp_btf/sched_process_exec`, `tp_btf/sched_process_exit` | processes that own sockets: another program, the end |
+//! | `news_rows.rs` | `iter/bpf_map_elem` | rows of processes and listening sockets that found their ring full |
 //! | `flow_samples.rs` | `iter/bpf_map_elem`, `iter/bpf_sk_storage_map` | a sample of every UDP flow |
+//!
+//! `holders.rs` has what a walk over all descriptors knows of each socket: who holds it.
 //!
 //! Nothing here interprets a counter: records carry what the kernel holds, user space does the arithmetic.
 #![no_std]
@@ -21,9 +25,13 @@
 mod datagram;
 mod destroy_sock;
 mod flow_samples;
+mod holders;
 mod kernel;
+mod listener;
 mod maps;
+mod news_rows;
 mod owner;
+mod process;
 mod set_state;
 mod sock_create;
 mod sock_release;

@@ -7,12 +7,15 @@ use core::intrinsics::{
 };
 
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE;
-use aya_ebpf::bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE};
+use aya_ebpf::bindings::{
+    BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE,
+};
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, RingBuf};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_output, bpf_sk_storage_get};
 use aya_ebpf::macros::btf_map;
 use netflow_capture_abi::{
-    CONTROL_LAST_ID, CONTROL_LEN, CONTROL_STOPPED, FlowKey, FlowRecord, TcpRecord, UdpSocket, count,
+    CONTROL_LAST_ID, CONTROL_LEN, CONTROL_STOPPED, FlowKey, FlowRecord, Holders, ListenRecord, ProcessRecord,
+    SETTINGS_LEN, TOLD, TcpRecord, UdpSocket, count,
 };
 
 use crate::twice::TRACEPOINTS;
@@ -84,6 +87,10 @@ pub static TCP_SOCKETS: SocketStorage<TcpRecord, { (BPF_F_NO_PREALLOC | BPF_F_CL
 #[btf_map]
 pub static UDP_SOCKETS: SocketStorage<UdpSocket, { BPF_F_NO_PREALLOC as usize }> = SocketStorage::new();
 
+/// Made by walks over all descriptors alone.
+#[btf_map]
+pub static HOLDERS: SocketStorage<Holders, { BPF_F_NO_PREALLOC as usize }> = SocketStorage::new();
+
 /// Not an LRU table: that one evicts without saying so. The loader sets the size.
 #[btf_map]
 pub static FLOWS: HashMap<FlowKey, FlowRecord, 65536, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
@@ -91,6 +98,19 @@ pub static FLOWS: HashMap<FlowKey, FlowRecord, 65536, { BPF_F_NO_PREALLOC as usi
 /// The loader sets the size.
 #[btf_map]
 pub static RING: RingBuf<u8, 4096> = RingBuf::new();
+
+/// Processes that own sockets, by process id. A row that finds the table full is not made.
+#[btf_map]
+pub static PROCESSES: HashMap<u32, ProcessRecord, 65536, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+
+/// Listening sockets, by cookie. A row that finds the table full is not made.
+#[btf_map]
+pub static LISTENERS: HashMap<u64, ListenRecord, 16384, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+
+/// What is told of processes and listening sockets: a ring of its own, so that it takes no room from connections. The
+/// loader sets the size.
+#[btf_map]
+pub static NEWS: RingBuf<u8, 4096> = RingBuf::new();
 
 #[btf_map]
 pub static COUNTS: PerCpuArray<u64, { count::LEN }> = PerCpuArray::new();
@@ -174,4 +194,38 @@ pub fn send<T>(record: *const T, size: usize) -> bool {
             BPF_RB_NO_WAKEUP.into(),
         ) == 0
     }
+}
+
+/// Copies a row into the ring of news, and marks it as told; without room, user space finds it in its table. `flags` is
+/// the row's own word.
+#[inline(always)]
+pub fn tell<T>(row: *const T, flags: *mut u32, wake: bool) {
+    let wakeup = if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+    // Before it is copied: what changes from now on is told again.
+    set_flags(flags, TOLD);
+    // SAFETY: the verifier checks pointer and size.
+    let result = unsafe {
+        bpf_ringbuf_output(
+            core::ptr::from_ref(&NEWS).cast_mut().cast(),
+            row.cast_mut().cast(),
+            size_of::<T>() as u64,
+            wakeup.into(),
+        )
+    };
+    if result != 0 {
+        clear_flags(flags, TOLD);
+        add(count::NEWS_FULL);
+    }
+}
+
+/// Written by the loader.
+#[unsafe(no_mangle)]
+static SETTINGS: [u32; SETTINGS_LEN] = [0; SETTINGS_LEN];
+
+/// A setting, one of the `SETTING_` constants.
+#[inline(always)]
+pub fn setting(which: usize) -> u32 {
+    // Volatile, or the compiler would use the zeros above.
+    // SAFETY: `which` is an index into the array.
+    unsafe { (&raw const SETTINGS).cast::<u32>().add(which).read_volatile() }
 }

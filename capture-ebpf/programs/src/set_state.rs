@@ -12,9 +12,12 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use netflow_capture_abi::{INCOMING, LISTENER, OPENED, OUTGOING, members};
+use netflow_capture_abi::{INCOMING, LISTED, LISTENER, OPENED, OUTGOING, members};
 
-use crate::kernel::{IPPROTO_TCP, Kernel, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT};
+use crate::kernel::{
+    IPPROTO_TCP, Kernel, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, read_tuple,
+};
+use crate::listener::{announce, cookie, withdraw};
 use crate::maps::{TCP_SOCKETS, stopped};
 use crate::tcp::{Tcp, argument};
 use crate::twice::{SET_STATE, again, first};
@@ -54,17 +57,22 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
     match (from, to) {
         (_, TCP_SYN_SENT) => {
             let record = found_or_new()?;
-            flush(record, socket);
+            let tcp = socket.tcp()?;
+            flush(record, tcp);
             record.own();
             record.begin(OUTGOING);
+            // The local port may still be missing; the rest is remembered, should nobody see how the attempt ends.
+            read_tuple(tcp, record.0);
             record.pass(from, to);
         }
         (_, TCP_LISTEN) => {
             let record = found_or_new()?;
-            flush(record, socket);
+            let tcp = socket.tcp()?;
+            flush(record, tcp);
             record.own();
             record.listen();
             record.pass(from, to);
+            announce(record, tcp);
         }
         (TCP_LISTEN, TCP_SYN_RECV) => {
             let record = found_or_new()?;
@@ -85,8 +93,9 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
             };
             let flags = record.flags();
             if flags & LISTENER != 0 {
-                record.clear(LISTENER);
+                record.clear(LISTENER | LISTED);
                 record.pass(from, to);
+                withdraw(cookie(socket.0));
                 return None;
             }
             if record.is_blank() {
@@ -115,10 +124,9 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
 
 /// A socket that is used again loses what its last connection left untold.
 #[inline(never)]
-fn flush(record: Tcp, socket: Kernel) {
-    if record.is_untold()
-        && let Some(tcp) = socket.tcp()
-    {
+fn flush(record: Tcp, tcp: Kernel) {
+    record.end_unseen(tcp);
+    if record.is_untold() {
         record.release();
         record.read_on(tcp);
         record.tell_or_lose_close();

@@ -9,6 +9,7 @@ use netflow_capture_abi::{OWNER_CERTAIN, UdpSocket};
 use crate::kernel::{AF_INET, AF_INET6, IPPROTO_UDP, Kernel};
 use crate::maps::{UDP_SOCKETS, next_id, stopped};
 use crate::owner::current;
+use crate::process::note;
 
 #[cgroup_sock(sock_create)]
 pub fn sock_create(context: SockContext) -> i32 {
@@ -25,6 +26,7 @@ fn create(socket: *const c_void) -> Option<()> {
     let value = UDP_SOCKETS.get_or_create(socket)?;
     let task = current();
     own(value, task, OWNER_CERTAIN.into(), 0, task.task_netns());
+    note(task);
     Some(())
 }
 

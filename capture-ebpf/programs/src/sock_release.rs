@@ -5,10 +5,11 @@ use core::ffi::c_void;
 
 use aya_ebpf::macros::cgroup_sock;
 use aya_ebpf::programs::SockContext;
-use netflow_capture_abi::{FlowRecord, KIND_UDP_RELEASE, LISTENER, RELEASED, count};
+use netflow_capture_abi::{FlowRecord, KIND_UDP_RELEASE, LISTED, LISTENER, RELEASED, count};
 
 use crate::kernel::{IPPROTO_TCP, IPPROTO_UDP};
-use crate::maps::{TCP_SOCKETS, UDP_SOCKETS, add, send, set_flags};
+use crate::listener::{cookie, withdraw};
+use crate::maps::{TCP_SOCKETS, UDP_SOCKETS, add, clear_flags, send, set_flags};
 use crate::tcp::{Tcp, now};
 
 #[cgroup_sock(sock_release)]
@@ -41,6 +42,9 @@ fn release_udp(socket: *const c_void) -> Option<()> {
     unsafe {
         if set_flags(&raw mut (*value).flags, RELEASED) & RELEASED != 0 {
             return None;
+        }
+        if clear_flags(&raw mut (*value).flags, LISTED) & LISTED != 0 {
+            withdraw(cookie(socket));
         }
         let record = &raw mut (*value).overflow;
         if (*value).flows == 0 && (*record).head.id == 0 {

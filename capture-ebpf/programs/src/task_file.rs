@@ -7,33 +7,42 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_sock_from_file;
 use netflow_capture_abi::{
-    CLOSE_SENT, CLOSED, INCOMING, LISTENER, OPENED, OUTGOING, OWNER_CERTAIN, OWNER_HOLDER, PREEXISTING, count, members,
+    CLOSE_SENT, CLOSED, INCOMING, LISTENER, OPENED, OUTGOING, OWNER_CERTAIN, OWNER_HOLDER, PREEXISTING, SHARED, count,
+    members,
 };
 
+use crate::holders::{end_walk, meet};
 use crate::kernel::{
     AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, Kernel, TCP_CLOSE, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT, read_tuple,
 };
-use crate::maps::{TCP_SOCKETS, UDP_SOCKETS, add, next_id, stopped};
+use crate::listener::{announce, announce_udp};
+use crate::maps::{TCP_SOCKETS, UDP_SOCKETS, add, next_id, set_flags, stopped};
+use crate::process::note;
 use crate::sock_create::own;
 use crate::tcp::{Tcp, argument, blank};
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 extern "C" fn task_file(context: *const c_void) -> i32 {
+    // The number of this walk: the second member of what the context begins with.
+    let walk = argument(argument(context, 0) as *const c_void, 1);
     let task = Kernel(argument(context, 1) as *const c_void);
     let file = argument(context, 3) as *mut c_void;
-    if !task.is_null() && !file.is_null() && !stopped() {
+    if task.is_null() || file.is_null() {
+        // The kernel says so that there is no more.
+        end_walk(walk);
+    } else if !stopped() {
         // SAFETY: the helper checks what it is given.
         let socket = Kernel(unsafe { bpf_sock_from_file(file.cast()) }.cast());
         if !socket.is_null() {
-            find(task, socket.follow(members::SOCKET_SK));
+            find(task, socket.follow(members::SOCKET_SK), walk);
         }
     }
     0
 }
 
 #[inline(always)]
-fn find(task: Kernel, socket: Kernel) -> Option<()> {
+fn find(task: Kernel, socket: Kernel, walk: u64) -> Option<()> {
     if socket.is_null() {
         return None;
     }
@@ -42,27 +51,40 @@ fn find(task: Kernel, socket: Kernel) -> Option<()> {
         return None;
     }
     match u32::from(socket.get::<u16>(members::SK_PROTOCOL)) {
-        IPPROTO_TCP => find_tcp(task, socket),
-        IPPROTO_UDP => find_udp(task, socket),
+        IPPROTO_TCP => find_tcp(task, socket, walk),
+        IPPROTO_UDP => find_udp(task, socket, walk),
         _ => None,
     }
 }
 
 #[inline(always)]
-fn find_udp(task: Kernel, socket: Kernel) -> Option<()> {
+fn find_udp(task: Kernel, socket: Kernel, walk: u64) -> Option<()> {
     let value = UDP_SOCKETS.get_or_create(socket.0)?;
     // SAFETY: a map value; the verifier checks the accesses.
-    if unsafe { (*value).pid } == 0 {
-        let netns = socket.follow(members::SK_NET).get(members::NET_INUM);
-        own(value, task, OWNER_HOLDER.into(), PREEXISTING, netns);
+    unsafe {
+        if (*value).pid == 0 {
+            let netns = socket.follow(members::SK_NET).get(members::NET_INUM);
+            own(value, task, OWNER_HOLDER.into(), PREEXISTING, netns);
+        }
+        if meet(socket, walk, task, (*value).pid) {
+            set_flags(&raw mut (*value).flags, SHARED);
+        }
     }
-    Some(())
+    // SAFETY: as above.
+    if unsafe { (*value).pid } == task.process_id() {
+        note(task);
+    }
+    announce_udp(value, socket)
 }
 
 #[inline(always)]
-fn find_tcp(task: Kernel, socket: Kernel) -> Option<()> {
+fn find_tcp(task: Kernel, socket: Kernel, walk: u64) -> Option<()> {
     if let Some(record) = TCP_SOCKETS.get(socket.0) {
         Tcp(record).held_by(task);
+        // SAFETY: a map value; the verifier checks the access.
+        if meet(socket, walk, task, unsafe { (*record).identity.pid }) {
+            Tcp(record).share();
+        }
         return None;
     }
     let tcp = socket.tcp()?;
@@ -90,9 +112,14 @@ fn find_tcp(task: Kernel, socket: Kernel) -> Option<()> {
             read_tuple(tcp, &raw mut record);
         }
     }
+    note(task);
     let id = record.head.id;
     let flags = record.head.flags;
     let stored = TCP_SOCKETS.get_or_insert(socket.0, &record)?;
+    if state == TCP_LISTEN {
+        announce(Tcp(stored), tcp);
+        return None;
+    }
     // Unless a hook was faster with storage of its own.
     // SAFETY: a map value; the verifier checks the access.
     if flags & OPENED == 0 || unsafe { (*stored).head.id } != id {
@@ -105,6 +132,7 @@ fn find_tcp(task: Kernel, socket: Kernel) -> Option<()> {
         return None;
     }
     add(count::TCP_PREEXISTING);
+    meet(socket, walk, task, task.process_id());
     Some(())
 }
 

@@ -9,13 +9,14 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns};
 use netflow_capture_abi::{
     CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, INCOMING, Identity, KIND_TCP_CLOSE, KIND_TCP_OPEN, LISTENER, OPEN_SENT,
-    OPENED, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE, PREEXISTING, TcpCounters,
-    TcpRecord, count, members,
+    OPENED, OUTGOING, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE, PREEXISTING, SHARED,
+    TcpCounters, TcpRecord, count, members,
 };
 
-use crate::kernel::{Kernel, read_counters, read_tuple};
+use crate::kernel::{Kernel, TCP_CLOSE, TCP_SYN_SENT, read_counters, read_tuple};
 use crate::maps::{add, clear_flags, next_id, send, set_flags};
 use crate::owner::current;
+use crate::process::note;
 
 /// Nanoseconds since boot.
 #[inline(always)]
@@ -97,15 +98,30 @@ impl Tcp {
         }
     }
 
-    /// The running process owns the socket.
+    /// The running process owns the socket; a thread of the kernel's own is nobody.
     #[inline(always)]
     pub fn own(self) {
         let task = current();
+        if task.is_kernel_thread() {
+            unsafe {
+                (*self.0).identity.owner = OWNER_NONE;
+                (*self.0).identity.pid = 0;
+                (*self.0).identity.comm = [0; 16];
+            }
+        } else {
+            self.own_as(task, OWNER_CERTAIN);
+        }
+    }
+
+    /// A process owns the socket.
+    #[inline(never)]
+    fn own_as(self, task: Kernel, owner: u8) {
         unsafe {
-            (*self.0).identity.owner = OWNER_CERTAIN;
+            (*self.0).identity.owner = owner;
             (*self.0).identity.pid = task.process_id();
             task.process_name(&raw mut (*self.0).identity.comm);
         }
+        note(task);
     }
 
     /// The running process releases the socket. Whoever connected it stays the owner; an accepted socket belongs to
@@ -114,8 +130,12 @@ impl Tcp {
     pub fn release(self) {
         unsafe {
             if (*self.0).identity.direction == INCOMING || (*self.0).identity.owner != OWNER_CERTAIN {
+                let task = current();
+                if task.is_kernel_thread() {
+                    return;
+                }
                 let before = (*self.0).identity.pid;
-                self.own();
+                self.own_as(task, OWNER_CERTAIN);
                 if (*self.0).identity.pid != before {
                     self.set(OWNER_CHANGED);
                 }
@@ -123,18 +143,34 @@ impl Tcp {
         }
     }
 
-    /// A process was found to hold the socket.
+    /// A process was found to hold the socket: it is the owner when none is known. Whether it takes the place of another
+    /// one shows when all holders are known.
     #[inline(always)]
     pub fn held_by(self, task: Kernel) {
+        if unsafe { (*self.0).identity.owner } == OWNER_NONE {
+            self.own_as(task, OWNER_HOLDER);
+            self.set(OWNER_CHANGED);
+        } else if unsafe { (*self.0).identity.pid } == task.process_id() {
+            note(task);
+        }
+    }
+
+    /// The owner holds the socket no longer, and this process does.
+    #[inline(always)]
+    pub fn move_to(self, pid: u32, comm: *const [u8; 16]) {
         unsafe {
-            let owner = (*self.0).identity.owner;
-            let pid = task.process_id();
-            if owner == OWNER_NONE || (owner == OWNER_LISTENER && (*self.0).identity.pid != pid) {
-                (*self.0).identity.pid = pid;
-                task.process_name(&raw mut (*self.0).identity.comm);
-                (*self.0).identity.owner = OWNER_HOLDER;
-                self.set(OWNER_CHANGED);
-            }
+            (*self.0).identity.pid = pid;
+            (*self.0).identity.comm = *comm;
+            (*self.0).identity.owner = OWNER_HOLDER;
+        }
+        self.set(OWNER_CHANGED);
+    }
+
+    /// Several processes hold the socket.
+    #[inline(always)]
+    pub fn share(self) {
+        if self.set(SHARED) & SHARED == 0 {
+            self.set(OWNER_CHANGED);
         }
     }
 
@@ -192,6 +228,31 @@ impl Tcp {
             (*self.0).head.kind = KIND_TCP_CLOSE;
         }
         self.set(CLOSED) & COUNTED_LIVE == 0
+    }
+
+    /// An attempt to connect that is over, though no program saw its end. The error went to the application, and the
+    /// counters were set back by then: all that is left to tell is that it failed.
+    #[inline(always)]
+    pub fn end_unseen(self, tcp: Kernel) {
+        unsafe {
+            if self.is_blank()
+                || self.flags() & (OPENED | CLOSED) != 0
+                || (*self.0).identity.direction != OUTGOING
+                || (*self.0).identity.remote_port == 0
+            {
+                return;
+            }
+            (*self.0).identity.local_port = u16::from_be(tcp.get(members::INET_SPORT));
+            let states = (*self.0).counters.states;
+            (*self.0).counters = blank_counters();
+            (*self.0).counters.states = states;
+            self.pass(TCP_SYN_SENT, TCP_CLOSE);
+            (*self.0).head.at = now();
+            (*self.0).head.kind = KIND_TCP_CLOSE;
+        }
+        if self.set(CLOSED) & CLOSED == 0 {
+            add(count::TCP_UNSEEN_FAILURES);
+        }
     }
 
     /// What a close record would say is final: the owner, and how much the application has read. A socket without a

@@ -1,15 +1,18 @@
 //! `iter/bpf_sk_storage_map` over the TCP sockets → a sample of every open connection, and the closes that wait for
-//! room in the ring or for an owner. The reader's buffer cannot overflow: what does not fit is asked for again.
+//! room in the ring or for an owner; and a row for the listening sockets that have none. The reader's buffer cannot overflow: what does not fit is asked for again.
 
 use core::ffi::c_void;
 
 use aya_ebpf::bindings::seq_file;
 use aya_ebpf::helpers::generated::bpf_seq_write;
 use netflow_capture_abi::{
-    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, KIND_TCP_SAMPLE, OPEN_SENT, OPENED, OWNER_CHANGED, TcpRecord, count,
+    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, KIND_TCP_SAMPLE, LISTED, LISTENER, OPEN_SENT, OPENED, OWNER_CHANGED,
+    TcpRecord, count, members,
 };
 
-use crate::kernel::{Kernel, read_counters};
+use crate::holders::heir;
+use crate::kernel::{Kernel, TCP_LISTEN, read_counters};
+use crate::listener::announce;
 use crate::maps::{TCP_SOCKETS, add, stopped};
 use crate::tcp::{Tcp, argument, blank_counters, now};
 
@@ -39,7 +42,20 @@ pub fn write<T>(seq: *mut seq_file, value: *const T) -> bool {
 #[inline(always)]
 fn sample(seq: *mut seq_file, socket: Kernel) -> Option<()> {
     let record = Tcp(TCP_SOCKETS.get(socket.0)?);
+    // SAFETY: map values; the verifier checks the accesses.
+    unsafe {
+        // Of a listening socket too: its children inherit the owner.
+        if let Some(heir) = heir(socket, (*record.0).identity.pid) {
+            record.move_to((*heir).first, &raw const (*heir).comm);
+        }
+    }
     if record.is_blank() {
+        // A child may hold its listener's record for a moment.
+        if record.flags() & (LISTENER | LISTED) == LISTENER
+            && u32::from(socket.get::<u8>(members::SK_STATE)) == TCP_LISTEN
+        {
+            announce(record, socket.tcp()?);
+        }
         return None;
     }
     if record.is_untold() {

@@ -107,6 +107,9 @@ pub(crate) fn mismatches(ends: &[End], seen: &Seen) -> Vec<String> {
 
 fn compare(end: &End, seen: &Seen) -> Result<(), String> {
     let found = seen.all(end.transport, end.local, end.remote);
+    if !end.recorded && found.is_empty() {
+        return Ok(());
+    }
     let [conn] = found[..] else { return Err(format!("{} connections seen: {found:?}", found.len())) };
     let identity = conn.identity.as_ref().ok_or("no identity")?;
     let totals = conn.last.ok_or_else(|| format!("no close: {conn:?}"))?;
@@ -134,8 +137,14 @@ fn compare(end: &End, seen: &Seen) -> Result<(), String> {
         check("unacked", totals.unacked_bytes.to_string(), "0".to_owned());
         check("unread", totals.unread_bytes.to_string(), "0".to_owned());
     }
-    if !end.opened {
-        check("reason", format!("{:?}", conn.reason), format!("{:?}", Some(Reason::Rst)));
+    if end.reason.is_some() {
+        check("reason", format!("{:?}", conn.reason), format!("{:?}", end.reason));
+    }
+    if let Some(shared) = end.shared {
+        check("shared", identity.shared.to_string(), shared.to_string());
+    }
+    if let Some(unread) = end.unread_bytes {
+        check("unread", totals.unread_bytes.to_string(), unread.to_string());
     }
     if wrong.is_empty() { Ok(()) } else { Err(format!("{}\n  {conn:?}", wrong.join(", "))) }
 }

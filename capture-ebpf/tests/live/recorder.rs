@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -14,15 +15,36 @@ type Outcome = Result<(Vec<Event>, Summary), String>;
 
 pub(crate) struct Recorder {
     stop: Arc<AtomicBool>,
+    /// Where snapshots are asked for, and where it is said that they were taken.
+    looks: (Sender<()>, Receiver<()>),
     thread: JoinHandle<Outcome>,
 }
 
 impl Recorder {
     pub(crate) fn start(options: &Options) -> Result<Self, String> {
+        Self::every(options, Duration::from_millis(500))
+    }
+
+    /// One that takes snapshots when it is asked to, and at no other time.
+    pub(crate) fn patient(options: &Options) -> Result<Self, String> {
+        Self::every(options, Duration::MAX)
+    }
+
+    fn every(options: &Options, interval: Duration) -> Result<Self, String> {
         let capture = Capture::start(options).map_err(|error| error.to_string())?;
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
-        Ok(Self { stop, thread: thread::spawn(move || record(capture, &seen)) })
+        let (ask, asked) = channel();
+        let (answer, answered) = channel();
+        let thread = thread::spawn(move || record(capture, interval, &seen, &asked, &answer));
+        Ok(Self { stop, looks: (ask, answered), thread })
+    }
+
+    /// Takes a snapshot. A recorder that has failed says so when it is stopped.
+    pub(crate) fn look(&self) {
+        if self.looks.0.send(()).is_ok() {
+            let _ = self.looks.1.recv();
+        }
     }
 
     /// Gives the kernel a moment to end what was closed last, then ends the recording.
@@ -33,18 +55,27 @@ impl Recorder {
     }
 }
 
-fn record(mut capture: Capture, stop: &AtomicBool) -> Outcome {
+fn record(
+    mut capture: Capture,
+    interval: Duration,
+    stop: &AtomicBool,
+    asked: &Receiver<()>,
+    answer: &Sender<()>,
+) -> Outcome {
     let mut events = Vec::new();
     let mut last = Instant::now();
     while !stop.load(Relaxed) {
-        let result = if last.elapsed() >= Duration::from_millis(500) {
+        let look = asked.recv_timeout(Duration::from_millis(50)).is_ok();
+        let result = if look || last.elapsed() >= interval {
             last = Instant::now();
             capture.snapshot(&mut events)
         } else {
             capture.poll(&mut events)
         };
         result.map_err(|error| error.to_string())?;
-        thread::sleep(Duration::from_millis(50));
+        if look {
+            let _ = answer.send(());
+        }
     }
     let summary = capture.stop(&mut events).map_err(|error| error.to_string())?;
     Ok((events, summary))

@@ -37,6 +37,20 @@ pub(crate) struct PipelineArgs {
     pub(crate) k8s: Option<PathBuf>,
 }
 
+/// What is recorded beside the connections: the same for every command that looks at the kernel.
+#[derive(Debug, Args, PartialEq)]
+pub(crate) struct BesideArgs {
+    /// Do not look at the processes that own connections: no executables, cgroups, containers, no starts and ends.
+    #[arg(long)]
+    pub(crate) no_process_details: bool,
+    /// Do not record which sockets listen.
+    #[arg(long)]
+    pub(crate) no_listen: bool,
+    /// Do not record when the wall clock is set.
+    #[arg(long)]
+    pub(crate) no_clock: bool,
+}
+
 /// Where points go: the same for every command that makes them.
 #[derive(Debug, Args, PartialEq)]
 pub(crate) struct PointArgs {

@@ -69,6 +69,12 @@ pub(super) fn reserve(path: &Path, force: bool) -> anyhow::Result<Reserved> {
     Ok(Reserved { path: path.to_owned(), sink: Some(Sink::File(file)), is_new })
 }
 
+/// Makes a file that did not exist.
+pub(super) fn reserve_new(path: PathBuf) -> io::Result<Reserved> {
+    let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+    Ok(Reserved { path, sink: Some(Sink::File(file)), is_new: true })
+}
+
 impl Drop for Reserved {
     fn drop(&mut self) {
         if self.sink.is_some() && self.is_new {
@@ -100,17 +106,18 @@ impl CaptureFile {
         Ok(Self { path, writer, sealed: now, synced: now, refused: 0 })
     }
 
-    /// Adds an event. One that makes no sense in the stream is left out and counted: a recording does not end for it.
-    pub(super) fn push(&mut self, event: &Event) -> anyhow::Result<()> {
+    /// Adds an event. One that makes no sense in the stream is left out and counted, and the answer is false: a recording
+    /// does not end for it.
+    pub(super) fn push(&mut self, event: &Event) -> anyhow::Result<bool> {
         match self.writer.push(event) {
             Err(error @ (WriteError::Unintroduced { .. } | WriteError::Order { .. } | WriteError::TooLong { .. })) => {
                 if self.refused == 0 {
                     eprintln!("warning: an event was left out: {error}");
                 }
                 self.refused += 1;
-                Ok(())
+                Ok(false)
             }
-            pushed => self.check(pushed),
+            pushed => self.check(pushed).map(|()| true),
         }
     }
 
@@ -122,15 +129,20 @@ impl CaptureFile {
     /// Writes what has waited for long enough.
     pub(super) fn keep_fresh(&mut self) -> anyhow::Result<()> {
         if self.sealed.elapsed() >= SEAL_EVERY {
-            self.sealed = Instant::now();
-            let sealed = self.writer.seal();
-            self.check(sealed)?;
+            self.seal()?;
         }
         if self.synced.elapsed() >= SYNC_EVERY {
             self.synced = Instant::now();
             self.sync()?;
         }
         Ok(())
+    }
+
+    /// Writes what has waited.
+    pub(super) fn seal(&mut self) -> anyhow::Result<()> {
+        self.sealed = Instant::now();
+        let sealed = self.writer.seal();
+        self.check(sealed)
     }
 
     /// Events so far.
@@ -145,8 +157,7 @@ impl CaptureFile {
 
     /// Closes the capture.
     pub(super) fn finish(mut self) -> anyhow::Result<Totals> {
-        let sealed = self.writer.seal();
-        self.check(sealed)?;
+        self.seal()?;
         let path = self.path;
         let (sink, totals) = self.writer.finish().with_context(|| format!("cannot write {}", path.display()))?;
         if let Sink::File(file) = &sink {

@@ -1,6 +1,6 @@
 //! The words at the end of a recording.
 //!
-//! In: totals of the file, the kernel's own counts, the events. Out: a few lines on stderr: what was recorded, what was
+//! In: totals of the files, the kernel's own counts, the events. Out: a few lines on stderr: what was recorded, what was
 //! lost, who talked most, and what to do next.
 
 use netflow_capture::Summary;
@@ -9,9 +9,10 @@ use netflow_core::field::Field;
 use netflow_core::filter::BuiltIn;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Order;
-use netflow_formats::capture::Totals;
 use netflow_formats::report::{TableOptions, table};
 
+use super::files::Recorded;
+use super::series::Series;
 use crate::args::RecordArgs;
 use crate::input;
 use crate::units;
@@ -43,22 +44,25 @@ impl Talkers {
 }
 
 /// Says how the recording went.
-pub(super) fn tell(args: &RecordArgs, totals: &Totals, kernel: &Summary, talkers: Talkers, limit: Option<&str>) {
+pub(super) fn tell(args: &RecordArgs, recorded: &Recorded, kernel: &Summary, talkers: Talkers, limit: Option<&str>) {
     let all = kernel.total();
     if let Some(limit) = limit {
         eprintln!("stopped: {limit}");
     }
+    let pattern = args.rotate.and_then(|_| Series::new(&args.out).ok()).map(|series| series.pattern());
+    let name = pattern.as_ref().unwrap_or(&args.out).display();
+    let files = if pattern.is_some() { format!(", {}", units::count(recorded.files, "file")) } else { String::new() };
     eprintln!(
-        "{}: {}; {} opened, {} older than the recording, {} closed, {} failed to connect, {} still open",
-        if input::is_std(&args.out) { "stdout".to_owned() } else { args.out.display().to_string() },
-        units::count(totals.events, "event"),
+        "{}{files}: {}; {} opened, {} older than the recording, {} closed, {} failed to connect, {} still open",
+        if input::is_std(&args.out) { "stdout".to_owned() } else { name.to_string() },
+        units::count(recorded.events, "event"),
         all.opened,
         all.preexisting,
         all.closed,
         kernel.connect_failures,
         all.live_at_end,
     );
-    eprintln!("lost: {}", totals.losses);
+    eprintln!("lost: {}", recorded.losses);
     if !kernel.tcp.holds() || !kernel.udp.holds() {
         eprintln!("warning: the kernel's counts do not add up: tcp {:?}, udp {:?}", kernel.tcp, kernel.udp);
     }
@@ -71,6 +75,6 @@ pub(super) fn tell(args: &RecordArgs, totals: &Totals, kernel: &Summary, talkers
         }
     }
     if !input::is_std(&args.out) {
-        eprintln!("Next: netflow report {}", args.out.display());
+        eprintln!("Next: netflow report {name}");
     }
 }

@@ -140,6 +140,13 @@ fn wrong_usage_says_what_was_meant() {
         (vec!["report", "-", "--csv"], "no name"),
         (vec!["record", "-d", "0s", "x.nfcap"], "at least 1ms"),
         (vec!["record"], "OUT.nfcap"),
+        (vec!["record", "--rotate", "1h", "-"], "stdout is one"),
+        (vec!["record", "--rotate", "1h", ".."], "is none"),
+        (vec!["record", "--rotate", "10M", "x.nfcap"], "like 1h, or a size like 100MB"),
+        (vec!["record", "--rotate", "500ms", "x.nfcap"], "1s at least"),
+        (vec!["record", "--rotate", "1h", "--keep", "0", "x.nfcap"], "from 1 on"),
+        (vec!["record", "--keep", "3", "x.nfcap"], "--rotate"),
+        (vec!["record", "--rotate", "1h", "--force", "x.nfcap"], "cannot be used with"),
         (vec!["replay-all"], "unrecognized subcommand"),
     ];
     for (arguments, word) in table {

@@ -9,4 +9,5 @@ mod parquet;
 mod readme;
 mod replay;
 mod reports;
+mod reproducible;
 mod run;

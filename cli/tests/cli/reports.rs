@@ -47,6 +47,20 @@ fn csv_has_every_column_and_exact_sums() {
 }
 
 #[test]
+fn a_column_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    capture(folder.path());
+    let csv = netflow(folder.path(), &["report", "events.nfcap", "--csv=-", "--by", "shared", "--sort", "shared"]).ok();
+    let rows: Vec<&str> = csv.lines().map(|line| line.split(',').nth(2).unwrap()).collect();
+    assert_eq!(rows, ["shared", "false"]);
+    let fields = netflow(folder.path(), &["fields"]).ok();
+    assert!(fields.lines().any(|line| line.starts_with("shared ") && line.contains("several processes")), "{fields}");
+    let refused = netflow(folder.path(), &["report", "events.nfcap", "--sort", "shared"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("ask for it with --by"), "{}", refused.stderr);
+}
+
+#[test]
 fn windows_grouping_sorting_and_top() {
     let folder = tempfile::tempdir().unwrap();
     capture(folder.path());
@@ -131,7 +145,7 @@ fn info_tells_the_same_from_index_and_from_reading() {
 fn fields_lists_every_column() {
     let folder = tempfile::tempdir().unwrap();
     let fields = netflow(folder.path(), &["fields"]).ok();
-    assert_eq!(fields.lines().count(), 41);
+    assert_eq!(fields.lines().count(), 42);
     assert!(
         fields.contains("bytes_read               measure u64   bytes        Payload received by the local end."),
         "{fields}"

@@ -8,7 +8,7 @@ use netflow_fixtures::traffic;
 use crate::recording::{Recording, run};
 
 /// A pod that has this host's loopback addresses, so that the traffic of the test is its own.
-const CLUSTER: &str = r#"{"kind":"List","items":[{"kind":"Pod","metadata":{"name":"self","namespace":"test","labels":{"app":"self"}},
+pub(crate) const CLUSTER: &str = r#"{"kind":"List","items":[{"kind":"Pod","metadata":{"name":"self","namespace":"test","labels":{"app":"self"}},
 "status":{"phase":"Running","podIPs":[{"ip":"127.0.0.1"},{"ip":"::1"}]}},
 {"kind":"Deployment","metadata":{"name":"maker","namespace":"test"},"spec":{"selector":{"matchLabels":{"app":"self"}}}}]}"#;
 

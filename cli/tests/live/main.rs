@@ -5,9 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod cluster;
+mod containers;
+mod departure;
+mod doctor;
 mod endings;
 mod points;
+mod privileges;
 mod recording;
+mod rotation;
 mod scenarios;
 
 use std::process::ExitCode;
@@ -27,8 +32,9 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 14] = [
+    let tests: [(&str, fn()); 29] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
+        ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
         ("snapshots_in_a_storm", scenarios::snapshots_in_a_storm),
         ("a_tiny_ring_loses_and_says_so", scenarios::a_tiny_ring_loses_and_says_so),
@@ -39,7 +45,21 @@ fn main() -> ExitCode {
         ("a_full_disk_ends_a_recording", endings::a_full_disk_ends_a_recording),
         ("paths_that_cannot_be_written", endings::paths_that_cannot_be_written),
         ("a_cluster_is_kept_in_the_recording", cluster::a_cluster_is_kept_in_the_recording),
+        ("a_container_is_a_column_of_the_report", containers::a_container_is_a_column_of_the_report),
+        ("nothing_stays_in_the_kernel", departure::nothing_stays_in_the_kernel),
+        ("a_command_that_is_left_behind_holds_nothing", departure::a_command_that_is_left_behind_holds_nothing),
+        ("three_capabilities_are_enough_to_record", privileges::three_capabilities_are_enough_to_record),
+        ("capabilities_of_the_file_are_enough_to_record", privileges::capabilities_of_the_file_are_enough_to_record),
+        ("a_command_keeps_the_callers_privileges", privileges::a_command_keeps_the_callers_privileges),
+        ("a_command_of_another_user_is_ended", privileges::a_command_of_another_user_is_ended),
+        ("missing_capabilities_are_named", privileges::missing_capabilities_are_named),
+        ("doctor_by_privileges", doctor::doctor_by_privileges),
+        ("doctor_in_containers", doctor::doctor_in_containers),
+        ("doctor_for_people", doctor::doctor_for_people),
         ("streams_and_closed_pipes", endings::streams_and_closed_pipes),
+        ("the_files_of_a_recording_add_up", rotation::the_files_of_a_recording_add_up),
+        ("every_scenario_in_several_files", rotation::every_scenario_in_several_files),
+        ("the_oldest_files_are_removed", rotation::the_oldest_files_are_removed),
         ("points_add_up_to_what_the_applications_counted", points::points_add_up_to_what_the_applications_counted),
         ("live_ends_by_itself_and_with_its_reader", points::live_ends_by_itself_and_with_its_reader),
     ];

@@ -1,6 +1,6 @@
 //! A recording that runs while a test makes traffic.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,15 +52,22 @@ pub(crate) struct Recording {
 impl Recording {
     /// Starts to record into `out.nfcap` in the folder; returns when the kernel is being recorded.
     pub(crate) fn start(folder: &Path, options: &[&str]) -> Self {
-        let out: PathBuf = folder.join("out.nfcap");
-        let child = netflow()
-            .arg("record")
-            .args(options)
-            .arg(&out)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start_with(folder, options, &[])
+    }
+
+    /// The same, of a command.
+    pub(crate) fn start_with(folder: &Path, options: &[&str], command: &[&str]) -> Self {
+        let mut record = netflow();
+        record.arg("record").args(options).arg("out.nfcap").current_dir(folder);
+        if !command.is_empty() {
+            record.arg("--").args(command);
+        }
+        Self::spawn(record, &folder.join("out.nfcap"))
+    }
+
+    /// Starts what records into that file; returns when the kernel is being recorded.
+    pub(crate) fn spawn(mut record: Command, out: &Path) -> Self {
+        let child = record.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let began = Instant::now();
         // The file's first bytes are written once everything is attached.
         while out.metadata().map_or(0, |metadata| metadata.len()) == 0 {
@@ -68,6 +75,11 @@ impl Recording {
             std::thread::sleep(Duration::from_millis(10));
         }
         Self { child }
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.

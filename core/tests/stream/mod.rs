@@ -24,17 +24,7 @@ pub(crate) const CUT_TICK: Body = Body::Tick(Tick { complete: false });
 
 /// A TCP connection of which nothing else is known.
 pub(crate) fn tcp(local: &str, remote: &str) -> Identity {
-    Identity {
-        transport: Transport::Tcp,
-        local: local.parse().unwrap(),
-        remote: remote.parse().unwrap(),
-        direction: None,
-        pid: None,
-        process: None,
-        netns: None,
-        preexisting: false,
-        opened_at: None,
-    }
+    Identity::new(Transport::Tcp, local.parse().unwrap(), remote.parse().unwrap())
 }
 
 /// A UDP flow of which nothing else is known.
@@ -76,20 +66,20 @@ pub(crate) fn close_of(conn: u64, totals: Totals, identity: Option<&Identity>, s
 }
 
 pub(crate) fn process(pid: u32, name: &str) -> Body {
-    Body::Process(Process { pid, process: name.into(), exe: None, cgroup: None, container_id: None, exited: false })
+    Body::Process(Process::new(pid, name))
 }
 
 pub(crate) fn in_container(pid: u32, name: &str, container: &str) -> Body {
     let container_id = Some(container.into());
-    Body::Process(Process { pid, process: name.into(), exe: None, cgroup: None, container_id, exited: false })
+    Body::Process(Process { container_id, ..Process::new(pid, name) })
 }
 
 pub(crate) fn exit(pid: u32, name: &str) -> Body {
-    Body::Process(Process { pid, process: name.into(), exe: None, cgroup: None, container_id: None, exited: true })
+    Body::Process(Process { exited: true, ..Process::new(pid, name) })
 }
 
 pub(crate) fn dns(name: &str, addr: &str, ttl_s: u32, netns: Option<u32>) -> Body {
-    Body::Dns(Dns { name: name.into(), addr: addr.parse().unwrap(), ttl_s, netns })
+    Body::Dns(Dns { name: name.into(), addr: addr.parse().unwrap(), ttl_s, netns, pid: None })
 }
 
 /// The destination of `identity` is translated.

@@ -1,6 +1,6 @@
-//! The frame of a block: 128 bytes that say what follows, how long it is and how to tell whether it is intact.
+//! The frame of a block: 144 bytes that say what follows, how long it is and how to tell whether it is intact.
 //!
-//! In: 128 bytes. Out: a [`BlockHeader`] whose lengths are within the limits. Never here: payloads.
+//! In: 144 bytes. Out: a [`BlockHeader`] whose lengths are within the limits. Never here: payloads.
 
 use netflow_core::event::Loss;
 use xxhash_rust::xxh3::xxh3_64;
@@ -10,7 +10,7 @@ use super::{MAX_RAW_BYTES, MAX_ROWS, MAX_STORED_BYTES};
 
 /// Where a reader that lost its way finds the next block. The bytes are arbitrary; they occur in no text encoding.
 pub(super) const SYNC: [u8; 8] = [0xf1, 0x0e, 0xb1, 0x0c, 0xa7, 0x95, 0xe3, 0xdc];
-pub(super) const BLOCK_HEADER_BYTES: usize = 128;
+pub(super) const BLOCK_HEADER_BYTES: usize = 144;
 
 /// What a block holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl BlockKind {
     }
 }
 
-/// What the first 128 bytes of a block say.
+/// What the first 144 bytes of a block say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockHeader {
     /// What the block holds.
@@ -140,6 +140,8 @@ impl BlockHeader {
             storage_failed: u64::from_le_bytes(take(&mut rest)),
             queue_full: u64::from_le_bytes(take(&mut rest)),
             snapshot_cut: u64::from_le_bytes(take(&mut rest)),
+            dns_dropped: u64::from_le_bytes(take(&mut rest)),
+            nat_dropped: u64::from_le_bytes(take(&mut rest)),
             lost_opens: u64::from_le_bytes(take(&mut rest)),
             lost_closes: u64::from_le_bytes(take(&mut rest)),
         };

@@ -4,7 +4,7 @@
 use netflow_core::event::{Body, Event, Header, Loss, Tick};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::block::{BlockHeader, BlockKind};
+use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
 use super::column::{Column, ColumnWriter, TableRows};
 use super::encode::{CLOSE, OPEN, SAMPLE, TICK};
 use super::record::{self, Directory, Stream};
@@ -130,11 +130,11 @@ fn contents_are_checked() {
     let two = TableRows { addresses: 2, ..one };
     case("reference", &close(two, |columns| columns.integers(Column::Reference, &[1]).unwrap()));
     case("states", &close(two, |columns| columns.integers(Column::TcpStates, &[1]).unwrap()));
-    case("reason", &close(two, |columns| columns.bytes(Column::Reason, &[6]).unwrap()));
+    case("reason", &close(two, |columns| columns.bytes(Column::Reason, &[8]).unwrap()));
     case("rtt", &close(two, |columns| columns.integers(Column::Rtt, &[1 << 32]).unwrap()));
     case("port", &close(two, |columns| columns.integers(Column::Port, &[1 << 16]).unwrap()));
     case("pid", &close(two, |columns| columns.integers(Column::Pid, &[1 << 32]).unwrap()));
-    case("directions", &close(two, |columns| columns.bytes(Column::Flags, &[6]).unwrap()));
+    case("directions", &close(two, |columns| columns.integers(Column::Flags, &[6]).unwrap()));
     case("remote", &close(two, |columns| columns.integers(Column::Remote, &[9]).unwrap()));
     case("family", &close(two, |columns| columns.bytes(Column::Family, &[0, 2]).unwrap()));
     case("profile", &close(two, |columns| columns.integers(Column::Profile, &[5]).unwrap()));
@@ -163,7 +163,7 @@ fn contents_are_checked() {
     two addresses needed: address: expected at most 1 rows, found 2
     reference: reference to a definition: expected at most 0 back, found 1
     states: tcp_states: expected bits 1 to 12, found 0x1
-    reason: reason: expected 0 to 5, found 6
+    reason: reason: expected 0 to 7, found 8
     rtt: rtt_us: expected at most 4294967295, found 4294967296
     port: port: expected at most 65535, found 65536
     pid: pid: expected at most 4294967295, found 4294967296
@@ -223,7 +223,7 @@ fn any_byte_of_a_payload_may_lie() {
     }
     writer.seal().unwrap();
     let bytes = writer.get_ref().clone();
-    let (head, payload) = bytes[before..].split_at(128);
+    let (head, payload) = bytes[before..].split_at(BLOCK_HEADER_BYTES);
     let header = BlockHeader::parse(head.first_chunk().unwrap()).unwrap();
     let (mut whole, mut refused) = (0, 0);
     for place in 0..payload.len() {

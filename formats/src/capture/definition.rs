@@ -13,13 +13,14 @@ use super::MAX_TEXT_BYTES;
 use super::column::{Column, ColumnReader, Unpacker, at_most, value};
 use super::dictionary::Codes;
 use super::encode::{
-    FLAG_INCOMING, FLAG_NAME, FLAG_NETNS, FLAG_OPENED_AT, FLAG_OUTGOING, FLAG_PID, FLAG_PREEXISTING, FLAG_UDP, unzigzag,
+    FLAG_INCOMING, FLAG_NAME, FLAG_NETNS, FLAG_OPENED_AT, FLAG_OUTGOING, FLAG_PID, FLAG_PREEXISTING, FLAG_SHARED,
+    FLAG_UDP, unzigzag,
 };
 use super::error::Malformed;
 
 /// The part of an identity that many connections share.
 struct Profile {
-    flags: u8,
+    flags: u16,
     direction: Option<Direction>,
     local: IpAddr,
     service_port: u16,
@@ -140,9 +141,9 @@ impl Definitions {
         let rows = columns.rows.profiles as usize;
         let mut locals = Vec::new();
         columns.integers(Column::Local, rows, unpacker, &mut locals)?;
-        let flags = &mut self.small;
-        columns.bytes(Column::Flags, rows, unpacker, flags)?;
-        let [ports, pids, names, netns, ..] = &mut self.columns;
+        let [ports, pids, names, netns, flags, _] = &mut self.columns;
+        columns.integers(Column::Flags, rows, unpacker, flags)?;
+        at_most("flags", flags, u16::MAX.into())?;
         columns.integers(Column::ServicePort, rows, unpacker, ports)?;
         columns.integers(Column::Pid, rows, unpacker, pids)?;
         columns.integers(Column::Name, rows, unpacker, names)?;
@@ -153,7 +154,7 @@ impl Definitions {
         self.profiles.clear();
         self.profiles.reserve(rows);
         for row in 0..rows {
-            let flags = flags.get(row).copied().unwrap_or(0);
+            let flags = u16::try_from(value(flags, row)).unwrap_or(0);
             let direction = match (flags & FLAG_INCOMING != 0, flags & FLAG_OUTGOING != 0) {
                 (false, false) => None,
                 (true, false) => Some(Direction::Incoming),
@@ -254,6 +255,7 @@ impl Definitions {
             netns: profile.netns,
             preexisting: profile.flags & FLAG_PREEXISTING != 0,
             opened_at: (profile.flags & FLAG_OPENED_AT != 0).then_some(definition.opened_at),
+            shared: profile.flags & FLAG_SHARED != 0,
         }))
     }
 }

@@ -19,14 +19,15 @@ pub(super) const SAMPLE: u8 = 1;
 pub(super) const CLOSE: u8 = 2;
 pub(super) const TICK: u8 = 3;
 
-pub(super) const FLAG_UDP: u8 = 1;
-pub(super) const FLAG_INCOMING: u8 = 2;
-pub(super) const FLAG_OUTGOING: u8 = 4;
-pub(super) const FLAG_PREEXISTING: u8 = 8;
-pub(super) const FLAG_PID: u8 = 16;
-pub(super) const FLAG_NAME: u8 = 32;
-pub(super) const FLAG_NETNS: u8 = 64;
-pub(super) const FLAG_OPENED_AT: u8 = 128;
+pub(super) const FLAG_UDP: u16 = 1;
+pub(super) const FLAG_INCOMING: u16 = 2;
+pub(super) const FLAG_OUTGOING: u16 = 4;
+pub(super) const FLAG_PREEXISTING: u16 = 8;
+pub(super) const FLAG_PID: u16 = 16;
+pub(super) const FLAG_NAME: u16 = 32;
+pub(super) const FLAG_NETNS: u16 = 64;
+pub(super) const FLAG_OPENED_AT: u16 = 128;
+pub(super) const FLAG_SHARED: u16 = 256;
 
 /// Bytes that one event takes in the builder's columns, roughly: what sealing by size counts with.
 const ROW_BYTES: usize = 64;
@@ -57,7 +58,7 @@ fn gauges(totals: &Totals) -> [u64; 4] {
 /// The part of an identity that many connections share: whose they are, and the end that stays the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Profile {
-    flags: u8,
+    flags: u16,
     local: IpAddr,
     service_port: u16,
     pid: u32,
@@ -223,7 +224,7 @@ impl BlockBuilder {
             return Err(WriteError::TooLong { what: "process", limit: MAX_TEXT_BYTES, found: name.len() });
         }
         let mut flags = 0;
-        let mut flag = |set: bool, bit: u8| flags |= if set { bit } else { 0 };
+        let mut flag = |set: bool, bit: u16| flags |= if set { bit } else { 0 };
         flag(identity.transport == Transport::Udp, FLAG_UDP);
         flag(identity.direction == Some(Direction::Incoming), FLAG_INCOMING);
         flag(identity.direction == Some(Direction::Outgoing), FLAG_OUTGOING);
@@ -232,6 +233,7 @@ impl BlockBuilder {
         flag(identity.process.is_some(), FLAG_NAME);
         flag(identity.netns.is_some(), FLAG_NETNS);
         flag(identity.opened_at.is_some(), FLAG_OPENED_AT);
+        flag(identity.shared, FLAG_SHARED);
         let (local, remote) = (identity.local, identity.remote);
         let is_server = identity.direction == Some(Direction::Incoming);
         let (service_port, port) =

@@ -56,6 +56,8 @@ pub(super) struct Metadata {
     pub(super) ephemeral_port_max: u16,
     pub(super) command: Vec<String>,
     pub(super) comment: String,
+    pub(super) began_at: u64,
+    pub(super) part: u32,
 }
 
 impl From<&event::Header> for Metadata {
@@ -71,6 +73,8 @@ impl From<&event::Header> for Metadata {
             ephemeral_port_max: header.ephemeral_port_max,
             command: header.command.clone(),
             comment: header.comment.clone(),
+            began_at: header.began_at,
+            part: header.part,
         }
     }
 }
@@ -88,6 +92,8 @@ impl From<Metadata> for event::Header {
             ephemeral_port_max: metadata.ephemeral_port_max,
             command: metadata.command,
             comment: metadata.comment,
+            began_at: metadata.began_at,
+            part: metadata.part,
         }
     }
 }
@@ -118,6 +124,8 @@ pub(super) struct LossRecord {
     storage_failed: u64,
     queue_full: u64,
     snapshot_cut: u64,
+    dns_dropped: u64,
+    nat_dropped: u64,
     lost_opens: u64,
     lost_closes: u64,
 }
@@ -130,6 +138,8 @@ impl From<Loss> for LossRecord {
             storage_failed: loss.storage_failed,
             queue_full: loss.queue_full,
             snapshot_cut: loss.snapshot_cut,
+            dns_dropped: loss.dns_dropped,
+            nat_dropped: loss.nat_dropped,
             lost_opens: loss.lost_opens,
             lost_closes: loss.lost_closes,
         }
@@ -144,6 +154,8 @@ impl From<LossRecord> for Loss {
             storage_failed: record.storage_failed,
             queue_full: record.queue_full,
             snapshot_cut: record.snapshot_cut,
+            dns_dropped: record.dns_dropped,
+            nat_dropped: record.nat_dropped,
             lost_opens: record.lost_opens,
             lost_closes: record.lost_closes,
         }
@@ -200,6 +212,7 @@ struct Process {
     cgroup: Option<String>,
     container_id: Option<String>,
     exited: bool,
+    started_at: Option<u64>,
 }
 
 #[derive(Encode, Decode)]
@@ -208,6 +221,7 @@ struct Dns {
     addr: Address,
     ttl_s: u32,
     netns: Option<u32>,
+    pid: Option<u32>,
 }
 
 #[derive(Encode, Decode)]
@@ -279,6 +293,7 @@ pub(super) fn encode_attribute(body: &Body, out: &mut Vec<u8>) -> Result<Option<
                 cgroup: optional("cgroup", process.cgroup.as_ref())?,
                 container_id: optional("container_id", process.container_id.as_ref())?,
                 exited: process.exited,
+                started_at: process.started_at,
             };
             encode("a process event", &record, out)?;
             PROCESS
@@ -289,6 +304,7 @@ pub(super) fn encode_attribute(body: &Body, out: &mut Vec<u8>) -> Result<Option<
                 addr: dns.addr.into(),
                 ttl_s: dns.ttl_s,
                 netns: dns.netns,
+                pid: dns.pid,
             };
             encode("a dns event", &record, out)?;
             DNS
@@ -346,6 +362,7 @@ pub(super) fn decode_attribute(kind: u8, bytes: &[u8]) -> Result<Option<Body>, M
                 cgroup: record.cgroup.map(shared),
                 container_id: record.container_id.map(shared),
                 exited: record.exited,
+                started_at: record.started_at,
             })
         }
         DNS => {
@@ -355,6 +372,7 @@ pub(super) fn decode_attribute(kind: u8, bytes: &[u8]) -> Result<Option<Body>, M
                 addr: record.addr.into(),
                 ttl_s: record.ttl_s,
                 netns: record.netns,
+                pid: record.pid,
             })
         }
         NAT => {

@@ -43,6 +43,7 @@ struct Known {
     netns: Option<Option<u32>>,
     preexisting: Option<bool>,
     opened_at: Option<Option<u64>>,
+    shared: Option<bool>,
 }
 
 /// A line that was understood by itself; what its connection is may depend on those before.
@@ -175,6 +176,8 @@ fn read_header(line: &str) -> Result<Header, Problem> {
         ephemeral_port_max: object.u16("ephemeral_port_max")?.unwrap_or(0),
         command: object.strings("command")?.unwrap_or_default(),
         comment: object.string("comment")?.unwrap_or_default(),
+        began_at: object.u64("began_at")?.unwrap_or(0),
+        part: object.u32("part")?.unwrap_or(0),
     };
     object.finish()?;
     Ok(header)
@@ -218,12 +221,14 @@ fn read_event(line: &str) -> Result<(Event, Option<Known>), Problem> {
             cgroup: object.nullable_text("cgroup")?.flatten(),
             container_id: object.nullable_text("container_id")?.flatten(),
             exited: object.bool("exited")?.unwrap_or(false),
+            started_at: object.nullable_u64("started_at")?.flatten(),
         }),
         "dns" => Body::Dns(Dns {
             name: object.required_text("name")?,
             addr: object.required_ip("addr")?,
             ttl_s: object.u32("ttl_s")?.unwrap_or(0),
             netns: object.nullable_u32("netns")?.flatten(),
+            pid: object.nullable_u32("pid")?.flatten(),
         }),
         "nat" => Body::Nat(Nat {
             transport: read_transport(&mut object)?,
@@ -249,6 +254,8 @@ fn read_event(line: &str) -> Result<(Event, Option<Known>), Problem> {
             storage_failed: object.u64("storage_failed")?.unwrap_or(0),
             queue_full: object.u64("queue_full")?.unwrap_or(0),
             snapshot_cut: object.u64("snapshot_cut")?.unwrap_or(0),
+            dns_dropped: object.u64("dns_dropped")?.unwrap_or(0),
+            nat_dropped: object.u64("nat_dropped")?.unwrap_or(0),
             lost_opens: object.u64("lost_opens")?.unwrap_or(0),
             lost_closes: object.u64("lost_closes")?.unwrap_or(0),
         }),
@@ -307,6 +314,7 @@ fn read_known(object: &mut Object<'_>) -> Result<Known, Problem> {
         netns: object.nullable_u32("netns")?,
         preexisting: object.bool("preexisting")?,
         opened_at: object.nullable_u64("opened_at")?,
+        shared: object.bool("shared")?,
     })
 }
 
@@ -320,6 +328,7 @@ impl Known {
             && self.netns.is_none()
             && self.preexisting.is_none()
             && self.opened_at.is_none()
+            && self.shared.is_none()
     }
 
     /// What is needed and not said.
@@ -344,6 +353,7 @@ impl Known {
             netns: self.netns.unwrap_or_else(|| before.and_then(|before| before.netns)),
             preexisting: self.preexisting.unwrap_or_else(|| before.is_some_and(|before| before.preexisting)),
             opened_at: self.opened_at.unwrap_or_else(|| before.and_then(|before| before.opened_at)),
+            shared: self.shared.unwrap_or_else(|| before.is_some_and(|before| before.shared)),
         })
     }
 }

@@ -42,6 +42,8 @@ impl<W: Write> Exporter<W> {
             line.raw("command", serde_json::to_string(&header.command)?);
         }
         line.text_unless_empty("comment", &header.comment)?;
+        line.number_unless_zero("began_at", header.began_at);
+        line.number_unless_zero("part", header.part.into());
         exporter.end_line()?;
         Ok(exporter)
     }
@@ -94,12 +96,14 @@ impl<W: Write> Exporter<W> {
                 line.optional_text("cgroup", process.cgroup.as_deref())?;
                 line.optional_text("container_id", process.container_id.as_deref())?;
                 line.flag("exited", process.exited);
+                line.optional_number("started_at", process.started_at);
             }
             Body::Dns(dns) => {
                 line.text("name", &dns.name)?;
                 line.text("addr", &dns.addr.to_string())?;
                 line.number_unless_zero("ttl_s", dns.ttl_s.into());
                 line.optional_number("netns", dns.netns.map(u64::from));
+                line.optional_number("pid", dns.pid.map(u64::from));
             }
             Body::Nat(nat) => {
                 line.text("transport", nat.transport.name())?;
@@ -237,16 +241,21 @@ impl Line {
             Some(netns) => self.number("netns", netns.into()),
             None => self.forgotten("netns", before.is_some_and(|before| before.netns.is_some())),
         }
-        if now.preexisting {
-            self.raw("preexisting", "true");
-        } else if before.is_some_and(|before| before.preexisting) {
-            self.raw("preexisting", "false");
-        }
+        self.flag_over("preexisting", now.preexisting, before.is_some_and(|before| before.preexisting));
         match now.opened_at {
             Some(opened_at) => self.number("opened_at", opened_at),
             None => self.forgotten("opened_at", before.is_some_and(|before| before.opened_at.is_some())),
         }
+        self.flag_over("shared", now.shared, before.is_some_and(|before| before.shared));
         Ok(())
+    }
+
+    fn flag_over(&mut self, key: &str, set: bool, was_set: bool) {
+        if set {
+            self.raw(key, "true");
+        } else if was_set {
+            self.raw(key, "false");
+        }
     }
 
     fn forgotten(&mut self, key: &str, was_known: bool) {

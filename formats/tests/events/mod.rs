@@ -50,12 +50,25 @@ fn identity() -> impl Strategy<Value = Arc<Identity>> {
         option::of(any::<u32>()),
         option::of(text()),
         option::of(prop_oneof![Just(4_026_531_840), any::<u32>()]),
-        any::<bool>(),
+        any::<[bool; 2]>(),
         option::of(number()),
     )
-        .prop_map(|((transport, local, remote), direction, pid, process, netns, preexisting, opened_at)| {
-            Arc::new(Identity { transport, local, remote, direction, pid, process, netns, preexisting, opened_at })
-        })
+        .prop_map(
+            |((transport, local, remote), direction, pid, process, netns, [preexisting, shared], opened_at)| {
+                Arc::new(Identity {
+                    transport,
+                    local,
+                    remote,
+                    direction,
+                    pid,
+                    process,
+                    netns,
+                    preexisting,
+                    opened_at,
+                    shared,
+                })
+            },
+        )
 }
 
 fn totals() -> impl Strategy<Value = Totals> {
@@ -100,20 +113,20 @@ fn body() -> impl Strategy<Value = Body> {
         4 => (conn(), identity()).prop_map(|(conn, identity)| Body::Open(Open { conn, identity })),
         6 => (conn(), totals(), option::weighted(0.2, identity()))
             .prop_map(|(conn, totals, identity)| Body::Sample(Sample { conn, totals, identity })),
-        4 => (conn(), totals(), option::weighted(0.2, identity()), states(), option::of(0..5_usize)).prop_map(
+        4 => (conn(), totals(), option::weighted(0.2, identity()), states(), option::of(0..Reason::ALL.len())).prop_map(
             |(conn, totals, identity, tcp_states, reason)| {
                 let reason = reason.map(|place| Reason::ALL[place]);
                 Body::Close(Close { conn, totals, identity, tcp_states, reason })
             }
         ),
         1 => any::<bool>().prop_map(|complete| Body::Tick(Tick { complete })),
-        1 => (any::<u32>(), text(), (option::of(text()), option::of(text()), option::of(text())), any::<bool>()).prop_map(
-            |(pid, process, (exe, cgroup, container_id), exited)| {
-                Body::Process(Process { pid, process, exe, cgroup, container_id, exited })
+        1 => (any::<u32>(), text(), (option::of(text()), option::of(text()), option::of(text())), any::<bool>(), option::of(number())).prop_map(
+            |(pid, process, (exe, cgroup, container_id), exited, started_at)| {
+                Body::Process(Process { pid, process, exe, cgroup, container_id, exited, started_at })
             }
         ),
-        1 => (text(), address(), any::<u32>(), option::of(any::<u32>()))
-            .prop_map(|(name, addr, ttl_s, netns)| Body::Dns(Dns { name, addr, ttl_s, netns })),
+        1 => (text(), address(), any::<u32>(), option::of(any::<u32>()), option::of(any::<u32>()))
+            .prop_map(|(name, addr, ttl_s, netns, pid)| Body::Dns(Dns { name, addr, ttl_s, netns, pid })),
         1 => (transport(), endpoint(), endpoint(), endpoint(), option::of(any::<u32>()), any::<bool>())
             .prop_map(|(transport, local, remote, dst, netns, end)| Body::Nat(Nat { transport, local, remote, dst, netns, end })),
         1 => (transport(), endpoint(), option::of(any::<u32>()), option::of(any::<u32>()), option::of(text()), any::<bool>())
@@ -122,8 +135,8 @@ fn body() -> impl Strategy<Value = Body> {
             }),
         1 => state().prop_map(|state| Body::K8s(K8s { state })),
         1 => any::<i64>().prop_map(|boot_time_ns| Body::Clock(Clock { boot_time_ns })),
-        1 => (number(), number(), 0..9_u64).prop_map(|(ring_full, map_full, lost_opens)| {
-            Body::Loss(Loss { ring_full, map_full, lost_opens, ..Loss::default() })
+        1 => (number(), number(), 0..9_u64, 0..9_u64).prop_map(|(ring_full, dns_dropped, nat_dropped, lost_opens)| {
+            Body::Loss(Loss { ring_full, dns_dropped, nat_dropped, lost_opens, ..Loss::default() })
         }),
     ]
 }
@@ -158,7 +171,7 @@ pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
 
 /// Any header.
 pub(crate) fn header() -> impl Strategy<Value = Header> {
-    ((text(), text(), text(), text(), text()), any::<i64>(), any::<u64>(), any::<(u16, u16)>(), vec(text(), 0..4))
+    ((text(), text(), text(), text(), text()), any::<i64>(), any::<u64>(), any::<(u16, u16, u32)>(), vec(text(), 0..4))
         .prop_map(|((tool, host, kernel, boot_id, comment), boot_time_ns, interval_ms, ports, command)| Header {
             tool: tool.to_string(),
             host: host.to_string(),
@@ -170,5 +183,7 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
             ephemeral_port_max: ports.1,
             command: command.iter().map(ToString::to_string).collect(),
             comment: comment.to_string(),
+            began_at: interval_ms / 2,
+            part: ports.2,
         })
 }

@@ -1,0 +1,95 @@
+//! The end of a recording: everything is accounted for, then everything is detached.
+
+use aya::Ebpf;
+use aya::programs::Program;
+use netflow_capture_abi::{CONTROL_STOPPED, count};
+use netflow_core::event::Event;
+use rustc_hash::FxHashSet;
+
+use super::Capture;
+use crate::counts::{Summary, Tally};
+use crate::error::CaptureError;
+use crate::{object, sys};
+
+/// How often the end of a recording walks over the TCP sockets, which come and go while it does.
+const LAST_WALKS: u32 = 100;
+
+impl Capture {
+    /// Ends the recording: a last snapshot, then everything is detached and drained.
+    ///
+    /// # Errors
+    ///
+    /// A map cannot be read or written.
+    pub fn stop(mut self, events: &mut Vec<Event>) -> Result<Summary, CaptureError> {
+        self.find_owners()?;
+        self.control
+            .set(CONTROL_STOPPED, 1, 0)
+            .map_err(|error| CaptureError::Map { map: "CONTROL", reason: object::chain(&error) })?;
+        // Programs that run now may still believe that the recording goes on.
+        sys::wait_for_programs();
+        if let Some(news) = &mut self.news {
+            news.finish();
+        }
+        self.snapshot(events)?;
+        // A walk over sockets that come and go may miss some: walk until everything is accounted for.
+        for _ in 0..LAST_WALKS {
+            if self.read_counts()?.tcp().holds() {
+                break;
+            }
+            let first = events.len();
+            self.straggle(events);
+            self.order.settle(&mut events[first..]);
+        }
+        // Programs unloaded: their links go with them.
+        detach(&mut self.ebpf);
+        let mut empty = 0;
+        while empty < 2 {
+            let first = events.len();
+            self.drain(events, &mut FxHashSet::default())?;
+            self.order.settle(&mut events[first..]);
+            if events.len() == first { empty += 1 } else { empty = 0 }
+        }
+        self.summary(events)
+    }
+
+    /// What became of everything; what was lost is told as well.
+    fn summary(&mut self, events: &mut Vec<Event>) -> Result<Summary, CaptureError> {
+        let counts = self.read_counts()?;
+        let vanished = counts.vanished();
+        let mut loss = counts.loss(self.snapshots_cut);
+        loss.lost_closes += vanished;
+        let first = events.len();
+        self.report(loss, events);
+        self.order.settle(&mut events[first..]);
+        let mut tcp = counts.tcp();
+        tcp.lost_closes += vanished;
+        Ok(Summary {
+            tcp,
+            udp: Tally {
+                opened: counts.get(count::UDP_OPENED),
+                preexisting: 0,
+                closed: self.flows.closed(),
+                lost_closes: counts.get(count::UDP_LOST_CLOSES),
+                live_at_end: self.flows.live(),
+            },
+            connect_failures: counts.get(count::TCP_FAILURES),
+            lost_failures: counts.get(count::TCP_LOST_FAILURES),
+            unseen_failures: counts.get(count::TCP_UNSEEN_FAILURES),
+            vanished,
+            loss,
+        })
+    }
+}
+
+/// Takes every hook away. A failure here would show again when the programs are dropped, which cannot fail.
+fn detach(ebpf: &mut Ebpf) {
+    for (_, program) in ebpf.programs_mut() {
+        let _ = match program {
+            Program::BtfTracePoint(program) => program.unload(),
+            Program::CgroupSock(program) => program.unload(),
+            Program::CgroupSkb(program) => program.unload(),
+            Program::Iter(program) => program.unload(),
+            _ => Ok(()),
+        };
+    }
+}

@@ -1,0 +1,126 @@
+//! Walks over what exists: owners, samples of everything that is open.
+//!
+//! A walk that breaks off is no error: what it found counts, and the snapshot that it belongs to is not complete.
+
+use std::time::Instant;
+
+use netflow_capture_abi::{FlowRecord, KIND_TCP_CLOSE, KIND_TCP_SAMPLE, OPEN_SENT, OVERFLOW, Plain as _, TcpRecord};
+use netflow_core::event::Event;
+use rustc_hash::FxHashSet;
+
+use super::Capture;
+use crate::attach::Walk;
+use crate::convert::{tcp_close, tcp_open, tcp_sample};
+use crate::error::CaptureError;
+use crate::host;
+
+/// The TCP sockets, as the last walk over them found them.
+pub(super) struct TcpSockets {
+    pub(super) walk: Walk,
+    pub(super) found: Vec<u8>,
+}
+
+impl TcpSockets {
+    fn records(&self) -> impl Iterator<Item = TcpRecord> + '_ {
+        self.found.chunks_exact(size_of::<TcpRecord>()).filter_map(TcpRecord::read)
+    }
+}
+
+/// What a snapshot has seen so far.
+pub(super) struct Seen {
+    /// Connections that have their sample.
+    pub(super) conns: FxHashSet<u64>,
+    /// No walk broke off.
+    pub(super) complete: bool,
+}
+
+impl Capture {
+    /// Looks through all descriptors for sockets without storage or owner.
+    pub(super) fn find_owners(&mut self) -> Result<(), CaptureError> {
+        self.owners_seen = Instant::now();
+        self.owners.run(&mut Vec::new())
+    }
+
+    /// Walks over the TCP sockets; false when the walk broke off.
+    pub(super) fn walk_tcp(&mut self) -> bool {
+        self.tcp.found.clear();
+        self.tcp.walk.run(&mut self.tcp.found).is_ok()
+    }
+
+    /// Samples of everything, and what happened until they were taken.
+    pub(super) fn sample(&mut self, seen: &mut Seen, events: &mut Vec<Event>) -> Result<(), CaptureError> {
+        // The walks come first: whatever they saw was opened by a record that the drain after them finds.
+        seen.complete &= self.walk_tcp();
+        let (rows, whole) = self.table.walk();
+        seen.complete &= whole;
+        let at = host::now();
+        let mut closed = FxHashSet::default();
+        self.drain(events, &mut closed)?;
+        self.tell_tcp(&closed, seen, events);
+        self.tell_flows(&rows, at, &closed, events)
+    }
+
+    /// Samples of the TCP connections alone, and what happened until they were taken.
+    pub(super) fn sample_tcp(&mut self, seen: &mut Seen, events: &mut Vec<Event>) -> Result<(), CaptureError> {
+        seen.complete &= self.walk_tcp();
+        let mut closed = FxHashSet::default();
+        self.drain(events, &mut closed)?;
+        self.tell_tcp(&closed, seen, events);
+        Ok(())
+    }
+
+    /// Walks over the TCP sockets once more, and appends what no earlier walk or record told.
+    pub(super) fn straggle(&mut self, events: &mut Vec<Event>) {
+        if !self.walk_tcp() {
+            self.snapshots_cut += 1;
+        }
+        for record in self.tcp.records() {
+            match record.head.kind {
+                KIND_TCP_CLOSE => events.push(tcp_close(&record)),
+                KIND_TCP_SAMPLE if record.head.flags & OPEN_SENT == 0 => tcp_sample(&record, events),
+                _ => {}
+            }
+        }
+    }
+
+    /// Appends what the walk over the TCP sockets found, apart from samples of what the ring says is closed.
+    fn tell_tcp(&self, closed: &FxHashSet<u64>, seen: &mut Seen, events: &mut Vec<Event>) {
+        for record in self.tcp.records() {
+            let is_closed = closed.contains(&record.head.id);
+            match record.head.kind {
+                KIND_TCP_CLOSE => events.push(tcp_close(&record)),
+                // The walk was to tell the open, and the close relies on it.
+                KIND_TCP_SAMPLE if is_closed && record.head.flags & OPEN_SENT == 0 => {
+                    events.push(tcp_open(&record.head, &record.identity));
+                }
+                // A walk over sockets that come and go may see one twice, and so may several walks.
+                KIND_TCP_SAMPLE if !is_closed && seen.conns.insert(record.head.id) => tcp_sample(&record, events),
+                _ => {}
+            }
+        }
+    }
+
+    /// Appends the rows of the UDP flows, as they were at `at`; what was silent for too long is closed.
+    fn tell_flows(
+        &mut self,
+        rows: &[FlowRecord],
+        at: u64,
+        closed: &FxHashSet<u64>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), CaptureError> {
+        let idle = u64::try_from(self.options.udp_idle.as_nanos()).unwrap_or(u64::MAX);
+        let now = host::now_coarse();
+        for row in rows {
+            if closed.contains(&row.head.id) {
+                continue;
+            }
+            self.flows.open(row, events);
+            if row.head.flags & OVERFLOW == 0 && now.saturating_sub(row.counters.last_at) >= idle {
+                self.flows.expire(row, at, &mut self.table, events)?;
+            } else {
+                self.flows.sample(row, at, events);
+            }
+        }
+        Ok(())
+    }
+}
