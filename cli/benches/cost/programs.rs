@@ -138,6 +138,13 @@ impl Programs {
         self.0.iter().find(|measured| measured.traffic == traffic)
     }
 
+    /// Nanoseconds for a datagram in the program that takes longest with one: of its two ends here, a datagram has one on
+    /// each host.
+    pub(crate) fn dearest_datagram(&self) -> Option<Median> {
+        let nets = self.of(Traffic::Datagram)?.programs.iter().map(|program| program.net);
+        nets.max_by(|one, other| one.value.total_cmp(&other.value))
+    }
+
     pub(crate) fn json(&self) -> Value {
         let mut all = serde_json::Map::new();
         for measured in &self.0 {

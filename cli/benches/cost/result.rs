@@ -66,8 +66,8 @@ impl Results {
             let target = format!("less than tcplife, {}", percent(tcplife.cpu));
             targets.push(Target { what: "TCP connect-close, slowdown", target, reached: percent(netflow.cpu), verdict });
         }
-        if let Some(net) = self.programs.as_ref().and_then(|programs| programs.of(Traffic::Datagram)).map(|of| of.net) {
-            targets.push(limit("UDP, eBPF time for a datagram's two ends", net, 250.0, "ns"));
+        if let Some(net) = self.programs.as_ref().and_then(Programs::dearest_datagram) {
+            targets.push(limit("UDP, eBPF time for a datagram", net, 250.0, "ns"));
         }
         if let Some(recorder) = &self.recorder {
             let one = |value| Median { value, low: value, high: value, count: 1 };
@@ -76,7 +76,7 @@ impl Results {
             targets.push(limit("Recorder, part of one processor", one(recorder.cpu * 100.0), 10.0, "%"));
         }
         if let Some(snapshot) = &self.snapshot {
-            targets.push(limit("Snapshot of 18,000 sockets", snapshot.with_owners, 50.0, "ms"));
+            targets.push(limit("Snapshot of 18,000 sockets", snapshot.with_owners.wall, 50.0, "ms"));
         }
         targets
     }
