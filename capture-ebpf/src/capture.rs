@@ -20,7 +20,7 @@ use rustc_hash::FxHashSet;
 
 use crate::attach::{self, Walk};
 use crate::convert::{tcp_close, tcp_open};
-use crate::counts::{self, Counts};
+use crate::counts::Counts;
 use crate::error::CaptureError;
 use crate::flows::Flows;
 use crate::news::News;
@@ -267,7 +267,7 @@ impl Capture {
     }
 
     fn report(&mut self, now: Loss, events: &mut Vec<Event>) {
-        let new = counts::since(now, self.reported);
+        let new = now.since(self.reported);
         if !new.is_zero() {
             events.push(Event { at: host::now(), body: Body::Loss(new) });
             self.reported = now;

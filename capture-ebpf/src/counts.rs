@@ -5,6 +5,7 @@
 
 use netflow_capture_abi::count;
 use netflow_core::event::Loss;
+use netflow_core::law::Tally;
 
 /// All counts of the programs, summed over the processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,65 +50,6 @@ impl Counts {
             closed: self.get(count::TCP_CLOSED),
             lost_closes: self.get(count::TCP_LOST_CLOSES),
             live_at_end: self.get(count::TCP_LIVE),
-        }
-    }
-}
-
-/// What was lost since the earlier count.
-pub(crate) fn since(now: Loss, before: Loss) -> Loss {
-    Loss {
-        ring_full: now.ring_full.saturating_sub(before.ring_full),
-        map_full: now.map_full.saturating_sub(before.map_full),
-        storage_failed: now.storage_failed.saturating_sub(before.storage_failed),
-        queue_full: now.queue_full.saturating_sub(before.queue_full),
-        snapshot_cut: now.snapshot_cut.saturating_sub(before.snapshot_cut),
-        dns_dropped: now.dns_dropped.saturating_sub(before.dns_dropped),
-        nat_dropped: now.nat_dropped.saturating_sub(before.nat_dropped),
-        lost_opens: now.lost_opens.saturating_sub(before.lost_opens),
-        lost_closes: now.lost_closes.saturating_sub(before.lost_closes),
-    }
-}
-
-/// What became of the connections of one transport. The parts are counted apart from each other, by the programs in
-/// the kernel; only what vanished is a remainder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Came to be during the recording.
-    pub opened: u64,
-    /// Were open when it began.
-    pub preexisting: u64,
-    /// Ended, and the stream has their close.
-    pub closed: u64,
-    /// Ended, and the stream has no close of them: the programs found no room to tell it, or the kernel did not start
-    /// them ([`Summary::vanished`]).
-    pub lost_closes: u64,
-    /// Were open when the recording was stopped.
-    pub live_at_end: u64,
-}
-
-impl Tally {
-    /// Whatever was opened has ended, visibly or not, or is still open.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.opened + self.preexisting == self.closed + self.lost_closes + self.live_at_end
-    }
-
-    /// How many were opened of which nobody knows how they ended.
-    fn missing(&self) -> u64 {
-        (self.opened + self.preexisting).saturating_sub(self.closed + self.lost_closes + self.live_at_end)
-    }
-}
-
-impl std::ops::Add for Tally {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            opened: self.opened + other.opened,
-            preexisting: self.preexisting + other.preexisting,
-            closed: self.closed + other.closed,
-            lost_closes: self.lost_closes + other.lost_closes,
-            live_at_end: self.live_at_end + other.live_at_end,
         }
     }
 }

@@ -56,7 +56,7 @@ mod sys;
 mod wall_clock;
 
 pub use capture::{Capture, Options};
-pub use counts::{Summary, Tally};
+pub use counts::Summary;
 pub use error::CaptureError;
 pub use host::host_header;
 pub use privilege::{Feature, give_up_privileges};

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     Live(LiveArgs),
     Info(InfoArgs),
+    Verify(VerifyArgs),
+    Recover(RecoverArgs),
     Dump(DumpArgs),
     Import(ImportArgs),
     /// List every field of a report: name, type, unit, meaning.
@@ -197,6 +199,37 @@ pub(crate) struct InfoArgs {
     /// One JSON object a capture.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Check every block of captures, their index, and that what was opened has ended or is still open.
+///
+/// Exit code 0: closed, intact, and nothing lost; 3: not closed, damaged, or data was lost; 1: not a capture.
+#[derive(Debug, Args, PartialEq)]
+#[command(after_help = "Examples:\n  netflow verify out.nfcap\n  netflow verify --json *.nfcap | jq .intact")]
+pub(crate) struct VerifyArgs {
+    /// Capture files; `-` is stdin.
+    #[arg(value_name = "IN.nfcap", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// One JSON object a section: a capture has one, captures that were put one after the other have one each.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Write all that is intact of a damaged or unfinished capture into a new one.
+///
+/// Exit code 0: all was saved; 3: something was lost (the new capture states how much); 1: nothing is intact.
+#[derive(Debug, Args, PartialEq)]
+#[command(after_help = "Example:\n  netflow recover killed.nfcap -o out.nfcap")]
+pub(crate) struct RecoverArgs {
+    /// Capture file; `-` is stdin.
+    #[arg(value_name = "IN.nfcap")]
+    pub(crate) input: PathBuf,
+    /// Capture file to write; `-` is stdout.
+    #[arg(short, long, value_name = "OUT.nfcap")]
+    pub(crate) out: PathBuf,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Print the events of a capture as JSON Lines.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat};
-use netflow_core::event::{Body, Header};
+use netflow_core::event::{Body, Header, Loss};
 use netflow_formats::capture::{End, KIND_NAMES, Totals, read_index};
 use serde_json::{Map, Value, json};
 
@@ -153,7 +153,7 @@ fn text(path: &Path, section: &Section) -> String {
         .collect();
     lines.push(("events", format!("{} ({})", totals.events, kinds.join(", "))));
     lines.push(("older than it", units::count(totals.preexisting, "connection")));
-    lines.push(("lost", totals.losses.to_string()));
+    lines.extend(lost(&totals.losses));
     let each =
         section.bytes.checked_div(totals.events).map_or(String::new(), |each| format!(", {each} bytes an event"));
     lines.push(("size", format!("{}{each}", units::bytes(section.bytes))));
@@ -167,8 +167,20 @@ fn text(path: &Path, section: &Section) -> String {
     lines.into_iter().fold(String::new(), |text, (key, value)| text + &format!("{key:<14} {}\n", printable(&value)))
 }
 
+/// Each cause of loss: on one line when there was none, otherwise on a line of its own with what it means.
+pub(crate) fn lost(losses: &Loss) -> Vec<(&'static str, String)> {
+    let counts = losses.counts();
+    if losses.is_zero() {
+        let zeros: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        return vec![("lost", format!("nothing ({})", zeros.join(", ")))];
+    }
+    let titles = std::iter::once("lost").chain(std::iter::repeat(""));
+    let causes = counts.iter().zip(Loss::MEANINGS);
+    titles.zip(causes.map(|((name, count), meaning)| format!("{name:<14} {count:>9}  {meaning}"))).collect()
+}
+
 /// Text from a file may hold anything; control characters must not reach the terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

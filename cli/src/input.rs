@@ -55,7 +55,7 @@ pub(crate) fn tell_damage(path: &Path, capture: &Capture) -> bool {
             eprintln!("note: {name} was not closed, only its index is cut off");
             capture.damage_count() > 0
         }
-        Some(End::Torn { offset, events_lost }) => {
+        Some(End::Torn { offset, events_lost, .. }) => {
             let lost =
                 events_lost.map_or("an unknown number of events".to_owned(), |events| units::count(events, "event"));
             eprintln!(

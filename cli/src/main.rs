@@ -21,10 +21,12 @@ mod progress;
 mod queue;
 mod record;
 mod recorder;
+mod recover;
 mod replay;
 mod report;
 mod stop;
 mod units;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Live(args) => live::run(args),
         Command::Info(args) => info::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Recover(args) => recover::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Import(args) => import::run(args),
         Command::Fields => fields::run(),

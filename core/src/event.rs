@@ -472,11 +472,14 @@ pub struct Clock {
 pub struct Loss {
     /// Records for which the kernel's ring buffer had no room.
     pub ring_full: u64,
-    /// Flows that got no row of their own because a table was full (their bytes are counted elsewhere).
+    /// Sockets that had flows without a row of their own, because the table was full: these share one row of the socket,
+    /// so their bytes are counted, but not to whom they went.
     pub map_full: u64,
-    /// Sockets for which the kernel could not allocate the recorder's state: nothing is known of them.
+    /// How often the kernel could not allocate the recorder's state of a socket: the connection, or the datagram, that
+    /// needed it is not known.
     pub storage_failed: u64,
-    /// Events that the recorder dropped because its writer could not keep up.
+    /// Events that were seen and are not in the capture: the recorder dropped them because its writer could not keep up,
+    /// or, in a recovered capture, their block was damaged.
     pub queue_full: u64,
     /// Snapshots that did not reach every connection.
     pub snapshot_cut: u64,
@@ -494,6 +497,19 @@ impl Loss {
     /// How many counts there are.
     pub const COUNTS: usize = 9;
 
+    /// What each count counts, in few words and in the order of [`Loss::counts`].
+    pub const MEANINGS: [&'static str; Self::COUNTS] = [
+        "records for which the kernel's buffer had no room",
+        "sockets whose UDP flows share a row, because the table of flows was full",
+        "times that the kernel had no memory for the state of a socket",
+        "events that did not get into the file: it was too slow, or a block of it was damaged",
+        "snapshots that did not reach every connection",
+        "answers of the name service that were not taken in",
+        "connections whose translation could not be asked for",
+        "connections without an open (counted by its cause, too)",
+        "connections that ended without a close (counted by its cause, too)",
+    ];
+
     /// Name and value of every count, in the order of the fields.
     #[must_use]
     pub fn counts(&self) -> [(&'static str, u64); Self::COUNTS] {
@@ -508,6 +524,22 @@ impl Loss {
             ("lost_opens", self.lost_opens),
             ("lost_closes", self.lost_closes),
         ]
+    }
+
+    /// What was lost since the earlier sum.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            ring_full: self.ring_full.saturating_sub(before.ring_full),
+            map_full: self.map_full.saturating_sub(before.map_full),
+            storage_failed: self.storage_failed.saturating_sub(before.storage_failed),
+            queue_full: self.queue_full.saturating_sub(before.queue_full),
+            snapshot_cut: self.snapshot_cut.saturating_sub(before.snapshot_cut),
+            dns_dropped: self.dns_dropped.saturating_sub(before.dns_dropped),
+            nat_dropped: self.nat_dropped.saturating_sub(before.nat_dropped),
+            lost_opens: self.lost_opens.saturating_sub(before.lost_opens),
+            lost_closes: self.lost_closes.saturating_sub(before.lost_closes),
+        }
     }
 
     /// Nothing was lost.

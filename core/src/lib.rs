@@ -19,6 +19,7 @@ pub mod field;
 pub mod filter;
 pub mod flow;
 pub mod k8s;
+pub mod law;
 pub mod pipeline;
 pub mod processes;
 pub mod report;

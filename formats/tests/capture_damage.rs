@@ -117,10 +117,11 @@ fn read(bytes: &[u8]) -> Result<Outcome, ReadError> {
     })
 }
 
-/// An event without what a reader adds after a gap.
+/// An event without what a reader adds after a gap, or takes back.
 fn bare(event: &Event) -> Event {
     let mut event = event.clone();
     match &mut event.body {
+        Body::Tick(tick) => tick.complete = true,
         Body::Sample(sample) => sample.identity = None,
         Body::Close(close) => close.identity = None,
         _ => {}

@@ -4,10 +4,11 @@ use aya::Ebpf;
 use aya::programs::Program;
 use netflow_capture_abi::{CONTROL_STOPPED, count};
 use netflow_core::event::Event;
+use netflow_core::law::Tally;
 use rustc_hash::FxHashSet;
 
 use super::Capture;
-use crate::counts::{Summary, Tally};
+use crate::counts::Summary;
 use crate::error::CaptureError;
 use crate::{object, sys};
 

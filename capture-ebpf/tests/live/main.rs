@@ -304,7 +304,7 @@ fn midst() -> Result<String, String> {
         outcomes.push(outcome.map(|summary| (summary, events)));
     })
     .map_err(text)?;
-    let mut sum = netflow_capture::Tally::default();
+    let mut sum = netflow_core::law::Tally::default();
     for outcome in outcomes.iter() {
         let (summary, events) = outcome.as_ref().map_err(text)?;
         check::in_order(events)?;

@@ -23,9 +23,10 @@ fn what_is_no_capture_is_named() {
         ("folder", "is a directory"),
         ("missing.nfcap", "No such file"),
     ] {
-        for command in ["report", "replay", "info", "dump"] {
-            let ran = netflow(folder.path(), &[command, name]);
-            assert_eq!(ran.code, Some(1), "{command} {name}: {}", ran.stderr);
+        let commands = ["report", "replay", "info", "dump", "verify"].map(|command| vec![command, name]).into_iter();
+        for command in commands.chain([vec!["recover", name, "-o", "out.nfcap"]]) {
+            let ran = netflow(folder.path(), &command);
+            assert_eq!(ran.code, Some(1), "{command:?}: {}", ran.stderr);
             assert!(
                 ran.stderr.starts_with("error: cannot ") && ran.stderr.contains(word) && ran.stderr.contains(name),
                 "{}",
@@ -35,6 +36,7 @@ fn what_is_no_capture_is_named() {
             assert_eq!(ran.stdout, "");
         }
     }
+    assert!(!folder.path().join("out.nfcap").exists());
 }
 
 #[test]
@@ -102,6 +104,8 @@ fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
         &["replay", "events.nfcap", "--format", "csv"],
         &["dump", "events.nfcap"],
         &["info", "events.nfcap"],
+        &["verify", "events.nfcap"],
+        &["recover", "events.nfcap", "-o", "-"],
         &["fields"],
     ] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

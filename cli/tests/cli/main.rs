@@ -11,3 +11,4 @@ mod replay;
 mod reports;
 mod reproducible;
 mod run;
+mod verify;

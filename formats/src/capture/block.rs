@@ -38,6 +38,18 @@ impl BlockKind {
         }
     }
 
+    /// The word used in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Metadata => "metadata",
+            Self::Events => "events",
+            Self::Index => "index",
+            Self::End => "end",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
     fn code(self) -> u8 {
         match self {
             Self::Metadata => 1,

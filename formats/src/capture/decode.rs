@@ -4,7 +4,7 @@
 //! that a block gives all of its events or none. Never here: what is known across blocks, except which connections must
 //! be introduced again after a gap (the reader says so).
 
-use netflow_core::event::{Body, Close, Event, Open, Reason, Sample, TcpStates, Tick, Totals};
+use netflow_core::event::{Body, Close, Event, Loss, Open, Reason, Sample, TcpStates, Tick, Totals};
 use rustc_hash::FxHashSet;
 
 use super::block::BlockHeader;
@@ -61,6 +61,16 @@ impl BlockEvents {
             self.clear();
         }
         checked
+    }
+
+    /// The sum of its `loss` events, of which none was taken yet.
+    pub(super) fn losses(&self) -> Loss {
+        self.others.iter().flatten().fold(Loss::default(), |mut sum, body| {
+            if let Body::Loss(loss) = body {
+                sum += *loss;
+            }
+            sum
+        })
     }
 
     /// No more events.

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::io;
 
+use super::block::BlockKind;
+
 /// A capture cannot be written on.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -215,10 +217,30 @@ pub struct Damage {
     pub offset: u64,
     /// Which part it hit.
     pub part: DamagedPart,
+    /// The kind of the block, where its header can be read.
+    pub kind: Option<BlockKind>,
+    /// Blocks before this one in the section, by its own header or, where that is damaged, by the block before.
+    pub sequence: u32,
     /// What is wrong.
     pub what: Malformed,
     /// How many events are lost by it; `None` when nothing that follows tells.
     pub events_lost: Option<u64>,
+    /// The events that are lost are not earlier than this, in nanoseconds since boot.
+    pub first_at: u64,
+    /// They are not later than this; `None` when nothing that follows tells.
+    pub last_at: Option<u64>,
+}
+
+impl Damage {
+    /// How many events, or other things worth one, are lost for sure: where nobody knows, and for metadata, one.
+    #[must_use]
+    pub fn least_cost(&self) -> u64 {
+        match (self.part, self.events_lost) {
+            (_, Some(events)) if events > 0 => events,
+            (DamagedPart::Metadata, _) | (_, None) => 1,
+            _ => 0,
+        }
+    }
 }
 
 /// `damaged block at byte 160: checksum of payload: expected …, found …; 3 events lost`.

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
 use super::column::Unpacker;
-use super::error::WriteError;
+use super::error::{Malformed, WriteError};
 use super::magic::{FILE_HEADER_BYTES, FileHeader, parse_file_header};
 use super::record::{self, LossRecord, Metadata};
 
@@ -33,7 +33,7 @@ pub struct Totals {
     pub counts: [u64; 11],
     /// Connections that were open before the recording began, among the opens.
     pub preexisting: u64,
-    /// Connections still open at the end.
+    /// Connections without a close at the end: they are still open, or their close is lost.
     pub live_at_end: u64,
     /// Blocks of events.
     pub blocks: u64,
@@ -120,8 +120,9 @@ impl Index {
         self.entries.get(self.entries.partition_point(|entry| entry.last_at < at))
     }
 
-    fn decode(payload: &[u8]) -> Option<(Self, u64)> {
-        let (record, _) = record::decode::<IndexRecord>("index", payload).ok()?;
+    /// Reads an index; also gives where it says that it is.
+    pub(super) fn decode(payload: &[u8]) -> Result<(Self, u64), Malformed> {
+        let (record, _) = record::decode::<IndexRecord>("index", payload)?;
         let mut counts = [0; 11];
         for (count, stored) in counts.iter_mut().zip(&record.counts) {
             *count = *stored;
@@ -137,7 +138,7 @@ impl Index {
             last_at: record.last_at,
             losses: record.losses.into(),
         };
-        Some((Self { totals, entries: record.entries }, record.offset))
+        Ok((Self { totals, entries: record.entries }, record.offset))
     }
 }
 
@@ -197,6 +198,12 @@ impl IndexBuilder {
             .collect();
     }
 
+    /// The index of what was counted, which is nothing again after it.
+    pub(super) fn take(&mut self, live_at_end: u64, losses: Loss) -> Index {
+        let totals = Totals { live_at_end, losses, ..std::mem::take(&mut self.totals) };
+        Index { totals, entries: std::mem::take(&mut self.entries) }
+    }
+
     /// The index's payload; `offset` is where its block begins in the section.
     pub(super) fn finish(
         &mut self,
@@ -204,7 +211,7 @@ impl IndexBuilder {
         live_at_end: u64,
         losses: Loss,
     ) -> Result<(Vec<u8>, Totals), WriteError> {
-        let totals = Totals { live_at_end, losses, ..std::mem::take(&mut self.totals) };
+        let Index { totals, entries } = self.take(live_at_end, losses);
         let record = IndexRecord {
             offset,
             counts: totals.counts.to_vec(),
@@ -214,7 +221,7 @@ impl IndexBuilder {
             first_at: totals.first_at,
             last_at: totals.last_at,
             losses: losses.into(),
-            entries: std::mem::take(&mut self.entries),
+            entries,
         };
         let mut payload = Vec::new();
         record::encode("the index", &record, &mut payload)?;
@@ -279,7 +286,7 @@ fn read_section<R: Read + Seek>(input: &mut R, end: u64) -> io::Result<Option<Se
     }
     let Ok(mut unpacker) = Unpacker::new() else { return Ok(None) };
     let Some(payload) = unwrap_payload(&header, &payload, &mut unpacker) else { return Ok(None) };
-    let Some((index, own_offset)) = Index::decode(payload) else { return Ok(None) };
+    let Ok((index, own_offset)) = Index::decode(payload) else { return Ok(None) };
     let Some(offset) = index_offset.checked_sub(own_offset) else { return Ok(None) };
     input.seek(SeekFrom::Start(offset))?;
     let mut start = [0; FILE_HEADER_BYTES];

@@ -4,12 +4,15 @@
 //! paths, clocks, threads; everything works over `Read` and `Write`. The bytes are specified in `formats/FORMAT.md`.
 //!
 //! [`CaptureWriter`] writes, [`CaptureReader`] reads whatever is intact and lists what is not, [`read_index`] finds the
-//! totals of a file that was closed cleanly without reading its events.
+//! totals of a file that was closed cleanly without reading its events. [`Checker`] tells whether all of a file is sound,
+//! [`recover`] writes what is intact of it into a new one.
 
 mod block;
+mod check;
 mod column;
 #[cfg(test)]
 mod crafted;
+mod damage;
 mod decode;
 mod definition;
 mod dictionary;
@@ -19,14 +22,17 @@ mod index;
 mod magic;
 mod reader;
 mod record;
+mod recover;
 mod source;
 mod writer;
 
 pub use block::{BlockHeader, BlockKind};
+pub use check::{Checker, IndexState, SectionCheck};
 pub use error::{Damage, DamagedPart, Malformed, NotACapture, ReadError, WriteError};
 pub use index::{Index, IndexEntry, KIND_NAMES, SectionIndex, Totals, read_index};
 pub use magic::{FORMAT_MAJOR, FORMAT_MINOR};
 pub use reader::{CaptureReader, End};
+pub use recover::{RecoverError, Recovered, recover};
 pub use writer::{CaptureWriter, WriterOptions};
 
 /// Bytes that the payload of one block may have in the file.
