@@ -51,7 +51,9 @@ impl Ran {
 pub(crate) fn ran(process: &str) -> io::Result<BTreeMap<u32, Ran>> {
     let mut programs = BTreeMap::new();
     for fd in descriptors(process)? {
-        if let (Some(id), Some(count), Some(ns)) = (fd.number("prog_id"), fd.number("run_cnt"), fd.number("run_time_ns")) {
+        if let (Some(id), Some(count), Some(ns)) =
+            (fd.number("prog_id"), fd.number("run_cnt"), fd.number("run_time_ns"))
+        {
             programs.insert(u32::try_from(id).unwrap_or_default(), Ran { count, ns });
         }
     }

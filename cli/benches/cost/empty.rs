@@ -62,6 +62,7 @@ pub(crate) fn attach<'a>(hooks: impl Iterator<Item = &'a Hook>) -> anyhow::Resul
 fn cgroup_root() -> anyhow::Result<String> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let mut fields = mounts.lines().map(|line| line.split(' '));
-    let path = fields.find_map(|mut fields| Some((fields.nth(1)?, fields.next()?)).filter(|(_, kind)| *kind == "cgroup2"));
+    let path =
+        fields.find_map(|mut fields| Some((fields.nth(1)?, fields.next()?)).filter(|(_, kind)| *kind == "cgroup2"));
     path.map(|(path, _)| path.to_owned()).context("no cgroup v2 hierarchy is mounted")
 }

@@ -50,7 +50,8 @@ fn run(options: &Options) -> anyhow::Result<()> {
         subject::install()?;
     }
     let before = surroundings::look();
-    surroundings::enter_namespace().context("cannot make a network namespace for the traffic (this must run as root)")?;
+    surroundings::enter_namespace()
+        .context("cannot make a network namespace for the traffic (this must run as root)")?;
     let dir = tempfile::tempdir()?;
     let mut results = Results::new(before);
     if options.has(Part::Programs) {

@@ -77,7 +77,11 @@ pub(crate) fn measure(options: &Options, dir: &Path) -> anyhow::Result<Measured>
     let mut pairs = Vec::new();
     for (at, traffic) in Traffic::ALL.into_iter().enumerate() {
         for (subject, blocks) in subjects.iter().zip(&ratios) {
-            pairs.extend(reckon(subject, traffic, blocks.iter().map(|(without, with)| (without[at], with[at])).collect()));
+            pairs.extend(reckon(
+                subject,
+                traffic,
+                blocks.iter().map(|(without, with)| (without[at], with[at])).collect(),
+            ));
         }
     }
     Ok(Measured { pairs, absent })
@@ -170,7 +174,9 @@ impl Measured {
     }
 
     pub(crate) fn print(&self) {
-        println!("\nTraffic with and without (median of pairs, [95 % interval]; processor time of the thread that is both ends)");
+        println!(
+            "\nTraffic with and without (median of pairs, [95 % interval]; processor time of the thread that is both ends)"
+        );
         for traffic in Traffic::ALL {
             let rows = self.pairs.iter().filter(|pairs| pairs.traffic == traffic);
             let Some(without) = self.of("netflow", traffic).map(|pairs| pairs.without.value) else { continue };

@@ -81,9 +81,9 @@ pub(crate) fn measure(options: &Options, dir: &Path) -> anyhow::Result<Programs>
             for (id, hook) in &ours {
                 floors.insert(hook, since(&after.1, &before.1, *id));
             }
-            let ran = hooks.iter().map(|(id, hook)| {
-                (since(&after.0, &before.0, *id), floors.get(hook).copied().unwrap_or_default())
-            });
+            let ran = hooks
+                .iter()
+                .map(|(id, hook)| (since(&after.0, &before.0, *id), floors.get(hook).copied().unwrap_or_default()));
             slots.push(ran.collect::<Vec<_>>());
         }
         all.push(reckon(traffic, operations(traffic, count), &hooks, &slots).context("nothing was measured")?);

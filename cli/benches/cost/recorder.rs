@@ -96,7 +96,10 @@ impl Recorder {
 
     pub(crate) fn print(&self) {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        println!("\nRecorder under {:.0} connections a second, both ends of each recorded, {:.0} s", self.rate, self.seconds);
+        println!(
+            "\nRecorder under {:.0} connections a second, both ends of each recorded, {:.0} s",
+            self.rate, self.seconds
+        );
         println!("  the latest batch of connections was {:.1} ms late", self.late.as_secs_f64() * 1e3);
         println!("  processor time    {:.1} % of one processor", self.cpu * 100.0);
         println!(

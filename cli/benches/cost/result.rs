@@ -64,7 +64,12 @@ impl Results {
                 "unclear"
             };
             let target = format!("less than tcplife, {}", percent(tcplife.cpu));
-            targets.push(Target { what: "TCP connect-close, slowdown", target, reached: percent(netflow.cpu), verdict });
+            targets.push(Target {
+                what: "TCP connect-close, slowdown",
+                target,
+                reached: percent(netflow.cpu),
+                verdict,
+            });
         }
         if let Some(net) = self.programs.as_ref().and_then(Programs::dearest_datagram) {
             targets.push(limit("UDP, eBPF time for a datagram", net, 250.0, "ns"));
@@ -106,9 +111,7 @@ impl Results {
     }
 
     fn json(&self) -> Value {
-        let target = |target: &Target| {
-            json!({"what": target.what, "target": target.target, "reached": target.reached, "verdict": target.verdict})
-        };
+        let target = |target: &Target| json!({"what": target.what, "target": target.target, "reached": target.reached, "verdict": target.verdict});
         json!({
             "surroundings": self.surroundings.json(),
             "programs": self.programs.as_ref().map(Programs::json),

@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// A table of our own namespace that makes it track connections, as a firewall does.
-const TRACK: &str = "table inet netflow_cost { chain track { type filter hook input priority 0; ct state invalid drop; } }";
+const TRACK: &str =
+    "table inet netflow_cost { chain track { type filter hook input priority 0; ct state invalid drop; } }";
 
 /// Something that can be attached.
 #[derive(Debug, Clone)]
