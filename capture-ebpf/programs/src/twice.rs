@@ -1,8 +1,9 @@
 //! Two programs at one tracepoint, of which the second has nothing to do when the first has run.
 //!
-//! The first leaves the socket's address in a word of its processor, and the second takes it away. The word is empty while
-//! the first runs: what a softirq does on top of it, for which the kernel starts the second alone, finds no trace of a
-//! first. Anything else that comes in between makes the second look for itself, which costs time and nothing else.
+//! The first leaves the socket's address in a word of its processor, and the second takes it away, whatever it is. The word
+//! is empty while the first runs: what a softirq does on top of it, for which the kernel starts the second alone, finds no
+//! trace of a first. Anything else that comes in between makes the second look for itself, which costs time and nothing
+//! else.
 
 use core::ffi::c_void;
 
@@ -32,11 +33,10 @@ pub fn first(tracepoint: u32, context: *const c_void, look: impl FnOnce(*const c
 pub fn again(tracepoint: u32, context: *const c_void, look: impl FnOnce(*const c_void)) {
     let Some(word) = seen_word(tracepoint) else { return };
     // SAFETY: as above.
-    unsafe {
-        if word.read_volatile() == argument(context, 0) {
-            word.write_volatile(0);
-            return;
-        }
+    if unsafe { word.read_volatile() } != argument(context, 0) {
+        look(context);
     }
-    look(context);
+    // After that, because a softirq on top of it starts the first alone, and nobody would take its trace away.
+    // SAFETY: as above.
+    unsafe { word.write_volatile(0) };
 }

@@ -19,7 +19,7 @@ use crate::traffic::Ends;
 const SNAPSHOTS: usize = 11;
 
 pub(crate) struct Snapshot {
-    sockets: usize,
+    pub(crate) sockets: usize,
     /// A snapshot that looks for owners, as a recording's do.
     pub(crate) with_owners: Taken,
     /// And one that does not.
