@@ -33,7 +33,7 @@ pub(crate) struct Pairs {
     what: &'static str,
     pub(crate) traffic: Traffic,
     /// Nanoseconds of processor time for one operation without it.
-    without: Median,
+    pub(crate) without: Median,
     /// By which part of it more processor time is needed, 0.01 being 1 %.
     pub(crate) cpu: Median,
     /// The same of the wall time.
@@ -44,12 +44,22 @@ pub(crate) struct Pairs {
     own: Median,
 }
 
+impl Pairs {
+    /// What a user of the traffic notices: with one thread its processor time, which is exact, with two the time that
+    /// passes.
+    pub(crate) fn slowdown(&self) -> Median {
+        if Traffic::ALONE.contains(&self.traffic) { self.cpu } else { self.wall }
+    }
+}
+
 /// All pairs.
 pub(crate) struct Measured {
     pub(crate) pairs: Vec<Pairs>,
     /// Tools that cannot run here, and why.
-    absent: Vec<(&'static str, String)>,
+    absent: Absent,
 }
+
+type Absent = Vec<(&'static str, String)>;
 
 pub(crate) fn measure(options: &Options, dir: &Path) -> anyhow::Result<Measured> {
     let (subjects, absent) = subjects(options, dir)?;
@@ -77,18 +87,15 @@ pub(crate) fn measure(options: &Options, dir: &Path) -> anyhow::Result<Measured>
     let mut pairs = Vec::new();
     for (at, traffic) in Traffic::ALL.into_iter().enumerate() {
         for (subject, blocks) in subjects.iter().zip(&ratios) {
-            pairs.extend(reckon(
-                subject,
-                traffic,
-                blocks.iter().map(|(without, with)| (without[at], with[at])).collect(),
-            ));
+            let blocks: Vec<_> = blocks.iter().map(|(without, with)| (without[at], with[at])).collect();
+            pairs.extend(reckon(subject, traffic, &blocks));
         }
     }
     Ok(Measured { pairs, absent })
 }
 
 /// The subjects that can run here. What cannot shows when it is tried.
-fn subjects(options: &Options, dir: &Path) -> anyhow::Result<(Vec<Subject>, Vec<(&'static str, String)>)> {
+fn subjects(options: &Options, dir: &Path) -> anyhow::Result<(Vec<Subject>, Absent)> {
     let mut subjects = vec![subject::recorder(&options.netflow), subject::nothing(), subject::empty()?];
     let mut absent = Vec::new();
     for tool in subject::tools() {
@@ -140,7 +147,7 @@ fn mean(before: &Blocks, after: &Blocks) -> Blocks {
     })
 }
 
-fn reckon(subject: &Subject, traffic: Traffic, blocks: Vec<(Block, Block)>) -> Option<Pairs> {
+fn reckon(subject: &Subject, traffic: Traffic, blocks: &[(Block, Block)]) -> Option<Pairs> {
     let over = |figure: &dyn Fn(&(Block, Block)) -> f64| Median::of(blocks.iter().map(figure).collect());
     Some(Pairs {
         subject: subject.name,
@@ -174,9 +181,7 @@ impl Measured {
     }
 
     pub(crate) fn print(&self) {
-        println!(
-            "\nTraffic with and without (median of pairs, [95 % interval]; processor time of the thread that is both ends)"
-        );
+        println!("\nTraffic with and without (median of pairs, [95 % interval]; processor time of both ends)");
         for traffic in Traffic::ALL {
             let rows = self.pairs.iter().filter(|pairs| pairs.traffic == traffic);
             let Some(without) = self.of("netflow", traffic).map(|pairs| pairs.without.value) else { continue };

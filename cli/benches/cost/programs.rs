@@ -48,8 +48,8 @@ impl Measured {
     fn unit(&self) -> &'static str {
         match self.traffic {
             Traffic::Connect => "connection end",
-            Traffic::Request => "round trip",
-            Traffic::Bulk => "64 KiB",
+            Traffic::Request | Traffic::RequestAcross => "round trip",
+            Traffic::Bulk | Traffic::BulkAcross => "64 KiB",
             Traffic::Datagram => "datagram, sent and received",
         }
     }
@@ -70,7 +70,7 @@ pub(crate) fn measure(options: &Options, dir: &Path) -> anyhow::Result<Programs>
     let ours = attached::hooks("self")?;
     let _stats = sys::measure_programs().context("the kernel does not measure programs")?;
     let mut all = Vec::new();
-    for traffic in Traffic::ALL {
+    for traffic in Traffic::ALONE {
         let count = traffic.count_for(Duration::from_millis(options.slot_ms))?;
         let mut slots = Vec::new();
         for _ in 0..SLOTS {

@@ -19,7 +19,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// A table of our own namespace that makes it track connections, as a firewall does.
 const TRACK: &str =
-    "table inet netflow_cost { chain track { type filter hook input priority 0; ct state invalid drop; } }";
+    "table inet netflow_cost { chain track { type filter hook input priority 0; ct state invalid drop; }; }";
 
 /// Something that can be attached.
 #[derive(Debug, Clone)]
@@ -108,8 +108,8 @@ impl Subject {
     /// Why it cannot run here, as far as that shows without trying.
     pub(crate) fn missing(&self) -> Option<String> {
         let nft = (self.kind == Kind::Conntrack).then(|| PathBuf::from("/usr/sbin/nft"));
-        let absent = [Some(self.program.clone()), nft].into_iter().flatten();
-        let absent = absent.filter(|path| path.is_absolute() && !path.exists()).next()?;
+        let mut needed = [Some(self.program.clone()), nft].into_iter().flatten();
+        let absent = needed.find(|path| path.is_absolute() && !path.exists())?;
         let packages = self.packages.join(" ");
         Some(format!("{} is not there; --install installs {packages}", absent.display()))
     }

@@ -131,14 +131,23 @@ impl Processors {
         if result == 0 { Ok(Self(set)) } else { Err(io::Error::last_os_error()) }
     }
 
+    /// The first of them alone.
+    pub(crate) fn first(&self) -> Self {
+        self.alone(|processors| processors.next())
+    }
+
     /// The last of them alone.
     pub(crate) fn last(&self) -> Self {
+        self.alone(|processors| processors.last())
+    }
+
+    fn alone(&self, pick: impl FnOnce(&mut dyn Iterator<Item = usize>) -> Option<usize>) -> Self {
         // SAFETY: as above; the numbers are within the set's size.
         unsafe {
             let mut set = std::mem::zeroed();
             let size = usize::try_from(libc::CPU_SETSIZE).unwrap_or_default();
-            if let Some(last) = (0..size).rev().find(|cpu| libc::CPU_ISSET(*cpu, &self.0)) {
-                libc::CPU_SET(last, &mut set);
+            if let Some(one) = pick(&mut (0..size).filter(|cpu| libc::CPU_ISSET(*cpu, &self.0))) {
+                libc::CPU_SET(one, &mut set);
             }
             Self(set)
         }

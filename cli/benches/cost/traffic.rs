@@ -1,8 +1,9 @@
-//! The traffic: one thread that is both ends of every connection.
+//! The traffic: one thread that is both ends of every connection, or two that wait for each other.
 //!
-//! In: how many operations. Out: processor time and wall time of each. Both ends, the loopback interface and its softirqs
-//! run in the same thread, so its processor time is all that the traffic takes, whoever else uses the machine; and
-//! because nothing is waited for and nothing is switched to, there is no cheaper traffic to be slowed down.
+//! In: how many operations. Out: processor time and wall time of each. With one thread, both ends, the loopback interface
+//! and its softirqs run in it, so its processor time is all that the traffic takes, whoever else uses the machine; and
+//! because nothing is waited for and nothing is switched to, there is no cheaper traffic to be slowed down. Two threads are
+//! what applications on one host are like.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -21,6 +22,10 @@ pub(crate) enum Traffic {
     Bulk,
     /// A datagram of 64 bytes between two connected sockets.
     Datagram,
+    /// As `Request`, the ends in two threads.
+    RequestAcross,
+    /// As `Bulk`, the ends in two threads.
+    BulkAcross,
 }
 
 /// What operations took.
@@ -47,7 +52,10 @@ const SMALL: [u8; 64] = [7; 64];
 const CHUNK: usize = 64 << 10;
 
 impl Traffic {
-    pub(crate) const ALL: [Self; 4] = [Self::Connect, Self::Request, Self::Bulk, Self::Datagram];
+    /// What one thread does.
+    pub(crate) const ALONE: [Self; 4] = [Self::Connect, Self::Request, Self::Bulk, Self::Datagram];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Connect, Self::Request, Self::Bulk, Self::Datagram, Self::RequestAcross, Self::BulkAcross];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -55,6 +63,8 @@ impl Traffic {
             Self::Request => "TCP request-response",
             Self::Bulk => "TCP bulk, 64 KiB",
             Self::Datagram => "UDP datagram",
+            Self::RequestAcross => "TCP request-response between two threads",
+            Self::BulkAcross => "TCP bulk between two threads, 64 KiB",
         }
     }
 
@@ -65,6 +75,8 @@ impl Traffic {
             Self::Request => "request_response",
             Self::Bulk => "bulk",
             Self::Datagram => "datagram",
+            Self::RequestAcross => "request_response_across",
+            Self::BulkAcross => "bulk_across",
         }
     }
 
@@ -89,6 +101,17 @@ impl Traffic {
             Self::Datagram => datagrams().and_then(|(from, to)| {
                 let mut buffer = SMALL;
                 timed(count, || from.send(&SMALL).and_then(|_| to.recv(&mut buffer)).map(drop))
+            }),
+            Self::RequestAcross => Ends::listen().and_then(|ends| {
+                let (client, server) = ends.connect()?;
+                client.set_nodelay(true)?;
+                server.set_nodelay(true)?;
+                across(&allowed, count, || call(&client), || answer(&server))
+            }),
+            Self::BulkAcross => Ends::listen().and_then(|ends| {
+                let (client, server) = ends.connect()?;
+                let (sent, mut received) = (vec![7; CHUNK], vec![0; CHUNK]);
+                across(&allowed, count, || (&client).write_all(&sent), || (&server).read_exact(&mut received))
             }),
         };
         allowed.take()?;
@@ -117,6 +140,25 @@ fn timed(count: u32, mut once: impl FnMut() -> io::Result<()>) -> io::Result<Tak
     Ok(Taken { count, cpu: sys::thread_time().saturating_sub(cpu), wall: wall.elapsed() })
 }
 
+/// The other end is another thread, on the first processor; the processor time is that of both.
+fn across(
+    allowed: &Processors,
+    count: u32,
+    once: impl FnMut() -> io::Result<()>,
+    other: impl FnMut() -> io::Result<()> + Send,
+) -> io::Result<Taken> {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            allowed.first().take()?;
+            timed(count, other)
+        });
+        let one = timed(count, once);
+        let other = other.join().map_err(|_| io::Error::other("the other end panicked"))?;
+        let (one, other) = (one?, other?);
+        Ok(Taken { cpu: one.cpu + other.cpu, ..one })
+    })
+}
+
 /// Where connections are made.
 pub(crate) struct Ends {
     listener: TcpListener,
@@ -141,9 +183,18 @@ impl Ends {
 fn request((client, server): &(TcpStream, TcpStream)) -> io::Result<()> {
     let mut buffer = SMALL;
     (&*client).write_all(&SMALL)?;
-    (&*server).read_exact(&mut buffer)?;
-    (&*server).write_all(&SMALL)?;
+    answer(server)?;
     (&*client).read_exact(&mut buffer)
+}
+
+fn call(mut client: &TcpStream) -> io::Result<()> {
+    client.write_all(&SMALL)?;
+    client.read_exact(&mut { SMALL })
+}
+
+fn answer(mut server: &TcpStream) -> io::Result<()> {
+    server.read_exact(&mut { SMALL })?;
+    server.write_all(&SMALL)
 }
 
 fn bulk((client, server): &(TcpStream, TcpStream), buffer: &mut [u8]) -> io::Result<()> {
