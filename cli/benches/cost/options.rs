@@ -24,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', value_name = "TOOL,...")]
     pub(crate) tools: Option<Vec<String>>,
     /// Seconds for the pairs of traffic with and without.
-    #[arg(long, value_name = "SECONDS", default_value_t = 225)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 210)]
     pub(crate) pair_seconds: u64,
     /// Milliseconds of traffic in one slot of a pair.
     #[arg(long, value_name = "MS", default_value_t = 10)]
