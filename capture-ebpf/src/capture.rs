@@ -29,7 +29,7 @@ use crate::news::News;
 use crate::order::Order;
 use crate::presence::Presence;
 use crate::wall_clock::WallClock;
-use crate::{cgroup, host, object, privilege};
+use crate::{cgroup, host, object, privilege, sys};
 use table::FlowTable;
 use walk::{Seen, TcpSockets};
 
@@ -126,6 +126,8 @@ impl Capture {
         privilege::check()?;
         let mut ebpf = object::load(options)?;
         attach::load_programs(&mut ebpf)?;
+        // The kernel's types took some 20 MB, and nothing of that size is needed while recording.
+        sys::give_back_memory();
         let tcp_samples = attach::walk(&ebpf, "tcp_samples")?;
         let overflow = attach::walk(&ebpf, "overflow_samples")?;
         let rows = attach::walk(&ebpf, "flow_samples")?;

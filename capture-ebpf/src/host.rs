@@ -83,6 +83,12 @@ pub(crate) fn now() -> u64 {
     sys::clock(libc::CLOCK_BOOTTIME).unsigned_abs()
 }
 
+/// Nanoseconds on the clock by which the programs tell how long a UDP flow was silent: since boot without the time of
+/// sleep, a few milliseconds late at times.
+pub(crate) fn now_coarse() -> u64 {
+    sys::clock(libc::CLOCK_MONOTONIC_COARSE).unsigned_abs()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

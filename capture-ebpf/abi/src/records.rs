@@ -14,6 +14,8 @@ pub const KIND_FLOW_OPEN: u32 = 4;
 pub const KIND_FLOW_SAMPLE: u32 = 5;
 /// A UDP socket was released: a [`FlowRecord`] whose flow is the socket's overflow row (id 0 when it never had one).
 pub const KIND_UDP_RELEASE: u32 = 6;
+/// A TCP connection is alive, and user space knows who it is: a [`TcpSample`].
+pub const KIND_TCP_KNOWN_SAMPLE: u32 = 7;
 /// A process owns a socket, or it does and goes by another name, program or cgroup now: a [`ProcessRecord`].
 pub const KIND_PROCESS: u32 = 20;
 /// A process that owned a socket ended: a [`ProcessRecord`].
@@ -159,6 +161,19 @@ plain! {
 }
 
 plain! {
+    /// What changes of a TCP connection while it lives. Snapshots consist of these: the fewer bytes, the less often the
+    /// kernel, which gives 32 KiB at a time, has to find again where it was.
+    TcpSample, 96 {
+        /// What it is.
+        head: Head,
+        /// The counters of the moment.
+        counters: TcpCounters,
+        /// `INCOMING`, `OUTGOING` or 0.
+        direction: u64,
+    }
+}
+
+plain! {
     /// What tells UDP flows apart.
     FlowKey, 48 {
         /// The socket's id.
@@ -179,7 +194,7 @@ plain! {
 plain! {
     /// What is counted of a UDP flow.
     FlowCounters, 48 {
-        /// When the last datagram passed, in nanoseconds since boot.
+        /// When the last datagram passed, on the coarse monotonic clock: it tells silence and nothing else.
         last_at: u64,
         /// Payload bytes sent.
         sent_bytes: u64,

@@ -1,6 +1,8 @@
 //! `tp_btf/tcp_destroy_sock` → the closes that were not told before: the application still held the socket, or the ring was
 //! full. The last moment at which a socket's storage can be read.
 
+use core::ffi::c_void;
+
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -10,18 +12,24 @@ use crate::kernel::Kernel;
 use crate::listener::{cookie, withdraw};
 use crate::maps::{TCP_SOCKETS, add, stopped};
 use crate::tcp::{Tcp, argument};
+use crate::twice::{DESTROY_SOCK, again, first};
 
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(context: BtfTracePointContext) -> i32 {
-    destroy(Kernel(argument(context.as_ptr(), 0) as *const _));
+    first(DESTROY_SOCK, context.as_ptr(), look);
     0
 }
 
 /// See `set_state.rs` for why there are two; flags see to it that each socket is taken in once.
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock_again(context: BtfTracePointContext) -> i32 {
-    destroy(Kernel(argument(context.as_ptr(), 0) as *const _));
+    again(DESTROY_SOCK, context.as_ptr(), look);
     0
+}
+
+#[inline(never)]
+fn look(context: *const c_void) {
+    destroy(Kernel(argument(context, 0) as *const _));
 }
 
 #[inline(always)]

@@ -53,7 +53,7 @@ pub fn announce_udp(value: *mut UdpSocket, socket: Kernel) -> Option<()> {
     Some(())
 }
 
-#[inline(always)]
+#[inline(never)]
 fn list(socket: Kernel, protocol: u32, pid: u32, comm: [u8; 16]) -> Option<()> {
     let port = socket.get::<u16>(members::SK_NUM);
     if setting(SETTING_LISTENERS) == 0 || stopped() || port == 0 {
@@ -83,7 +83,7 @@ fn list(socket: Kernel, protocol: u32, pid: u32, comm: [u8; 16]) -> Option<()> {
 }
 
 /// A socket no longer listens.
-#[inline(always)]
+#[inline(never)]
 pub fn withdraw(key: u64) -> Option<()> {
     let row = LISTENERS.get_ptr_mut(&key)?;
     // SAFETY: a map value; the verifier checks the accesses.

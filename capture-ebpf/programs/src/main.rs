@@ -40,6 +40,7 @@ mod sock_release;
 mod task_file;
 mod tcp;
 mod tcp_samples;
+mod twice;
 
 /// The kernel gives some helpers only to programs that say they may be used under the GPL.
 #[unsafe(link_section = "license")]

@@ -18,6 +18,8 @@ use netflow_capture_abi::{
     SETTINGS_LEN, TOLD, TcpRecord, UdpSocket, count,
 };
 
+use crate::twice::TRACEPOINTS;
+
 /// Socket-local storage with flags of our choice (aya's own type fixes them, and has no access outside of one kind of
 /// program). The fields are what the loader reads from BTF; they have no value at run time.
 #[repr(C)]
@@ -117,6 +119,10 @@ pub static ANSWERS: RingBuf<u8, 4096> = RingBuf::new();
 #[btf_map]
 pub static COUNTS: PerCpuArray<u64, { count::LEN }> = PerCpuArray::new();
 
+/// What the first of two programs leaves for the second, see `twice.rs`.
+#[btf_map]
+pub static SEEN: PerCpuArray<u64, TRACEPOINTS> = PerCpuArray::new();
+
 #[btf_map]
 pub static CONTROL: Array<u64, { CONTROL_LEN as usize }> = Array::new();
 
@@ -141,6 +147,12 @@ pub fn stopped() -> bool {
         Some(word) => unsafe { word.read_volatile() != 0 },
         None => true,
     }
+}
+
+/// This processor's word for a tracepoint.
+#[inline(always)]
+pub fn seen_word(tracepoint: u32) -> Option<*mut u64> {
+    SEEN.get_ptr_mut(tracepoint)
 }
 
 /// Counts one.

@@ -3,6 +3,8 @@
 //!
 //! A row whose process ended stays until user space has read of it, since a process closes its sockets after that.
 
+use core::ptr::null_mut;
+
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::macros::btf_tracepoint;
@@ -48,21 +50,31 @@ fn row_of(task: Kernel) -> Option<*mut ProcessRecord> {
 
 /// A task's process is known as the owner of a socket.
 #[inline(always)]
-pub fn note(task: Kernel) -> Option<()> {
+pub fn note(task: Kernel) {
     if setting(SETTING_PROCESSES) == 0 || stopped() {
-        return None;
+        return;
     }
+    // The usual way is short, and has nothing else in between.
+    match PROCESSES.get_ptr_mut(&task.process_id()) {
+        Some(row) if is_same(row, task) => {}
+        row => note_news(row.unwrap_or(null_mut()), task),
+    }
+}
+
+/// A process that has no row, or another name or cgroup than its row says, or the id of one that was there before.
+#[inline(never)]
+fn note_news(row: *mut ProcessRecord, task: Kernel) {
     let pid = task.process_id();
     let started_at = task.process_start();
     let mut flags: u64 = BPF_NOEXIST.into();
-    if let Some(row) = PROCESSES.get_ptr_mut(&pid) {
+    if !row.is_null() {
         // SAFETY: a map value; the verifier checks the accesses.
         let (of, state) = unsafe { ((*row).started_at, (*row).head.flags) };
         if of == started_at {
-            if state & ENDED == 0 && !is_same(row, task) {
+            if state & ENDED == 0 {
                 change(row, task);
             }
-            return None;
+            return;
         }
         // Left behind by a process whose end went unseen.
         flags = BPF_ANY.into();
@@ -76,28 +88,35 @@ pub fn note(task: Kernel) -> Option<()> {
         comm: [0; 16],
     };
     // When another thread of the process was faster, it tells.
-    PROCESSES.insert(&pid, &fresh, flags).ok()?;
-    let row = PROCESSES.get_ptr_mut(&pid)?;
+    if PROCESSES.insert(&pid, &fresh, flags).is_err() {
+        return;
+    }
+    let Some(row) = PROCESSES.get_ptr_mut(&pid) else { return };
     change(row, task);
     // Its end may have come before there was a row.
     if task.process_has_ended() {
         end(row);
     }
-    Some(())
 }
 
+/// The row is this process's, and says what there is to say.
 #[inline(always)]
 fn is_same(row: *const ProcessRecord, task: Kernel) -> bool {
-    let mut comm = [0_u8; 16];
-    task.process_name(&raw mut comm);
-    let (old, new) = (unsafe { (&raw const (*row).comm).cast::<u64>() }, comm.as_ptr().cast::<u64>());
-    // SAFETY: both have sixteen bytes; the verifier checks the accesses.
+    let mut comm = Words([0; 16]);
+    task.process_name(&raw mut comm.0);
+    // SAFETY: both have sixteen bytes and are aligned, in a row by its other members; the verifier checks the accesses.
     unsafe {
-        old.read_unaligned() == new.read_unaligned()
-            && old.add(1).read_unaligned() == new.add(1).read_unaligned()
+        let (old, new) = ((&raw const (*row).comm).cast::<u64>(), (&raw const comm).cast::<u64>());
+        (*row).started_at == task.process_start()
+            && old.read() == new.read()
+            && old.add(1).read() == new.add(1).read()
             && (*row).cgroup == task.process_cgroup()
     }
 }
+
+/// A name that can be compared by words.
+#[repr(align(8))]
+struct Words([u8; 16]);
 
 /// Writes what may change of a process, and tells the row. Who waits for it looks at once: a process may live for
 /// milliseconds only.

@@ -2,7 +2,7 @@
 //!
 //! There are two of it. The kernel does not start a program on a processor that is running it already: when a softirq
 //! comes in between, its changes of state would go unseen. Of two programs at most one is interrupted, so the other
-//! runs; where both do, the second finds the change taken in.
+//! runs; where both do, the second finds that the first was there (`twice.rs`), or that the change is taken in.
 //!
 //! Runs before the state is stored. The running task means something only where a process connects or listens; every
 //! other change may happen in a softirq on behalf of anybody.
@@ -20,20 +20,22 @@ use crate::kernel::{
 use crate::listener::{announce, cookie, withdraw};
 use crate::maps::{TCP_SOCKETS, stopped};
 use crate::tcp::{Tcp, argument};
+use crate::twice::{SET_STATE, again, first};
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
-    look(context.as_ptr());
+    first(SET_STATE, context.as_ptr(), look);
     0
 }
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state_again(context: BtfTracePointContext) -> i32 {
-    look(context.as_ptr());
+    again(SET_STATE, context.as_ptr(), look);
     0
 }
 
-#[inline(always)]
+/// Apart from the programs: the second seldom comes here.
+#[inline(never)]
 fn look(context: *const c_void) {
     let socket = Kernel(argument(context, 0) as *const _);
     change(socket, argument(context, 1) as u32, argument(context, 2) as u32);
@@ -45,15 +47,17 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
     if u32::from(socket.get::<u16>(members::SK_PROTOCOL)) != IPPROTO_TCP || stopped() {
         return None;
     }
-    let tcp = socket.tcp()?;
-    if let Some(record) = TCP_SOCKETS.get(socket.0)
+    let found = TCP_SOCKETS.get(socket.0);
+    if let Some(record) = found
         && Tcp(record).has_passed(from, to)
     {
         return None;
     }
+    let found_or_new = || found.or_else(|| TCP_SOCKETS.get_or_create(socket.0)).map(Tcp);
     match (from, to) {
         (_, TCP_SYN_SENT) => {
-            let record = Tcp(TCP_SOCKETS.get_or_create(socket.0)?);
+            let record = found_or_new()?;
+            let tcp = socket.tcp()?;
             flush(record, tcp);
             record.own();
             record.begin(OUTGOING);
@@ -62,7 +66,8 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
             record.pass(from, to);
         }
         (_, TCP_LISTEN) => {
-            let record = Tcp(TCP_SOCKETS.get_or_create(socket.0)?);
+            let record = found_or_new()?;
+            let tcp = socket.tcp()?;
             flush(record, tcp);
             record.own();
             record.listen();
@@ -70,7 +75,7 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
             announce(record, tcp);
         }
         (TCP_LISTEN, TCP_SYN_RECV) => {
-            let record = Tcp(TCP_SOCKETS.get_or_create(socket.0)?);
+            let record = found_or_new()?;
             record.inherit();
             record.begin(INCOMING);
             record.pass(from, to);
@@ -78,15 +83,16 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
         _ => {
             let record = if to == TCP_ESTABLISHED {
                 // Without storage the attempt is older than the recording; the seeding will find the owner.
-                let record = Tcp(TCP_SOCKETS.get_or_create(socket.0)?);
+                let record = found_or_new()?;
                 if record.is_blank() {
                     record.begin(if from == TCP_SYN_SENT { OUTGOING } else { INCOMING });
                 }
                 record
             } else {
-                Tcp(TCP_SOCKETS.get(socket.0)?)
+                Tcp(found?)
             };
-            if record.flags() & LISTENER != 0 {
+            let flags = record.flags();
+            if flags & LISTENER != 0 {
                 record.clear(LISTENER | LISTED);
                 record.pass(from, to);
                 withdraw(cookie(socket.0));
@@ -95,18 +101,21 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
             if record.is_blank() {
                 return None;
             }
-            if record.flags() & OPENED == 0
+            if flags & OPENED == 0
                 && (from == TCP_SYN_RECV || from == TCP_SYN_SENT)
                 && to != TCP_CLOSE
                 && to != TCP_SYN_RECV
             {
                 // With fast open a child may be shut down before the handshake ends: it carried data all the same.
                 record.pass(from, TCP_ESTABLISHED);
-                record.open(tcp);
+                record.open(socket.tcp()?);
             }
             record.pass(from, to);
-            if to == TCP_CLOSE && record.close(tcp) && record.is_final(tcp) {
-                record.tell_close();
+            if to == TCP_CLOSE {
+                let tcp = socket.tcp()?;
+                if record.close(tcp) && record.is_final(tcp) {
+                    record.tell_close();
+                }
             }
         }
     }
@@ -114,7 +123,7 @@ fn change(socket: Kernel, from: u32, to: u32) -> Option<()> {
 }
 
 /// A socket that is used again loses what its last connection left untold.
-#[inline(always)]
+#[inline(never)]
 fn flush(record: Tcp, tcp: Kernel) {
     record.end_unseen(tcp);
     if record.is_untold() {

@@ -2,19 +2,20 @@
 //! room in the ring or for an owner; and a row for the listening sockets that have none. The reader's buffer cannot overflow: what does not fit is asked for again.
 
 use core::ffi::c_void;
+use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::seq_file;
 use aya_ebpf::helpers::generated::bpf_seq_write;
 use netflow_capture_abi::{
-    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, KIND_TCP_SAMPLE, LISTED, LISTENER, OPEN_SENT, OPENED, OWNER_CHANGED,
-    TcpRecord, count, members,
+    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, KIND_TCP_KNOWN_SAMPLE, KIND_TCP_SAMPLE, LISTED, LISTENER, OPEN_SENT,
+    OPENED, OWNER_CHANGED, TcpRecord, TcpSample, count, members,
 };
 
 use crate::holders::heir;
 use crate::kernel::{Kernel, TCP_LISTEN, read_counters};
 use crate::listener::announce;
 use crate::maps::{TCP_SOCKETS, add, stopped};
-use crate::tcp::{Tcp, argument, blank_counters, now};
+use crate::tcp::{Tcp, argument, now};
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/bpf_sk_storage_map")]
@@ -106,14 +107,28 @@ fn sample(seq: *mut seq_file, socket: Kernel) -> Option<()> {
         return None;
     }
     let tcp = socket.tcp()?;
-    let mut counters = blank_counters();
-    // SAFETY: a map value; the verifier checks the accesses.
+    // Zeros would be written byte by byte.
+    let mut sample = MaybeUninit::<TcpSample>::uninit();
+    let sample = sample.as_mut_ptr();
+    // SAFETY: a map value; the verifier checks the accesses, and that nothing is read that was not written.
     unsafe {
-        counters.states = (*record.0).counters.states;
-        counters.previous_state = (*record.0).counters.previous_state;
-        read_counters(tcp, &raw mut counters);
-        let head = Head { kind: KIND_TCP_SAMPLE, flags, id: (*record.0).head.id, at: now() };
-        if !write(seq, &head) || !write(seq, &raw const (*record.0).identity) || !write(seq, &counters) {
+        let known = flags & (OPEN_SENT | OWNER_CHANGED) == OPEN_SENT;
+        (*sample).head = Head { kind: KIND_TCP_SAMPLE, flags, id: (*record.0).head.id, at: now() };
+        let counters = &raw mut (*sample).counters;
+        read_counters(tcp, counters);
+        (*counters).states = (*record.0).counters.states;
+        (*counters).previous_state = (*record.0).counters.previous_state;
+        (*counters).state = 0;
+        let written = if known {
+            (*sample).head.kind = KIND_TCP_KNOWN_SAMPLE;
+            (*sample).direction = (*record.0).identity.direction.into();
+            write(seq, sample)
+        } else {
+            write(seq, &raw const (*sample).head)
+                && write(seq, &raw const (*record.0).identity)
+                && write(seq, counters.cast_const())
+        };
+        if !written {
             return None;
         }
     }

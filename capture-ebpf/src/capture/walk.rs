@@ -4,7 +4,10 @@
 
 use std::time::Instant;
 
-use netflow_capture_abi::{FlowRecord, KIND_TCP_CLOSE, KIND_TCP_SAMPLE, OPEN_SENT, OVERFLOW, Plain as _, TcpRecord};
+use netflow_capture_abi::{
+    FlowRecord, Head, Identity, KIND_TCP_CLOSE, KIND_TCP_KNOWN_SAMPLE, KIND_TCP_SAMPLE, OPEN_SENT, OVERFLOW,
+    Plain as _, TcpRecord, TcpSample,
+};
 use netflow_core::event::Event;
 use rustc_hash::FxHashSet;
 
@@ -21,8 +24,22 @@ pub(super) struct TcpSockets {
 }
 
 impl TcpSockets {
+    /// What was found. A sample of a connection that is known has no identity but its direction.
     fn records(&self) -> impl Iterator<Item = TcpRecord> + '_ {
-        self.found.chunks_exact(size_of::<TcpRecord>()).filter_map(TcpRecord::read)
+        let mut rest = &*self.found;
+        std::iter::from_fn(move || {
+            let (record, length) = match TcpSample::read(rest)? {
+                TcpSample { head, counters, direction } if head.kind == KIND_TCP_KNOWN_SAMPLE => {
+                    let direction = u8::try_from(direction).unwrap_or_default();
+                    let identity = Identity { direction, ..Identity::default() };
+                    let head = Head { kind: KIND_TCP_SAMPLE, ..head };
+                    (TcpRecord { head, identity, counters }, size_of::<TcpSample>())
+                }
+                _ => (TcpRecord::read(rest)?, size_of::<TcpRecord>()),
+            };
+            rest = &rest[length..];
+            Some(record)
+        })
     }
 }
 
@@ -109,12 +126,13 @@ impl Capture {
         events: &mut Vec<Event>,
     ) -> Result<(), CaptureError> {
         let idle = u64::try_from(self.options.udp_idle.as_nanos()).unwrap_or(u64::MAX);
+        let now = host::now_coarse();
         for row in rows {
             if closed.contains(&row.head.id) {
                 continue;
             }
             self.flows.open(row, events);
-            if row.head.flags & OVERFLOW == 0 && at.saturating_sub(row.counters.last_at) >= idle {
+            if row.head.flags & OVERFLOW == 0 && now.saturating_sub(row.counters.last_at) >= idle {
                 self.flows.expire(row, at, &mut self.table, events)?;
             } else {
                 self.flows.sample(row, at, events);
