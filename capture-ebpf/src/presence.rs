@@ -7,7 +7,7 @@
 //! that the missed ones are gone. So a snapshot is complete only when nothing is missing; what is missing time and again
 //! is gone indeed (its close was lost, and counted as that), and no longer waited for.
 
-use netflow_core::event::{Body, Event};
+use netflow_core::event::{Body, Event, Transport};
 use rustc_hash::FxHashMap;
 
 /// A connection that is missing from so many snapshots in a row is gone.
@@ -25,6 +25,7 @@ struct Seen {
 pub(crate) struct Presence {
     open: FxHashMap<u64, Seen>,
     snapshot: u64,
+    opened_tcp: u64,
 }
 
 impl Presence {
@@ -32,8 +33,11 @@ impl Presence {
     pub(crate) fn learn(&mut self, events: &[Event]) {
         for event in events {
             match &event.body {
-                Body::Open(open) => self.see(open.conn),
-                Body::Sample(sample) => self.see(sample.conn),
+                Body::Open(open) => {
+                    let news = self.see(open.conn);
+                    self.opened_tcp += u64::from(news && open.identity.transport == Transport::Tcp);
+                }
+                Body::Sample(sample) => _ = self.see(sample.conn),
                 _ => {}
             }
         }
@@ -44,8 +48,14 @@ impl Presence {
         }
     }
 
-    fn see(&mut self, conn: u64) {
-        self.open.insert(conn, Seen { snapshot: self.snapshot, misses: 0 });
+    /// True when it was not known.
+    fn see(&mut self, conn: u64) -> bool {
+        self.open.insert(conn, Seen { snapshot: self.snapshot, misses: 0 }).is_none()
+    }
+
+    /// TCP connections whose open went out.
+    pub(crate) fn opened_tcp(&self) -> u64 {
+        self.opened_tcp
     }
 
     /// Something was not seen since the last snapshot ended.

@@ -8,6 +8,7 @@ use netflow_core::law::Tally;
 use rustc_hash::FxHashSet;
 
 use super::Capture;
+use super::walk::Seen;
 use crate::counts::Summary;
 use crate::error::CaptureError;
 use crate::{object, sys};
@@ -31,26 +32,34 @@ impl Capture {
         if let Some(news) = &mut self.news {
             news.finish();
         }
-        self.snapshot(events)?;
+        events.append(&mut self.pending);
+        let first = events.len();
+        let mut seen = Seen { conns: FxHashSet::default(), complete: true };
+        self.look_at_all(&mut seen, events)?;
+        let learned = events.len();
         // A walk over sockets that come and go may miss some: walk until everything is accounted for.
         for _ in 0..LAST_WALKS {
             if self.read_counts()?.tcp().holds() {
                 break;
             }
-            let first = events.len();
-            self.straggle(events);
-            self.order.settle(&mut events[first..]);
+            self.straggle(&mut seen, events);
         }
         // Programs unloaded: their links go with them.
         detach(&mut self.ebpf);
         let mut empty = 0;
         while empty < 2 {
-            let first = events.len();
+            let before = events.len();
             self.drain(events, &mut FxHashSet::default())?;
-            self.order.settle(&mut events[first..]);
-            if events.len() == first { empty += 1 } else { empty = 0 }
+            if events.len() == before { empty += 1 } else { empty = 0 }
         }
-        self.summary(events)
+        self.presence.learn(&events[learned..]);
+        self.look_at_clock(events);
+        self.snapshots_cut += u64::from(!seen.complete);
+        let summary = self.summary(events)?;
+        self.order.settle(&mut events[first..]);
+        // What no walk has found by now is gone.
+        self.tick(seen.complete, events);
+        Ok(summary)
     }
 
     /// What became of everything; what was lost is told as well.
@@ -59,9 +68,11 @@ impl Capture {
         let vanished = counts.vanished();
         let mut loss = counts.loss(self.snapshots_cut);
         loss.lost_closes += vanished;
-        let first = events.len();
+        // Of some that vanished the open found no room before.
+        let untold = counts.missing_opens(self.presence.opened_tcp());
+        loss.lost_opens += untold;
+        loss.ring_full += untold;
         self.report(loss, events);
-        self.order.settle(&mut events[first..]);
         let mut tcp = counts.tcp();
         tcp.lost_closes += vanished;
         Ok(Summary {
