@@ -5,9 +5,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::macros::cgroup_sock;
 use aya_ebpf::programs::SockContext;
-use netflow_capture_abi::{
-    COUNTED_LIVE, FlowRecord, KIND_UDP_RELEASE, LISTED, LISTENER, OPEN_SENT, RELEASED, count,
-};
+use netflow_capture_abi::{COUNTED_LIVE, FlowRecord, KIND_UDP_RELEASE, LISTED, LISTENER, OPEN_SENT, RELEASED, count};
 
 use crate::kernel::{IPPROTO_TCP, IPPROTO_UDP};
 use crate::listener::{cookie, withdraw};

@@ -8,9 +8,9 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use netflow_capture_abi::{
-    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, INCOMING, Identity, KIND_TCP_CLOSE, KIND_TCP_OPEN, KIND_TCP_SAMPLE, LISTENER, OPEN_SENT,
-    OPENED, OUTGOING, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE, PREEXISTING, SHARED,
-    TcpCounters, TcpRecord, count, members,
+    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, INCOMING, Identity, KIND_TCP_CLOSE, KIND_TCP_OPEN, KIND_TCP_SAMPLE,
+    LISTENER, OPEN_SENT, OPENED, OUTGOING, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE,
+    PREEXISTING, SHARED, TcpCounters, TcpRecord, count, members,
 };
 
 use crate::kernel::{Kernel, TCP_CLOSE, TCP_SYN_SENT, read_counters, read_tuple};
