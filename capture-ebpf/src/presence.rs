@@ -17,6 +17,8 @@ const GONE: u8 = 3;
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     snapshot: u64,
+    /// It has a sample in this snapshot.
+    sampled: bool,
     misses: u8,
 }
 
@@ -34,10 +36,10 @@ impl Presence {
         for event in events {
             match &event.body {
                 Body::Open(open) => {
-                    let news = self.see(open.conn);
+                    let news = self.see(open.conn, false);
                     self.opened_tcp += u64::from(news && open.identity.transport == Transport::Tcp);
                 }
-                Body::Sample(sample) => _ = self.see(sample.conn),
+                Body::Sample(sample) => _ = self.see(sample.conn, true),
                 _ => {}
             }
         }
@@ -49,8 +51,11 @@ impl Presence {
     }
 
     /// True when it was not known.
-    fn see(&mut self, conn: u64) -> bool {
-        self.open.insert(conn, Seen { snapshot: self.snapshot, misses: 0 }).is_none()
+    fn see(&mut self, conn: u64, sampled: bool) -> bool {
+        let before = self.open.get(&conn).copied();
+        let sampled = sampled || before.is_some_and(|seen| seen.sampled);
+        self.open.insert(conn, Seen { snapshot: self.snapshot, sampled, misses: 0 });
+        before.is_none()
     }
 
     /// TCP connections whose open went out.
@@ -63,10 +68,16 @@ impl Presence {
         self.open.values().any(|seen| seen.snapshot != self.snapshot)
     }
 
+    /// Something that is open has no sample since the last snapshot ended.
+    pub(crate) fn lacks_samples(&self) -> bool {
+        self.open.values().any(|seen| !seen.sampled)
+    }
+
     /// The snapshot is over: true when nothing is missing but what is gone.
     pub(crate) fn end_snapshot(&mut self) -> bool {
         let mut complete = true;
         self.open.retain(|_, seen| {
+            seen.sampled = false;
             if seen.snapshot == self.snapshot {
                 return true;
             }
@@ -81,8 +92,16 @@ impl Presence {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use netflow_core::event::{Close, Sample, TcpStates, Totals};
+    use std::sync::Arc;
+
+    use netflow_core::event::{Close, Identity, Open, Sample, TcpStates, Totals};
+
+    fn open(conn: u64) -> Event {
+        let identity = Identity::new(Transport::Tcp, "10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+        Event { at: 1, body: Body::Open(Open { conn, identity: Arc::new(identity) }) }
+    }
 
     fn sample(conn: u64) -> Event {
         Event { at: 1, body: Body::Sample(Sample { conn, totals: Totals::default(), identity: None }) }
@@ -107,6 +126,19 @@ mod tests {
         assert!(presence.end_snapshot(), "2 was only missed");
         presence.learn(&[sample(1), close(2)]);
         assert!(presence.end_snapshot(), "2 is closed");
+    }
+
+    #[test]
+    fn an_open_is_no_sample() {
+        let mut presence = Presence::default();
+        presence.learn(&[sample(1)]);
+        assert!(!presence.lacks_samples() && presence.end_snapshot());
+        assert!(presence.lacks_samples(), "of the last snapshot");
+        presence.learn(&[sample(1), open(2), open(3)]);
+        assert!(!presence.is_missing_some() && presence.lacks_samples());
+        presence.learn(&[sample(2), close(3), open(2)]);
+        assert!(!presence.lacks_samples());
+        assert_eq!(presence.opened_tcp(), 2);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use aya::Ebpf;
 use aya::programs::Program;
 use netflow_capture_abi::{CONTROL_STOPPED, count};
-use netflow_core::event::Event;
+use netflow_core::event::{Body, Event, Tick};
 use netflow_core::law::Tally;
 use rustc_hash::FxHashSet;
 
@@ -11,7 +11,7 @@ use super::Capture;
 use super::walk::Seen;
 use crate::counts::Summary;
 use crate::error::CaptureError;
-use crate::{object, sys};
+use crate::{host, object, sys};
 
 /// How often the end of a recording walks over the TCP sockets, which come and go while it does.
 const LAST_WALKS: u32 = 100;
@@ -29,6 +29,7 @@ impl Capture {
             .map_err(|error| CaptureError::Map { map: "CONTROL", reason: object::chain(&error) })?;
         // Programs that run now may still believe that the recording goes on.
         sys::wait_for_programs();
+        let stopped_at = host::now();
         if let Some(news) = &mut self.news {
             news.finish();
         }
@@ -56,6 +57,16 @@ impl Capture {
         self.look_at_clock(events);
         self.snapshots_cut += u64::from(!seen.complete);
         let summary = self.summary(events)?;
+        // Each sample is of what was open when the recording was stopped, and the walks came later.
+        for event in &mut events[first..] {
+            if matches!(event.body, Body::Sample(_)) {
+                event.at = event.at.max(stopped_at);
+            }
+        }
+        if self.presence.lacks_samples() {
+            // Opened since the last snapshot and gone without a close: only a snapshot that begins after its open tells.
+            events.insert(first, Event { at: stopped_at, body: Body::Tick(Tick { complete: false }) });
+        }
         self.order.settle(&mut events[first..]);
         // What no walk has found by now is gone.
         self.tick(seen.complete, events);
