@@ -9,6 +9,7 @@ mod containers;
 mod departure;
 mod doctor;
 mod endings;
+mod overload;
 mod points;
 mod privileges;
 mod recording;
@@ -32,12 +33,16 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 29] = [
+    let tests: [(&str, fn()); 33] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
         ("snapshots_in_a_storm", scenarios::snapshots_in_a_storm),
-        ("a_tiny_ring_loses_and_says_so", scenarios::a_tiny_ring_loses_and_says_so),
+        ("a_tiny_ring_loses_and_says_so", overload::a_tiny_ring_loses_and_says_so),
+        ("a_recorder_that_was_stopped_goes_on", overload::a_recorder_that_was_stopped_goes_on),
+        ("a_pipe_that_nobody_reads", overload::a_pipe_that_nobody_reads),
+        ("sockets_without_room_for_their_state", overload::sockets_without_room_for_their_state),
+        ("killed_at_any_moment", overload::killed_at_any_moment),
         ("a_command_is_recorded_to_its_end", endings::a_command_is_recorded_to_its_end),
         ("a_failed_command_fails_the_recording", endings::a_failed_command_fails_the_recording),
         ("limits_end_a_recording", endings::limits_end_a_recording),
