@@ -187,23 +187,26 @@ impl Capture {
         if self.owners_seen.elapsed() >= self.options.owners_every {
             seen.complete &= self.find_owners().is_ok();
         }
-        let result = self.look_at_all(&mut seen, events);
-        let complete = self.presence.end_snapshot() && seen.complete;
+        // What is lost from now on belongs to the next snapshot: this one still finds those connections.
+        let lost = self.read_counts();
+        let since = host::now();
+        let result = self.look_at_all(&mut seen, since, events);
+        let complete = self.presence.end_snapshot(since) && seen.complete;
         self.snapshots_cut += u64::from(!complete);
         self.look_at_clock(events);
-        let counted = self.report_loss(events);
+        let counted = lost.map(|counts| self.report_loss(&counts, events));
         self.order.settle(&mut events[first..]);
         self.tick(complete, events);
         result.and(counted)
     }
 
-    /// Samples of everything that is open, and what happened until they were taken.
-    fn look_at_all(&mut self, seen: &mut Seen, events: &mut Vec<Event>) -> Result<(), CaptureError> {
+    /// Samples of everything that is open, and what happened until they were taken; the walks begin at `since`.
+    fn look_at_all(&mut self, seen: &mut Seen, since: u64, events: &mut Vec<Event>) -> Result<(), CaptureError> {
         let first = events.len();
         let mut result = self.sample(seen, events);
         self.presence.learn(&events[first..]);
         for _ in 0..WALKS {
-            if result.is_err() || !self.presence.is_missing_some() {
+            if result.is_err() || !self.presence.is_missing_some(since) {
                 break;
             }
             let again = events.len();
@@ -268,8 +271,7 @@ impl Capture {
     }
 
     /// Appends what was lost since the last time, if anything was.
-    fn report_loss(&mut self, events: &mut Vec<Event>) -> Result<(), CaptureError> {
-        let counts = self.read_counts()?;
+    fn report_loss(&mut self, counts: &Counts, events: &mut Vec<Event>) {
         self.report(counts.loss(self.snapshots_cut), events);
         let full = counts.get(count::NEWS_FULL);
         if full != self.news_full
@@ -278,7 +280,6 @@ impl Capture {
             self.news_full = full;
             news.look_at_tables();
         }
-        Ok(())
     }
 
     fn report(&mut self, now: Loss, events: &mut Vec<Event>) {

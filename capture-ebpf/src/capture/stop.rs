@@ -36,7 +36,7 @@ impl Capture {
         events.append(&mut self.pending);
         let first = events.len();
         let mut seen = Seen { conns: FxHashSet::default(), complete: true };
-        self.look_at_all(&mut seen, events)?;
+        self.look_at_all(&mut seen, stopped_at, events)?;
         let learned = events.len();
         // A walk over sockets that come and go may miss some: walk until everything is accounted for.
         for _ in 0..LAST_WALKS {
@@ -53,17 +53,17 @@ impl Capture {
             self.drain(events, &mut FxHashSet::default())?;
             if events.len() == before { empty += 1 } else { empty = 0 }
         }
-        self.presence.learn(&events[learned..]);
-        self.look_at_clock(events);
-        self.snapshots_cut += u64::from(!seen.complete);
-        let summary = self.summary(events)?;
         // Each sample is of what was open when the recording was stopped, and the walks came later.
         for event in &mut events[first..] {
             if matches!(event.body, Body::Sample(_)) {
                 event.at = event.at.max(stopped_at);
             }
         }
-        if self.presence.lacks_samples() {
+        self.presence.learn(&events[learned..]);
+        self.look_at_clock(events);
+        self.snapshots_cut += u64::from(!seen.complete);
+        let summary = self.summary(events)?;
+        if self.presence.is_missing_some(stopped_at) {
             // Opened since the last snapshot and gone without a close: only a snapshot that begins after its open tells.
             events.insert(first, Event { at: stopped_at, body: Body::Tick(Tick { complete: false }) });
         }

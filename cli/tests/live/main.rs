@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 33] = [
+    let tests: [(&str, fn()); 34] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         ("a_recorder_that_was_stopped_goes_on", overload::a_recorder_that_was_stopped_goes_on),
         ("a_pipe_that_nobody_reads", overload::a_pipe_that_nobody_reads),
         ("sockets_without_room_for_their_state", overload::sockets_without_room_for_their_state),
+        ("each_file_of_an_overloaded_recording", overload::each_file_of_an_overloaded_recording),
         ("killed_at_any_moment", overload::killed_at_any_moment),
         ("a_command_is_recorded_to_its_end", endings::a_command_is_recorded_to_its_end),
         ("a_failed_command_fails_the_recording", endings::a_failed_command_fails_the_recording),
