@@ -78,15 +78,15 @@ pub(crate) fn a_tiny_ring_loses_and_says_so() {
     }
 }
 
-/// The bytes that the clients of connections to one server wrote, by the report on the file.
-fn reported_bytes(folder: &Path, server: SocketAddr, code: i32) -> (u64, u64) {
-    let port = server.port().to_string();
-    let by = ["report", "out.nfcap", "--json=-", "--no-fold", "--keep-loopback", "--by", "dst_port"];
-    let rows = run(&by, folder, code);
-    let row = rows
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .find(|row| row["dst_port"] == port.parse::<u64>().unwrap());
+/// How many connections of this process to one server there are by the report on the file, and the bytes it wrote.
+fn reported(folder: &Path, server: SocketAddr, code: i32) -> (u64, u64) {
+    let by = "transport,direction,pid,dst_port";
+    let rows = run(&["report", "out.nfcap", "--json=-", "--no-fold", "--keep-loopback", "--by", by], folder, code);
+    let ours = |row: &Value| {
+        (&row["transport"], &row["direction"]) == (&"tcp".into(), &"outgoing".into())
+            && (&row["pid"], &row["dst_port"]) == (&std::process::id().into(), &server.port().into())
+    };
+    let row = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(ours);
     let number = |name: &str| row.as_ref().and_then(|row| row[name].as_u64()).unwrap_or_default();
     (number("connections"), number("bytes_written"))
 }
@@ -125,7 +125,7 @@ pub(crate) fn a_recorder_that_was_stopped_goes_on() {
         assert!(code == 0 || only_vanished(&said), "{said}");
         assert_law(folder.path(), &said, code);
         if code == 0 {
-            assert_eq!(reported_bytes(folder.path(), server, 0), (3000, 300_000));
+            assert_eq!(reported(folder.path(), server, 0), (3000, 300_000));
         }
         code == 0
     });
@@ -187,7 +187,7 @@ fn blocked_pipe(blocked: Duration) -> bool {
     assert!(code == 0 || code == 3, "{said}");
     let losses = assert_law(folder.path(), &said, code);
     assert_eq!(losses["ring_full"], 0, "the ring was drained: {losses}");
-    assert_eq!(reported_bytes(folder.path(), late_server, code), (100, 10_000));
+    assert_eq!(reported(folder.path(), late_server, code), (100, 10_000));
     losses["queue_full"].as_u64().unwrap() > 0
 }
 
