@@ -3,7 +3,7 @@
 
 use core::ffi::c_void;
 
-use netflow_capture_abi::{COUNTED_LIVE, FlowRecord, OPEN_SENT, OWNER_HOLDER};
+use netflow_capture_abi::{COUNTED_LIVE, FlowRecord, OPEN_SENT, OWNER_HOLDER, RELEASED};
 
 use crate::holders::heir;
 use crate::kernel::Kernel;
@@ -36,6 +36,10 @@ fn overflow(context: *const c_void, socket: Kernel) -> Option<()> {
     let value = UDP_SOCKETS.get(socket.0)?;
     // SAFETY: map values; the verifier checks the accesses.
     unsafe {
+        // A socket stays for a moment after its release, which has told its row.
+        if (&raw const (*value).flags).read_volatile() & RELEASED != 0 {
+            return None;
+        }
         // The flows take it over with their next datagram.
         if let Some(heir) = heir(socket, (*value).pid) {
             (*value).owner = OWNER_HOLDER.into();

@@ -7,13 +7,14 @@
 
 mod beside;
 mod check;
+mod full;
 mod odd;
 mod recorder;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use check::{Seen, mismatches, transport_of};
+use check::{Seen, mismatches};
 use netflow_capture::{Capture, Options};
 use netflow_core::event::{Body, Transport};
 use netflow_fixtures::traffic::{self, Family, Namespaces, Odd, Place};
@@ -21,7 +22,7 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 29] = [
+const TESTS: [(&str, Test); 30] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
@@ -33,7 +34,8 @@ const TESTS: [(&str, Test); 29] = [
     ("a_dropped_capture_leaves_nothing", dropped),
     ("the_law_holds_in_the_midst_of_traffic", midst),
     ("idle_flows_end_and_open_anew", idle_flows),
-    ("a_full_table_loses_no_byte", full_table),
+    ("a_full_table_loses_no_byte", full::table),
+    ("a_full_table_and_a_full_ring", full::table_and_ring),
     ("twenty_thousand_with_the_default_ring", || burst(&Options::default(), true)),
     ("odd_held_by_two", odd::held_by_two),
     ("odd_connects", || odd::scenes(Odd::Connects)),
@@ -353,34 +355,6 @@ fn idle_flows() -> Result<String, String> {
         return Err(format!("{reasons:?} {summary:?}"));
     }
     Ok("2 flows".to_owned())
-}
-
-/// Flows that find the table full share a row of their socket's.
-fn full_table() -> Result<String, String> {
-    let recorder = Recorder::start(&Options { udp_flows_max: 4, ..Options::default() })?;
-    let peers: Vec<_> = (0..40).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").map_err(text)?;
-    let from = check::endpoint(socket.local_addr().map_err(text)?);
-    for peer in &peers {
-        socket.send_to(&[0; 100], peer.local_addr().map_err(text)?).map_err(text)?;
-    }
-    drop(socket);
-    drop(peers);
-    let (events, summary) = recorder.stop()?;
-    check::law(&events, &summary)?;
-    let mut sent = 0;
-    let mut shared = 0;
-    for conn in Seen::of(&events).conns() {
-        let identity = conn.identity.as_ref().ok_or("no identity")?;
-        if transport_of(conn) == Some(Transport::Udp) && identity.local.port() == from.port() {
-            sent += conn.last.map_or(0, |totals| totals.sent_bytes);
-            shared += u64::from(identity.remote.port() == 0);
-        }
-    }
-    if (sent, shared) != (4000, 1) || summary.loss.map_full == 0 || !summary.udp.holds() {
-        return Err(format!("{sent} bytes, {shared} shared rows, {summary:?}"));
-    }
-    Ok(format!("map_full {}", summary.loss.map_full))
 }
 
 /// 20,000 connections as fast as they go.

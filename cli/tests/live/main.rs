@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 34] = [
+    let tests: [(&str, fn()); 35] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         ("capabilities_of_the_file_are_enough_to_record", privileges::capabilities_of_the_file_are_enough_to_record),
         ("a_command_keeps_the_callers_privileges", privileges::a_command_keeps_the_callers_privileges),
         ("a_command_of_another_user_is_ended", privileges::a_command_of_another_user_is_ended),
+        ("files_go_on_in_a_folder_of_another_user", privileges::files_go_on_in_a_folder_of_another_user),
         ("missing_capabilities_are_named", privileges::missing_capabilities_are_named),
         ("doctor_by_privileges", doctor::doctor_by_privileges),
         ("doctor_in_containers", doctor::doctor_in_containers),
