@@ -67,7 +67,7 @@ const DETAILS: u64 = 1 << 19 | 1 << 2;
 /// needs of what the recorder was `given`; it gives up the others after the file has begun.
 fn assert_gives_up_all_but(pid: u32, capabilities: u64, given: u64) {
     let expected = kept(capabilities);
-    let expected_of_news = kept(capabilities & !(1 << 5) | given & DETAILS);
+    let expected_of_news = kept(capabilities & 1 << 39 | given & DETAILS);
     let began = Instant::now();
     loop {
         let threads: Vec<(String, Vec<String>)> = fs::read_dir(format!("/proc/{pid}/task"))
