@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use aya::Ebpf;
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use netflow_capture_abi::{
-    FlowRecord, Head, Identity, KIND_FLOW_OPEN, KIND_TCP_CLOSE, KIND_TCP_OPEN, KIND_UDP_RELEASE, Plain as _, TcpRecord,
-    count,
+    FlowRecord, Head, Identity, KIND_FLOW_OPEN, KIND_TCP_CLOSE, KIND_TCP_OPEN, KIND_TCP_SAMPLE, KIND_UDP_RELEASE,
+    Plain as _, TcpRecord, count,
 };
 use netflow_core::event::{Body, Event, Loss, Tick};
 use rustc_hash::FxHashSet;
 
 use crate::answers::{self, Answers};
 use crate::attach::{self, Walk};
-use crate::convert::{tcp_close, tcp_open};
+use crate::convert::{tcp_close, tcp_open, tcp_sample};
 use crate::counts::Counts;
 use crate::error::CaptureError;
 use crate::flows::Flows;
@@ -229,28 +229,41 @@ impl Capture {
         if self.owners_seen.elapsed() >= self.options.owners_every {
             seen.complete &= self.find_owners().is_ok();
         }
-        let mut result = self.sample(&mut seen, events);
+        // What is lost from now on belongs to the next snapshot: this one still finds those connections.
+        let lost = self.read_counts();
+        let since = host::now();
+        let result = self.look_at_all(&mut seen, since, events);
+        let complete = self.presence.end_snapshot(since) && seen.complete;
+        self.snapshots_cut += u64::from(!complete);
+        self.look_at_clock(events);
+        let counted = lost.map(|counts| self.report_loss(&counts, events));
+        self.name(first, events);
+        self.order.settle(&mut events[first..]);
+        self.tick(complete, events);
+        result.and(counted)
+    }
+
+    /// Samples of everything that is open, and what happened until they were taken; the walks begin at `since`.
+    fn look_at_all(&mut self, seen: &mut Seen, since: u64, events: &mut Vec<Event>) -> Result<(), CaptureError> {
+        let first = events.len();
+        let mut result = self.sample(seen, events);
         self.presence.learn(&events[first..]);
         for _ in 0..WALKS {
-            if result.is_err() || !self.presence.is_missing_some() {
+            if result.is_err() || !self.presence.is_missing_some(since) {
                 break;
             }
             let again = events.len();
-            result = self.sample_tcp(&mut seen, events);
+            result = self.sample_tcp(seen, events);
             self.presence.learn(&events[again..]);
         }
-        let complete = self.presence.end_snapshot() && seen.complete;
-        self.snapshots_cut += u64::from(!complete);
-        self.look_at_clock(events);
-        let counted = self.report_loss(events);
-        self.name(first, events);
-        self.order.settle(&mut events[first..]);
-        events.push(Event { at: 0, body: Body::Tick(Tick { complete }) });
-        if let Some(tick) = events.last_mut() {
-            tick.at = host::now();
-            self.order.settle(std::slice::from_mut(tick));
-        }
-        result.and(counted)
+        result
+    }
+
+    /// Appends the end of a snapshot.
+    fn tick(&mut self, complete: bool, events: &mut Vec<Event>) {
+        let mut tick = Event { at: host::now(), body: Body::Tick(Tick { complete }) };
+        self.order.settle(std::slice::from_mut(&mut tick));
+        events.push(tick);
     }
 
     /// Appends what is in the ring, and the ids of what was closed.
@@ -266,7 +279,12 @@ impl Capture {
                 KIND_TCP_CLOSE => {
                     if let Some(record) = TcpRecord::read(&item) {
                         closed.insert(head.id);
-                        events.push(tcp_close(&record));
+                        tcp_close(&record, events);
+                    }
+                }
+                KIND_TCP_SAMPLE => {
+                    if let Some(record) = TcpRecord::read(&item) {
+                        tcp_sample(&record, events);
                     }
                 }
                 KIND_FLOW_OPEN => {
@@ -317,8 +335,7 @@ impl Capture {
     }
 
     /// Appends what was lost since the last time, if anything was.
-    fn report_loss(&mut self, events: &mut Vec<Event>) -> Result<(), CaptureError> {
-        let counts = self.read_counts()?;
+    fn report_loss(&mut self, counts: &Counts, events: &mut Vec<Event>) {
         let nat_dropped = self.nat.as_ref().map_or(0, Asker::dropped);
         self.report(counts.loss(self.snapshots_cut, nat_dropped), events);
         let full = counts.get(count::NEWS_FULL);
@@ -328,7 +345,6 @@ impl Capture {
             self.news_full = full;
             news.look_at_tables();
         }
-        Ok(())
     }
 
     fn report(&mut self, now: Loss, events: &mut Vec<Event>) {

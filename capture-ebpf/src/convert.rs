@@ -58,10 +58,16 @@ pub(crate) fn tcp_sample(record: &abi::TcpRecord, out: &mut Vec<Event>) {
     out.push(Event { at: head.at, body });
 }
 
-/// The close of a TCP connection, with its identity where the stream does not have it as it is.
-pub(crate) fn tcp_close(record: &abi::TcpRecord) -> Event {
+/// The close of a TCP connection, with its identity where the stream does not have it as it is. One that is older than
+/// the recording is preceded by its open, where that was not told: nothing of it is lost.
+pub(crate) fn tcp_close(record: &abi::TcpRecord, out: &mut Vec<Event>) {
     let head = &record.head;
-    let news = head.flags & abi::OPEN_SENT == 0 || head.flags & abi::OWNER_CHANGED != 0;
+    let told = head.flags & abi::OPEN_SENT != 0;
+    let older = head.flags & abi::PREEXISTING != 0;
+    if !told && older {
+        out.push(tcp_open(head, &record.identity));
+    }
+    let news = if told { head.flags & abi::OWNER_CHANGED != 0 } else { !older };
     let body = Body::Close(Close {
         conn: head.id,
         totals: tcp::totals(record),
@@ -69,7 +75,7 @@ pub(crate) fn tcp_close(record: &abi::TcpRecord) -> Event {
         tcp_states: tcp::states(record),
         reason: Some(tcp::reason(record)),
     });
-    Event { at: head.at, body }
+    out.push(Event { at: head.at, body });
 }
 
 /// The totals of a UDP flow.

@@ -26,7 +26,7 @@ impl Counts {
             snapshot_cut,
             dns_dropped: self.get(count::DNS_DROPPED),
             nat_dropped,
-            lost_opens: self.get(count::TCP_LOST_OPENS),
+            lost_opens: self.get(count::TCP_LOST_OPENS) + self.get(count::UDP_LOST_OPENS),
             lost_closes: self.get(count::TCP_LOST_CLOSES) + self.get(count::UDP_LOST_CLOSES),
         }
     }
@@ -41,6 +41,12 @@ impl Counts {
     /// any other. Hence, too few ends of any other cause would pass for these.
     pub(crate) fn vanished(&self) -> u64 {
         self.tcp().missing()
+    }
+
+    /// TCP connections that are neither among those told as open nor counted as untold. Only after the last walk.
+    pub(crate) fn missing_opens(&self, told: u64) -> u64 {
+        (self.get(count::TCP_OPENED) + self.get(count::TCP_PREEXISTING))
+            .saturating_sub(self.get(count::TCP_LOST_OPENS) + told)
     }
 
     pub(crate) fn tcp(&self) -> Tally {

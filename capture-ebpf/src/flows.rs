@@ -36,8 +36,14 @@ pub(crate) struct Flows {
     sockets: FxHashMap<u64, Socket>,
     /// Flows whose open was told and whose close was not, with the owner that was told.
     told: FxHashMap<u64, Owner>,
+    /// Rows for overflow among them, with the walks in a row that did not find them: the release of their socket may get
+    /// lost.
+    overflow: FxHashMap<u64, u8>,
     closed: u64,
 }
+
+/// A row for overflow that so many walks in a row do not find is gone.
+const GONE: u8 = 3;
 
 /// What may change about a flow's owner: the process, and whether others hold the socket too.
 type Owner = (u32, bool);
@@ -65,9 +71,28 @@ impl Flows {
         self.closed
     }
 
-    /// How many flows are open.
+    /// How many flows are open, by the last walk.
     pub(crate) fn live(&self) -> u64 {
-        self.told.len() as u64
+        let missing = self.overflow.values().filter(|misses| **misses > 0).count();
+        (self.told.len() - missing) as u64
+    }
+
+    /// A walk found these rows.
+    pub(crate) fn find(&mut self, rows: &[FlowRecord]) {
+        self.overflow.values_mut().for_each(|misses| *misses += 1);
+        for row in rows {
+            if let Some(misses) = self.overflow.get_mut(&row.head.id) {
+                *misses = 0;
+            }
+        }
+        let told = &mut self.told;
+        self.overflow.retain(|id, misses| {
+            let is_gone = *misses >= GONE;
+            if is_gone {
+                told.remove(id);
+            }
+            !is_gone
+        });
     }
 
     /// A flow was opened, or was found in the table without having been told.
@@ -78,6 +103,8 @@ impl Flows {
         self.told.insert(record.head.id, owner(record));
         if record.head.flags & OVERFLOW == 0 {
             self.sockets.entry(record.socket).or_default().keys.insert(key(record));
+        } else {
+            self.overflow.insert(record.head.id, 0);
         }
         let at = record.head.at;
         out.push(Event { at, body: Body::Open(Open { conn: record.head.id, identity: flow_identity(record, at) }) });
@@ -101,6 +128,7 @@ impl Flows {
     fn close(&mut self, record: &FlowRecord, at: u64, reason: Reason, out: &mut Vec<Event>) {
         self.open(record, out);
         let told = self.told.remove(&record.head.id);
+        self.overflow.remove(&record.head.id);
         let news = told != Some(owner(record));
         self.closed += 1;
         out.push(Event {
@@ -238,6 +266,23 @@ mod tests {
         flows.open(&row(2, 7, 10, 0), &mut out);
         flows.release(&release(7, 2), &mut table, &mut out).unwrap();
         assert_eq!(words(&out), ["open 1", "close 1 100 idle", "open 2", "close 2 5 unknown"]);
+    }
+
+    #[test]
+    fn an_overflow_row_that_no_walk_finds_is_not_alive() {
+        let (mut flows, mut out) = (Flows::default(), Vec::new());
+        let mut shared = row(9, 7, 0, 40);
+        shared.head.flags = OVERFLOW;
+        flows.open(&shared, &mut out);
+        flows.open(&row(1, 8, 10, 0), &mut out);
+        flows.find(&[shared]);
+        assert_eq!(flows.live(), 2);
+        flows.find(&[]);
+        assert_eq!(flows.live(), 1, "its socket is gone, and the record that says so was lost");
+        flows.find(&[shared]);
+        assert_eq!(flows.live(), 2, "it was only missed");
+        (0..3).for_each(|_| flows.find(&[]));
+        assert_eq!((flows.live(), flows.told.len(), flows.overflow.len()), (1, 1, 0), "and forgotten");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Whether a snapshot reached every connection.
 //!
-//! In: the events that go out. Out: whether every connection that the stream holds for open was seen since the last
-//! tick. Never here: the walk itself.
+//! In: the events that go out. Out: whether every connection that the stream holds for open was seen by the walks of a
+//! snapshot, or came to be after they began. Never here: the walk itself.
 //!
 //! A walk over sockets that come and go may miss some, and a tick that calls such a snapshot complete would tell readers
 //! that the missed ones are gone. So a snapshot is complete only when nothing is missing; what is missing time and again
 //! is gone indeed (its close was lost, and counted as that), and no longer waited for.
 
-use netflow_core::event::{Body, Event};
+use netflow_core::event::{Body, Event, Transport};
 use rustc_hash::FxHashMap;
 
 /// A connection that is missing from so many snapshots in a row is gone.
@@ -16,7 +16,7 @@ const GONE: u8 = 3;
 /// When a connection was last seen.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    snapshot: u64,
+    at: u64,
     misses: u8,
 }
 
@@ -24,16 +24,20 @@ struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     open: FxHashMap<u64, Seen>,
-    snapshot: u64,
+    opened_tcp: u64,
 }
 
 impl Presence {
-    /// Learns from events that go out, in any order: an id is never used again after its close.
+    /// Learns from events that go out, in any order: an id is never used again after its close,
+    /// and a sample follows its open.
     pub(crate) fn learn(&mut self, events: &[Event]) {
         for event in events {
             match &event.body {
-                Body::Open(open) => self.see(open.conn),
-                Body::Sample(sample) => self.see(sample.conn),
+                Body::Open(open) => {
+                    let news = self.see(open.conn, event.at);
+                    self.opened_tcp += u64::from(news && open.identity.transport == Transport::Tcp);
+                }
+                Body::Sample(sample) => _ = self.see(sample.conn, event.at),
                 _ => {}
             }
         }
@@ -44,38 +48,53 @@ impl Presence {
         }
     }
 
-    fn see(&mut self, conn: u64) {
-        self.open.insert(conn, Seen { snapshot: self.snapshot, misses: 0 });
+    /// True when it was not known.
+    fn see(&mut self, conn: u64, at: u64) -> bool {
+        let before = self.open.insert(conn, Seen { at, misses: 0 });
+        if let (Some(before), Some(seen)) = (before, self.open.get_mut(&conn)) {
+            seen.at = at.max(before.at);
+        }
+        before.is_none()
     }
 
-    /// Something was not seen since the last snapshot ended.
-    pub(crate) fn is_missing_some(&self) -> bool {
-        self.open.values().any(|seen| seen.snapshot != self.snapshot)
+    /// TCP connections whose open went out.
+    pub(crate) fn opened_tcp(&self) -> u64 {
+        self.opened_tcp
     }
 
-    /// The snapshot is over: true when nothing is missing but what is gone.
-    pub(crate) fn end_snapshot(&mut self) -> bool {
+    /// Something was not seen since then.
+    pub(crate) fn is_missing_some(&self, since: u64) -> bool {
+        self.open.values().any(|seen| seen.at < since)
+    }
+
+    /// The snapshot whose walks began then is over: true when nothing is missing but what is gone.
+    pub(crate) fn end_snapshot(&mut self, since: u64) -> bool {
         let mut complete = true;
         self.open.retain(|_, seen| {
-            if seen.snapshot == self.snapshot {
+            if seen.at >= since {
                 return true;
             }
             seen.misses += 1;
             complete &= seen.misses >= GONE;
             seen.misses < GONE
         });
-        self.snapshot += 1;
         complete
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use netflow_core::event::{Close, Sample, TcpStates, Totals};
+    use netflow_core::event::{Close, Identity, Open, Sample, TcpStates, Totals};
 
-    fn sample(conn: u64) -> Event {
-        Event { at: 1, body: Body::Sample(Sample { conn, totals: Totals::default(), identity: None }) }
+    fn open(conn: u64, at: u64) -> Event {
+        let identity = Identity::new(Transport::Tcp, "10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+        Event { at, body: Body::Open(Open { conn, identity: identity.into() }) }
+    }
+
+    fn sample(conn: u64, at: u64) -> Event {
+        Event { at, body: Body::Sample(Sample { conn, totals: Totals::default(), identity: None }) }
     }
 
     fn close(conn: u64) -> Event {
@@ -87,24 +106,34 @@ mod tests {
     #[test]
     fn a_snapshot_is_complete_when_all_that_is_open_was_seen() {
         let mut presence = Presence::default();
-        presence.learn(&[sample(1), sample(2)]);
-        assert!(presence.end_snapshot());
-        presence.learn(&[sample(1)]);
-        assert!(presence.is_missing_some());
-        assert!(!presence.end_snapshot(), "2 is missing");
-        presence.learn(&[sample(1), sample(2)]);
-        assert!(!presence.is_missing_some());
-        assert!(presence.end_snapshot(), "2 was only missed");
-        presence.learn(&[sample(1), close(2)]);
-        assert!(presence.end_snapshot(), "2 is closed");
+        presence.learn(&[sample(1, 11), sample(2, 11)]);
+        assert!(presence.end_snapshot(10));
+        presence.learn(&[sample(1, 21)]);
+        assert!(presence.is_missing_some(20));
+        assert!(!presence.end_snapshot(20), "2 is missing");
+        presence.learn(&[sample(1, 31), sample(2, 30)]);
+        assert!(!presence.is_missing_some(30));
+        assert!(presence.end_snapshot(30), "2 was only missed");
+        presence.learn(&[sample(1, 41), close(2)]);
+        assert!(presence.end_snapshot(40), "2 is closed");
     }
 
     #[test]
     fn what_is_missing_time_and_again_is_gone() {
         let mut presence = Presence::default();
-        presence.learn(&[sample(1)]);
-        assert!(presence.end_snapshot());
-        let complete: Vec<bool> = (0..4).map(|_| presence.end_snapshot()).collect();
+        presence.learn(&[sample(1, 11)]);
+        assert!(presence.end_snapshot(10));
+        let complete: Vec<bool> = (2..6).map(|snapshot| presence.end_snapshot(10 * snapshot)).collect();
         assert_eq!(complete, [false, false, true, true]);
+    }
+
+    #[test]
+    fn what_opened_before_the_walks_must_have_been_seen_by_them() {
+        let mut presence = Presence::default();
+        presence.learn(&[open(1, 5), sample(1, 21), open(2, 19), open(3, 20), close(4)]);
+        assert!(presence.is_missing_some(20) && !presence.end_snapshot(20), "2 may be gone");
+        presence.learn(&[sample(2, 20)]);
+        assert!(presence.end_snapshot(20));
+        assert_eq!(presence.opened_tcp(), 3);
     }
 }

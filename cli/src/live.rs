@@ -55,7 +55,7 @@ pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
             drain.stop();
         }
     }
-    let counted = drain.join()?;
+    let counted = drain.join()?.kernel;
     let outcome = points.finish(ticks.finish())?;
     if counted.tcp.holds() && counted.udp.holds() {
         return Ok(outcome);

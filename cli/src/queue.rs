@@ -1,10 +1,11 @@
 //! The way from the thread that drains the kernel to the one that takes the events.
 //!
 //! In: a running capture. Out: batches of events in order. When more than [`MOST_EVENTS`] wait, batches are dropped and
-//! counted as `queue_full`; what is dropped of a connection's beginning is dropped of its rest, so that the stream stays
-//! whole in itself. Processes, listening sockets and the wall clock are told once and never again, so those wait instead.
+//! counted as `queue_full`. Who a connection belongs to is kept when that is dropped, and goes with the connection's next
+//! event, so that the stream stays whole in itself and the totals arrive. Processes, listening sockets and the wall clock
+//! are told once and never again, so those wait instead.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use netflow_capture::{Capture, Summary};
-use netflow_core::event::{Body, Event, Loss, Tick};
+use netflow_core::event::{Body, Event, Identity, Loss, Tick};
+use netflow_core::law::is_connect_failure;
 
 /// How often the kernel's buffer is drained.
 pub(crate) const DRAIN_EVERY: Duration = Duration::from_millis(50);
@@ -54,7 +56,17 @@ impl Events {
 pub(crate) struct Drain {
     stop: Arc<AtomicBool>,
     snapshot: Arc<AtomicBool>,
-    thread: JoinHandle<anyhow::Result<Summary>>,
+    thread: JoinHandle<anyhow::Result<Counted>>,
+}
+
+/// What was counted on the way from the kernel.
+pub(crate) struct Counted {
+    /// The kernel's own counts.
+    pub(crate) kernel: Summary,
+    /// Closes that reached the queue and were dropped there: the kernel counts these connections as closed.
+    pub(crate) dropped_closes: u64,
+    /// The same of failed connects.
+    pub(crate) dropped_failures: u64,
 }
 
 impl Drain {
@@ -68,8 +80,8 @@ impl Drain {
         self.snapshot.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for its end; the kernel's own counts.
-    pub(crate) fn join(self) -> anyhow::Result<Summary> {
+    /// Waits for its end.
+    pub(crate) fn join(self) -> anyhow::Result<Counted> {
         self.thread.join().map_err(|_| anyhow!("the thread that drains the kernel's buffer died"))?
     }
 }
@@ -99,9 +111,9 @@ pub(crate) fn start(mut capture: Capture, interval: Duration) -> (Events, Drain)
             std::thread::sleep(DRAIN_EVERY.min(due.saturating_duration_since(Instant::now())));
         }
         let mut batch = Vec::new();
-        let summary = capture.stop(&mut batch).context("the recording could not take its last snapshot")?;
+        let kernel = capture.stop(&mut batch).context("the recording could not take its last snapshot")?;
         gate.send_last(batch);
-        Ok(summary)
+        Ok(Counted { kernel, dropped_closes: gate.dropped_closes, dropped_failures: gate.dropped_failures })
     });
     (Events { batches, waiting }, Drain { stop, snapshot, thread })
 }
@@ -112,15 +124,18 @@ struct Gate {
     waiting: Arc<AtomicUsize>,
     /// Dropped and not yet told.
     loss: Loss,
-    /// Connections whose beginning was dropped.
-    dropped: HashSet<u64>,
+    /// Identities that were dropped, by connection: as many as connections are open.
+    untold: HashMap<u64, Arc<Identity>>,
     /// What must not be dropped, for the next batch.
     kept: Vec<Event>,
+    dropped_closes: u64,
+    dropped_failures: u64,
 }
 
 impl Gate {
     fn new(sender: Sender<Vec<Event>>, waiting: Arc<AtomicUsize>) -> Self {
-        Self { sender, waiting, loss: Loss::default(), dropped: HashSet::new(), kept: Vec::new() }
+        let (loss, untold, kept) = (Loss::default(), HashMap::new(), Vec::new());
+        Self { sender, waiting, loss, untold, kept, dropped_closes: 0, dropped_failures: 0 }
     }
 
     fn send(&mut self, batch: Vec<Event>) {
@@ -137,8 +152,8 @@ impl Gate {
 
     /// Sends whatever the queue holds already.
     fn send_last(&mut self, mut batch: Vec<Event>) {
-        if !self.dropped.is_empty() {
-            batch.retain(|event| !self.is_orphan(event));
+        if !self.untold.is_empty() {
+            batch.iter_mut().for_each(|event| self.introduce(event));
         }
         if !self.loss.is_zero()
             && let Some(at) = batch.first().map(|event| event.at)
@@ -161,44 +176,54 @@ impl Gate {
         if is_told_once && self.kept.len() < MOST_KEPT {
             self.kept.push(event);
         } else {
-            self.drop_event(&event);
+            self.drop_event(event);
         }
     }
 
-    fn drop_event(&mut self, event: &Event) {
+    fn drop_event(&mut self, event: Event) {
         self.loss.queue_full += 1;
-        match &event.body {
+        match event.body {
             Body::Open(open) => {
                 self.loss.lost_opens += 1;
-                self.dropped.insert(open.conn);
+                let mut identity = open.identity;
+                if identity.opened_at.is_none() && !identity.preexisting {
+                    // It was the time of the event.
+                    Arc::make_mut(&mut identity).opened_at = Some(event.at);
+                }
+                self.untold.insert(open.conn, identity);
+            }
+            Body::Sample(sample) => {
+                if let Some(identity) = sample.identity {
+                    self.untold.insert(sample.conn, identity);
+                }
             }
             Body::Close(close) => {
-                self.loss.lost_closes += 1;
-                self.dropped.remove(&close.conn);
+                self.untold.remove(&close.conn);
+                if close.identity.as_deref().is_some_and(|identity| is_connect_failure(&close, identity)) {
+                    self.dropped_failures += 1;
+                } else {
+                    self.loss.lost_closes += 1;
+                    self.dropped_closes += 1;
+                }
             }
             Body::Loss(loss) => {
                 self.loss.queue_full -= 1;
-                self.loss += *loss;
+                self.loss += loss;
             }
             _ => {}
         }
     }
 
-    /// Drops an event of a connection that nothing in the stream introduced.
-    fn is_orphan(&mut self, event: &Event) -> bool {
-        let introduces = match &event.body {
-            Body::Open(_) => true,
-            Body::Sample(sample) => sample.identity.is_some(),
-            Body::Close(close) => close.identity.is_some(),
-            _ => return false,
+    /// Tells with an event of a connection what the stream has missed about it.
+    fn introduce(&mut self, event: &mut Event) {
+        let (conn, identity) = match &mut event.body {
+            Body::Sample(sample) => (sample.conn, &mut sample.identity),
+            Body::Close(close) => (close.conn, &mut close.identity),
+            _ => return,
         };
-        let Some(conn) = event.body.conn().filter(|conn| self.dropped.contains(conn)) else { return false };
-        if introduces {
-            self.dropped.remove(&conn);
-            return false;
+        if let Some(untold) = self.untold.remove(&conn) {
+            identity.get_or_insert(untold);
         }
-        self.drop_event(event);
-        true
     }
 }
 
@@ -250,16 +275,24 @@ mod tests {
         let (sender, batches) = channel();
         let waiting = Arc::new(AtomicUsize::new(MOST_EVENTS));
         let mut gate = Gate::new(sender, Arc::clone(&waiting));
-        gate.send(vec![open(1), open(2)]);
+        let mut failure = close(4);
+        if let Body::Close(close) = &mut failure.body {
+            close.identity = Some(identity());
+            close.tcp_states = TcpStates::default().with_name("close").unwrap();
+        }
+        gate.send(vec![open(1), open(2), open(5), close(5), failure]);
         assert!(batches.try_recv().is_err(), "the queue is full");
         waiting.store(0, Ordering::Relaxed);
-        gate.send(vec![sample(1), open(3), close(2)]);
-        let loss = Loss { queue_full: 4, lost_opens: 2, lost_closes: 1, ..Loss::default() };
-        let told = [Body::Loss(loss), Body::Tick(Tick { complete: false })].map(|body| Event { at: 1, body });
-        assert_eq!(batches.try_recv().unwrap(), [told.to_vec(), vec![open(3)]].concat());
-        gate.send(vec![close(1), sample(3)]);
-        let loss = Loss { queue_full: 1, lost_closes: 1, ..Loss::default() };
-        assert_eq!(batches.try_recv().unwrap()[0].body, Body::Loss(loss));
-        assert!(gate.dropped.is_empty());
+        gate.send(vec![sample(1), open(3), close(2), close(1)]);
+        let loss = Loss { queue_full: 5, lost_opens: 3, lost_closes: 1, ..Loss::default() };
+        let told = [Body::Loss(loss), Body::Tick(Tick { complete: false })].map(|body| Event { at: 2, body });
+        let late = Arc::new(Identity { opened_at: Some(1), ..(*identity()).clone() });
+        let (mut introduced, mut ended) = (sample(1), close(2));
+        if let (Body::Sample(sample), Body::Close(close)) = (&mut introduced.body, &mut ended.body) {
+            (sample.identity, close.identity) = (Some(Arc::clone(&late)), Some(late));
+        }
+        let expected = [told.to_vec(), vec![introduced, open(3), ended, close(1)]].concat();
+        assert_eq!(batches.try_recv().unwrap(), expected);
+        assert_eq!((gate.dropped_closes, gate.dropped_failures, gate.untold.len()), (1, 1, 0));
     }
 }

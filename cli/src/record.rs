@@ -92,7 +92,8 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     if let Some(failure) = status.flatten() {
         anyhow::bail!("{failure} (the recording is complete)");
     }
-    let whole = recorded.losses.is_zero() && recorded.refused == 0 && counted.tcp.holds() && counted.udp.holds();
+    let whole =
+        recorded.losses.is_zero() && recorded.refused == 0 && counted.kernel.tcp.holds() && counted.kernel.udp.holds();
     Ok(if whole { Outcome::Done } else { Outcome::Lossy })
 }
 

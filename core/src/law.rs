@@ -97,7 +97,7 @@ pub struct Account {
     pub udp: Tally,
     /// Failed connects, no part of the tallies.
     pub connect_failures: u64,
-    /// Connections, of the opened ones, that a sample or close introduces instead of an open.
+    /// Connections that a sample or close introduces instead of an open.
     pub without_open: u64,
     /// Connections, by the recorder's word, of which the events have neither open nor close; no part of the tallies.
     pub unseen: u64,
@@ -124,6 +124,8 @@ struct Known {
     transport: Transport,
     /// The snapshot in which it was last seen.
     seen: u64,
+    /// The file before may have stated its close as lost.
+    carried: bool,
 }
 
 /// Works out the account. Memory grows with the connections that are open at a time.
@@ -136,6 +138,10 @@ pub struct Law {
     without_open: u64,
     strangers: u64,
     losses: Loss,
+    /// Connections of the file before, of those that vanished.
+    vanished_carried: u64,
+    /// It goes on where another file ended.
+    is_continued: bool,
     snapshot: u64,
     /// Nothing followed the last complete snapshot.
     settled: bool,
@@ -146,6 +152,15 @@ impl Law {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing seen yet of the `part`th file of a recording, counted from 0. Where one ends and the next begins, the
+    /// recorder may have stated in the one what shows in the other: as lost what the one still has as open, and without
+    /// an open what closes in the other. So from the second on, connections that are older than the file need not be
+    /// among the lost ones, nor need what left no trace.
+    #[must_use]
+    pub fn of_part(part: u32) -> Self {
+        Self { is_continued: part > 0, ..Self::default() }
     }
 
     /// Takes the next event.
@@ -190,8 +205,10 @@ impl Law {
         let vanished = tcp.lost_closes + udp.lost_closes;
         let exact = finished && self.settled;
         // Gone by the events; and what may be gone besides.
-        let least = vanished.saturating_add(if exact { unseen } else { 0 });
-        let most = if exact { least } else { unseen.saturating_add(vanished + self.live()) };
+        let surely = if exact && !self.is_continued { unseen } else { 0 };
+        let maybe = if exact { 0 } else { self.live() };
+        let least = surely.saturating_add(vanished - self.vanished_carried);
+        let most = unseen.saturating_add(vanished + maybe);
         let verdict = if losses.lost_closes < least {
             Verdict::Uncounted(least - losses.lost_closes)
         } else if losses.lost_closes > most {
@@ -229,19 +246,21 @@ impl Law {
             known.seen = self.snapshot;
         } else if let Some(identity) = identity {
             self.introduce(identity, is_open);
-            self.open.insert(conn, Known { transport: identity.transport, seen: self.snapshot });
+            let carried = self.is_continued && identity.preexisting;
+            self.open.insert(conn, Known { transport: identity.transport, seen: self.snapshot, carried });
         } else {
             self.strangers += 1;
         }
     }
 
     fn introduce(&mut self, identity: &Identity, is_open: bool) {
+        let tally = self.tally(identity.transport);
         if identity.preexisting {
-            self.tally(identity.transport).preexisting += 1;
+            tally.preexisting += 1;
         } else {
-            self.tally(identity.transport).opened += 1;
-            self.without_open += u64::from(!is_open);
+            tally.opened += 1;
         }
+        self.without_open += u64::from(!is_open);
     }
 
     fn close(&mut self, close: &Close) {
@@ -263,15 +282,17 @@ impl Law {
 
     /// Who is open and was not seen in a complete snapshot has ended.
     fn forget_unseen(&mut self) {
-        let (snapshot, mut tcp, mut udp) = (self.snapshot, 0, 0);
+        let (snapshot, mut tcp, mut udp, mut carried) = (self.snapshot, 0, 0, 0);
         self.open.retain(|_, known| {
             let seen = known.seen == snapshot;
             match known.transport {
                 Transport::Tcp => tcp += u64::from(!seen),
                 Transport::Udp => udp += u64::from(!seen),
             }
+            carried += u64::from(!seen && known.carried);
             seen
         });
+        self.vanished_carried += carried;
         self.tcp.lost_closes += tcp;
         self.udp.lost_closes += udp;
     }
@@ -350,12 +371,12 @@ mod tests {
             tick(true),
         ];
         // 1 and 3 vanished; 6 never opened; 7 was introduced by its close, 8 too, but it is older.
-        let found = account(&bodies, lost(1, 2));
+        let found = account(&bodies, lost(2, 2));
         let tcp = Tally { opened: 3, preexisting: 2, closed: 3, lost_closes: 1, live_at_end: 1 };
         let udp = Tally { opened: 2, preexisting: 0, closed: 0, lost_closes: 1, live_at_end: 1 };
         assert_eq!((found.tcp, found.udp), (tcp, udp));
         assert!(tcp.holds() && udp.holds());
-        assert_eq!((found.connect_failures, found.without_open, found.unseen), (1, 1, 0));
+        assert_eq!((found.connect_failures, found.without_open, found.unseen), (1, 2, 0));
         assert_eq!(found.verdict, Verdict::Holds);
     }
 
@@ -375,6 +396,25 @@ mod tests {
         // Whatever a file states, it is only a number.
         let all = u64::MAX;
         assert_eq!(account(&bodies, lost(all, all)).total().opened, all);
+    }
+
+    #[test]
+    fn what_the_file_before_stated_may_show_in_this_one() {
+        let verdict = |part, losses| {
+            let mut law = Law::of_part(part);
+            for body in [older(1), open(2, Transport::Tcp), tick(true)] {
+                law.push(&Event { at: 1, body });
+            }
+            law.push(&Event { at: 2, body: tick(true) });
+            law.account(losses, true).verdict
+        };
+        assert_eq!(verdict(0, lost(0, 1)), Verdict::Uncounted(1));
+        assert_eq!(verdict(1, lost(0, 1)), Verdict::Holds, "1 may be stated there");
+        assert_eq!(verdict(1, lost(0, 2)), Verdict::Holds, "or here");
+        assert_eq!(verdict(1, lost(0, 0)), Verdict::Uncounted(1));
+        assert_eq!(verdict(1, lost(0, 3)), Verdict::Overcounted(1));
+        assert_eq!(verdict(1, lost(1, 2)), Verdict::Holds, "its close may be there");
+        assert_eq!(verdict(1, lost(1, 4)), Verdict::Overcounted(1));
     }
 
     #[test]

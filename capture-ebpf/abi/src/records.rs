@@ -351,7 +351,8 @@ pub mod count {
         TCP_CLOSED,
         /// TCP connections, of those two, that ended without.
         TCP_LOST_CLOSES,
-        /// TCP connections that ended, their open never having reached user space.
+        /// TCP connections that ended, their open never having reached user space (nor their close, if they are older than
+        /// the recording).
         TCP_LOST_OPENS,
         /// TCP connections, of those two, alive when the recording was stopped.
         TCP_LIVE,
@@ -363,11 +364,11 @@ pub mod count {
         UDP_OPENED,
         /// Rows for overflow that ended without reaching user space.
         UDP_LOST_CLOSES,
-        /// Flows that found the table full.
+        /// Rows for overflow: sockets of which flows found the table full.
         MAP_FULL,
         /// Records that never found room in the ring buffer.
         RING_FULL,
-        /// Sockets for which no storage could be allocated.
+        /// How often no storage could be allocated for a socket.
         STORAGE_FAILED,
         /// Sockets released without user space hearing of it: their flows end when they have been idle.
         UDP_LOST_RELEASES,
@@ -377,7 +378,9 @@ pub mod count {
         /// them in their tables.
         NEWS_FULL,
         /// Answers of the name service that found no room in their ring buffer.
-        DNS_DROPPED
+        DNS_DROPPED,
+        /// Rows for overflow, of those that ended without reaching user space, of which it never heard.
+        UDP_LOST_OPENS
     }
 }
 

@@ -6,11 +6,11 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use netflow_capture_abi::{CLOSED, COUNTED_LIVE, LISTED, OPENED, count};
+use netflow_capture_abi::{CLOSED, LISTED, OPENED};
 
 use crate::kernel::Kernel;
 use crate::listener::{cookie, withdraw};
-use crate::maps::{TCP_SOCKETS, add, stopped};
+use crate::maps::{TCP_SOCKETS, stopped};
 use crate::tcp::{Tcp, argument};
 use crate::twice::{DESTROY_SOCK, again, first};
 
@@ -45,10 +45,7 @@ fn destroy(socket: Kernel) -> Option<()> {
     }
     if record.flags() & (OPENED | CLOSED) == OPENED {
         if stopped() {
-            // It went between the end of the recording and the last walk over the sockets.
-            if record.set(COUNTED_LIVE) & COUNTED_LIVE == 0 {
-                add(count::TCP_LIVE);
-            }
+            record.tell_live(socket.tcp()?);
             return None;
         }
         record.close(socket.tcp()?);

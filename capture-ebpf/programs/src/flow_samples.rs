@@ -3,11 +3,11 @@
 
 use core::ffi::c_void;
 
-use netflow_capture_abi::{FlowRecord, OWNER_HOLDER};
+use netflow_capture_abi::{COUNTED_LIVE, FlowRecord, OPEN_SENT, OWNER_HOLDER, RELEASED};
 
 use crate::holders::heir;
 use crate::kernel::Kernel;
-use crate::maps::UDP_SOCKETS;
+use crate::maps::{UDP_SOCKETS, set_flags, stopped};
 use crate::tcp::argument;
 use crate::tcp_samples::{seq_of, write};
 
@@ -36,14 +36,20 @@ fn overflow(context: *const c_void, socket: Kernel) -> Option<()> {
     let value = UDP_SOCKETS.get(socket.0)?;
     // SAFETY: map values; the verifier checks the accesses.
     unsafe {
+        // A socket stays for a moment after its release, which has told its row.
+        if (&raw const (*value).flags).read_volatile() & RELEASED != 0 {
+            return None;
+        }
         // The flows take it over with their next datagram.
         if let Some(heir) = heir(socket, (*value).pid) {
             (*value).owner = OWNER_HOLDER.into();
             (*value).comm = (*heir).comm;
             (*value).pid = (*heir).first;
         }
-        if (*value).overflow.head.id != 0 {
-            write(seq_of(context), &raw const (*value).overflow);
+        let row = &raw mut (*value).overflow;
+        if (*row).head.id != 0 && write(seq_of(context), row) {
+            let live = if stopped() { COUNTED_LIVE } else { 0 };
+            set_flags(&raw mut (*row).head.flags, OPEN_SENT | live);
         }
     }
     Some(())

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::macros::cgroup_sock;
 use aya_ebpf::programs::SockContext;
-use netflow_capture_abi::{FlowRecord, KIND_UDP_RELEASE, LISTED, LISTENER, RELEASED, count};
+use netflow_capture_abi::{COUNTED_LIVE, FlowRecord, KIND_UDP_RELEASE, LISTED, LISTENER, OPEN_SENT, RELEASED, count};
 
 use crate::kernel::{IPPROTO_TCP, IPPROTO_UDP};
 use crate::listener::{cookie, withdraw};
@@ -57,8 +57,13 @@ fn release_udp(socket: *const c_void) -> Option<()> {
         if !send(record, size_of::<FlowRecord>()) {
             add(count::RING_FULL);
             add(count::UDP_LOST_RELEASES);
-            if (*record).head.id != 0 {
+            // What was found alive after the recording was stopped, was alive at its end.
+            let flags = (&raw const (*record).head.flags).read_volatile();
+            if (*record).head.id != 0 && flags & COUNTED_LIVE == 0 {
                 add(count::UDP_LOST_CLOSES);
+                if flags & OPEN_SENT == 0 {
+                    add(count::UDP_LOST_OPENS);
+                }
             }
         }
     }

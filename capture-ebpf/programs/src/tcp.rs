@@ -8,9 +8,9 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns};
 use netflow_capture_abi::{
-    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, INCOMING, Identity, KIND_TCP_CLOSE, KIND_TCP_OPEN, LISTENER, OPEN_SENT,
-    OPENED, OUTGOING, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE, PREEXISTING, SHARED,
-    TcpCounters, TcpRecord, count, members,
+    CLOSE_SENT, CLOSED, COUNTED_LIVE, Head, INCOMING, Identity, KIND_TCP_CLOSE, KIND_TCP_OPEN, KIND_TCP_SAMPLE,
+    LISTENER, OPEN_SENT, OPENED, OUTGOING, OWNER_CERTAIN, OWNER_CHANGED, OWNER_HOLDER, OWNER_LISTENER, OWNER_NONE,
+    PREEXISTING, SHARED, TcpCounters, TcpRecord, count, members,
 };
 
 use crate::kernel::{Kernel, TCP_CLOSE, TCP_SYN_SENT, read_counters, read_tuple};
@@ -310,6 +310,7 @@ impl Tcp {
             return;
         }
         add(count::TCP_CLOSED);
+        // The loader makes an open of the close of a connection that is older than the recording.
         if flags & (OPEN_SENT | PREEXISTING) == 0 {
             add(count::TCP_LOST_OPENS);
             add(count::RING_FULL);
@@ -323,16 +324,44 @@ impl Tcp {
         if !self.claim_close() {
             return;
         }
-        add(count::RING_FULL);
-        let flags = self.flags();
-        if flags & OPENED == 0 {
+        if self.flags() & OPENED == 0 {
+            add(count::RING_FULL);
             add(count::TCP_LOST_FAILURES);
             return;
         }
+        self.lose_close();
+    }
+
+    /// The connection ends, and there was no room to tell it.
+    #[inline(always)]
+    fn lose_close(self) {
+        add(count::RING_FULL);
         add(count::TCP_LOST_CLOSES);
-        if flags & (OPEN_SENT | PREEXISTING) == 0 {
+        let flags = self.flags();
+        if flags & OPEN_SENT == 0 {
             add(count::TCP_LOST_OPENS);
-            add(count::RING_FULL);
+            if flags & PREEXISTING == 0 {
+                add(count::RING_FULL);
+            }
+        }
+    }
+
+    /// The recording was stopped while the connection was open, and its socket goes before a walk has found it: its last
+    /// sample, for without one nobody could tell it from a connection that was lost.
+    #[inline(always)]
+    pub fn tell_live(self, tcp: Kernel) {
+        if self.set(COUNTED_LIVE) & COUNTED_LIVE != 0 {
+            return;
+        }
+        unsafe {
+            read_counters(tcp, &raw mut (*self.0).counters);
+            (*self.0).head.at = now();
+            (*self.0).head.kind = KIND_TCP_SAMPLE;
+        }
+        if send(self.0, size_of::<TcpRecord>()) {
+            add(count::TCP_LIVE);
+        } else {
+            self.lose_close();
         }
     }
 }

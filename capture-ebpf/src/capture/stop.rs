@@ -3,14 +3,15 @@
 use aya::Ebpf;
 use aya::programs::Program;
 use netflow_capture_abi::{CONTROL_STOPPED, count};
-use netflow_core::event::Event;
+use netflow_core::event::{Body, Event, Tick};
 use netflow_core::law::Tally;
 use rustc_hash::FxHashSet;
 
 use super::Capture;
+use super::walk::Seen;
 use crate::counts::Summary;
 use crate::error::CaptureError;
-use crate::{object, sys};
+use crate::{host, object, sys};
 
 /// How often the end of a recording walks over the TCP sockets, which come and go while it does.
 const LAST_WALKS: u32 = 100;
@@ -28,38 +29,62 @@ impl Capture {
             .map_err(|error| CaptureError::Map { map: "CONTROL", reason: object::chain(&error) })?;
         // Programs that run now may still believe that the recording goes on.
         sys::wait_for_programs();
+        let stopped_at = host::now();
         if let Some(news) = &mut self.news {
             news.finish();
         }
-        self.snapshot(events)?;
-        let last = events.len();
+        events.append(&mut self.pending);
+        let first = events.len();
+        let mut seen = Seen { conns: FxHashSet::default(), complete: true };
+        self.look_at_all(&mut seen, stopped_at, events)?;
+        let learned = events.len();
         // A walk over sockets that come and go may miss some: walk until everything is accounted for.
         for _ in 0..LAST_WALKS {
             if self.read_counts()?.tcp().holds() {
                 break;
             }
-            self.straggle(events);
+            self.straggle(&mut seen, events);
         }
         // Programs unloaded: their links go with them.
         detach(&mut self.ebpf);
         let mut empty = 0;
         while empty < 2 {
-            let first = events.len();
+            let before = events.len();
             self.drain(events, &mut FxHashSet::default())?;
-            if events.len() == first { empty += 1 } else { empty = 0 }
+            if events.len() == before { empty += 1 } else { empty = 0 }
         }
-        self.summary(last, events)
+        // Each sample is of what was open when the recording was stopped, and the walks came later.
+        for event in &mut events[first..] {
+            if matches!(event.body, Body::Sample(_)) {
+                event.at = event.at.max(stopped_at);
+            }
+        }
+        self.presence.learn(&events[learned..]);
+        self.look_at_clock(events);
+        self.snapshots_cut += u64::from(!seen.complete);
+        let summary = self.summary(first, events)?;
+        if self.presence.is_missing_some(stopped_at) {
+            // Opened since the last snapshot and gone without a close: only a snapshot that begins after its open tells.
+            events.insert(first, Event { at: stopped_at, body: Body::Tick(Tick { complete: false }) });
+        }
+        self.order.settle(&mut events[first..]);
+        // What no walk has found by now is gone.
+        self.tick(seen.complete, events);
+        Ok(summary)
     }
 
-    /// What became of everything; what was lost is told as well. The events from `last` on came after the last snapshot.
-    fn summary(&mut self, last: usize, events: &mut Vec<Event>) -> Result<Summary, CaptureError> {
-        let nat_dropped = self.name_last(last, events);
+    /// What became of everything; what was lost is told as well. The events from `first` on came since the last snapshot.
+    fn summary(&mut self, first: usize, events: &mut Vec<Event>) -> Result<Summary, CaptureError> {
+        let nat_dropped = self.name_last(first, events);
         let counts = self.read_counts()?;
         let vanished = counts.vanished();
         let mut loss = counts.loss(self.snapshots_cut, nat_dropped);
         loss.lost_closes += vanished;
+        // Of some that vanished the open found no room before.
+        let untold = counts.missing_opens(self.presence.opened_tcp());
+        loss.lost_opens += untold;
+        loss.ring_full += untold;
         self.report(loss, events);
-        self.order.settle(&mut events[last..]);
         let mut tcp = counts.tcp();
         tcp.lost_closes += vanished;
         Ok(Summary {

@@ -5,8 +5,8 @@
 use std::time::Instant;
 
 use netflow_capture_abi::{
-    FlowRecord, Head, Identity, KIND_TCP_CLOSE, KIND_TCP_KNOWN_SAMPLE, KIND_TCP_SAMPLE, OPEN_SENT, OVERFLOW,
-    Plain as _, TcpRecord, TcpSample,
+    COUNTED_LIVE, FlowRecord, Head, Identity, KIND_TCP_CLOSE, KIND_TCP_KNOWN_SAMPLE, KIND_TCP_SAMPLE, OPEN_SENT,
+    OVERFLOW, Plain as _, TcpRecord, TcpSample,
 };
 use netflow_core::event::Event;
 use rustc_hash::FxHashSet;
@@ -86,15 +86,14 @@ impl Capture {
         Ok(())
     }
 
-    /// Walks over the TCP sockets once more, and appends what no earlier walk or record told.
-    pub(super) fn straggle(&mut self, events: &mut Vec<Event>) {
-        if !self.walk_tcp() {
-            self.snapshots_cut += 1;
-        }
+    /// Walks over the TCP sockets once more after the recording was stopped, and appends what no earlier walk found.
+    pub(super) fn straggle(&mut self, seen: &mut Seen, events: &mut Vec<Event>) {
+        seen.complete &= self.walk_tcp();
         for record in self.tcp.records() {
             match record.head.kind {
-                KIND_TCP_CLOSE => events.push(tcp_close(&record)),
-                KIND_TCP_SAMPLE if record.head.flags & OPEN_SENT == 0 => tcp_sample(&record, events),
+                KIND_TCP_CLOSE => tcp_close(&record, events),
+                // Counted as live just now.
+                KIND_TCP_SAMPLE if record.head.flags & COUNTED_LIVE == 0 => tcp_sample(&record, events),
                 _ => {}
             }
         }
@@ -105,7 +104,7 @@ impl Capture {
         for record in self.tcp.records() {
             let is_closed = closed.contains(&record.head.id);
             match record.head.kind {
-                KIND_TCP_CLOSE => events.push(tcp_close(&record)),
+                KIND_TCP_CLOSE => tcp_close(&record, events),
                 // The walk was to tell the open, and the close relies on it.
                 KIND_TCP_SAMPLE if is_closed && record.head.flags & OPEN_SENT == 0 => {
                     events.push(tcp_open(&record.head, &record.identity));
@@ -125,6 +124,7 @@ impl Capture {
         closed: &FxHashSet<u64>,
         events: &mut Vec<Event>,
     ) -> Result<(), CaptureError> {
+        self.flows.find(rows);
         let idle = u64::try_from(self.options.udp_idle.as_nanos()).unwrap_or(u64::MAX);
         let now = host::now_coarse();
         for row in rows {

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use netflow_capture::Summary;
 use netflow_core::address::Endpoint;
 use netflow_core::event::{Body, Event, Identity, Reason, TcpStates, Totals, Transport};
+use netflow_core::law::{Law, Verdict};
 use netflow_fixtures::traffic::End;
 
 /// All that a stream says of one connection.
@@ -90,6 +92,27 @@ pub(crate) fn in_order(events: &[Event]) -> Result<(), String> {
         Some(pair) => Err(format!("out of order: {pair:?}")),
         None => Ok(()),
     }
+}
+
+/// The law, as the programs counted and as the events say; and both say the same.
+pub(crate) fn law(events: &[Event], summary: &Summary) -> Result<(), String> {
+    let mut law = Law::new();
+    events.iter().for_each(|event| law.push(event));
+    let account = law.account(law.losses(), true);
+    let (counted, told) = (summary.total(), account.total());
+    // What left no trace in the events has no transport there, and was not found open.
+    let began = |tally: netflow_core::law::Tally| tally.opened + tally.preexisting;
+    let agree = began(counted) == began(told)
+        && (counted.closed, counted.lost_closes, counted.live_at_end)
+            == (told.closed, told.lost_closes, told.live_at_end)
+        && summary.connect_failures == account.connect_failures
+        && summary.loss == law.losses();
+    let each = account.unseen > 0 || (summary.tcp, summary.udp) == (account.tcp, account.udp);
+    let holds = account.verdict == Verdict::Holds && summary.tcp.holds() && summary.udp.holds();
+    if !holds || account.strangers > 0 || !agree || !each {
+        return Err(format!("the law: {account:?} {summary:?}"));
+    }
+    Ok(())
 }
 
 /// What differs, in words; empty when everything is as the applications counted.

@@ -3,7 +3,6 @@
 //! In: totals of the files, the kernel's own counts, the events. Out: a few lines on stderr: what was recorded, what was
 //! lost, who talked most, and what to do next.
 
-use netflow_capture::Summary;
 use netflow_core::event::{Event, Header};
 use netflow_core::field::Field;
 use netflow_core::filter::BuiltIn;
@@ -15,6 +14,7 @@ use super::files::Recorded;
 use super::series::Series;
 use crate::args::RecordArgs;
 use crate::input;
+use crate::queue::Counted;
 use crate::units;
 
 /// Rows of the table of top talkers.
@@ -44,7 +44,8 @@ impl Talkers {
 }
 
 /// Says how the recording went.
-pub(super) fn tell(args: &RecordArgs, recorded: &Recorded, kernel: &Summary, talkers: Talkers, limit: Option<&str>) {
+pub(super) fn tell(args: &RecordArgs, recorded: &Recorded, counted: &Counted, talkers: Talkers, limit: Option<&str>) {
+    let kernel = &counted.kernel;
     let all = kernel.total();
     if let Some(limit) = limit {
         eprintln!("stopped: {limit}");
@@ -58,8 +59,8 @@ pub(super) fn tell(args: &RecordArgs, recorded: &Recorded, kernel: &Summary, tal
         units::count(recorded.events, "event"),
         all.opened,
         all.preexisting,
-        all.closed,
-        kernel.connect_failures,
+        all.closed.saturating_sub(counted.dropped_closes),
+        kernel.connect_failures.saturating_sub(counted.dropped_failures),
         all.live_at_end,
     );
     eprintln!("lost: {}", recorded.losses);

@@ -11,6 +11,7 @@ mod doctor;
 mod endings;
 mod lab;
 mod names;
+mod overload;
 mod points;
 mod privileges;
 mod recording;
@@ -34,12 +35,17 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 33] = [
+    let tests: [(&str, fn()); 39] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
         ("snapshots_in_a_storm", scenarios::snapshots_in_a_storm),
-        ("a_tiny_ring_loses_and_says_so", scenarios::a_tiny_ring_loses_and_says_so),
+        ("a_tiny_ring_loses_and_says_so", overload::a_tiny_ring_loses_and_says_so),
+        ("a_recorder_that_was_stopped_goes_on", overload::a_recorder_that_was_stopped_goes_on),
+        ("a_pipe_that_nobody_reads", overload::a_pipe_that_nobody_reads),
+        ("sockets_without_room_for_their_state", overload::sockets_without_room_for_their_state),
+        ("each_file_of_an_overloaded_recording", overload::each_file_of_an_overloaded_recording),
+        ("killed_at_any_moment", overload::killed_at_any_moment),
         ("a_command_is_recorded_to_its_end", endings::a_command_is_recorded_to_its_end),
         ("a_failed_command_fails_the_recording", endings::a_failed_command_fails_the_recording),
         ("limits_end_a_recording", endings::limits_end_a_recording),
@@ -54,6 +60,7 @@ fn main() -> ExitCode {
         ("capabilities_of_the_file_are_enough_to_record", privileges::capabilities_of_the_file_are_enough_to_record),
         ("a_command_keeps_the_callers_privileges", privileges::a_command_keeps_the_callers_privileges),
         ("a_command_of_another_user_is_ended", privileges::a_command_of_another_user_is_ended),
+        ("files_go_on_in_a_folder_of_another_user", privileges::files_go_on_in_a_folder_of_another_user),
         ("missing_capabilities_are_named", privileges::missing_capabilities_are_named),
         ("doctor_by_privileges", doctor::doctor_by_privileges),
         ("doctor_in_containers", doctor::doctor_in_containers),

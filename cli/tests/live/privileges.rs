@@ -71,7 +71,7 @@ const TRANSLATIONS: u64 = 1 << 12 | 1 << 21 | 1 << 19;
 /// those that they need of what the recorder was `given`; it gives up the others after the file has begun.
 fn assert_gives_up_all_but(pid: u32, capabilities: u64, given: u64) {
     let expected = kept(capabilities);
-    let beside = |needs: u64| kept(capabilities & !(1 << 5) | given & needs);
+    let beside = |needs: u64| kept(capabilities & 1 << 39 | given & needs);
     let (expected_of_news, expected_of_nat) = (beside(DETAILS), beside(TRANSLATIONS));
     let began = Instant::now();
     loop {
@@ -225,6 +225,40 @@ pub(crate) fn a_command_of_another_user_is_ended() {
     let (code, _, said) = said(&record.output().unwrap());
     assert_eq!(code, Some(0), "{said}");
     assert!(began.elapsed() < Duration::from_secs(30), "{said}");
+}
+
+/// A recorder in several files keeps what it takes to make them in a folder of another user, and to remove those of another
+/// user from one where only owners may: nobody else may even look into this one.
+pub(crate) fn files_go_on_in_a_folder_of_another_user() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1700)).unwrap();
+    let old = at("out-20200101T000000Z.nfcap");
+    fs::write(&old, "of an earlier recording").unwrap();
+    std::os::unix::fs::chown(&old, Some(NOBODY), Some(NOBODY)).unwrap();
+    let mut record = netflow();
+    record.args(["record", "-i", "100ms", "--rotate", "1s", "--keep", "2", "out.nfcap"]).current_dir(folder.path());
+    let recording = Recording::spawn(record, &old);
+    // CAP_DAC_OVERRIDE and CAP_FOWNER.
+    assert_gives_up_all_but(recording.pid(), expected(false) | 1 << 1 | 1 << 3, u64::MAX);
+    let files =
+        || fs::read_dir(folder.path()).unwrap().filter(|entry| is_capture(&entry.as_ref().unwrap().path())).count();
+    let began = Instant::now();
+    let mut most = 0;
+    while old.exists() || began.elapsed() < Duration::from_secs(4) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the oldest file is still there");
+        talk();
+        most = most.max(files());
+    }
+    let (code, said) = recording.end();
+    assert!(code == 0 || only_vanished(&said), "{said}");
+    assert!(most >= 2 && files() == 2, "{most} files at a time");
+    let written: u32 = said.split_once("out-*.nfcap, ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+    assert!(written > 2, "{said}");
+}
+
+fn is_capture(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "nfcap")
 }
 
 /// Without a capability, the error names it and tells how to learn more, and no file stays behind.

@@ -29,7 +29,7 @@ fn add(counts: &mut Counts, more: impl IntoIterator<Item = ((u64, u64), [u64; 5]
 }
 
 /// The files of the recording, in the order of their names.
-fn parts(folder: &Path) -> Vec<String> {
+pub(crate) fn parts(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut parts: Vec<String> = names.filter(|name| name.starts_with("out-")).collect();
     parts.sort();
@@ -37,7 +37,7 @@ fn parts(folder: &Path) -> Vec<String> {
 }
 
 /// A recording in its own process, once the kernel is being recorded.
-fn start(folder: &Path, options: &[&str]) -> Child {
+pub(crate) fn start(folder: &Path, options: &[&str]) -> Child {
     let child = netflow()
         .arg("record")
         .args(options)
@@ -62,7 +62,7 @@ fn end(child: Child) -> (i32, String) {
     (output.status.code().unwrap(), text(&output.stderr))
 }
 
-fn interrupt(child: Child) -> (i32, String) {
+pub(crate) fn interrupt(child: Child) -> (i32, String) {
     kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
     end(child)
 }

@@ -151,7 +151,7 @@ impl Section {
                 return Ok(None);
             }
         }
-        Ok(Some(Self { law: Law::new(), before }))
+        Ok(Some(Self { law: Law::of_part(reader.header().part), before }))
     }
 
     pub(super) fn push(&mut self, event: &Event) {

@@ -61,7 +61,7 @@ pub fn recover<R: Read, W: Write>(
     reader.check_everything();
     let mut began = false;
     while let Some(mut section) = Section::next(&mut reader, &mut began)? {
-        let mut saved = Saved::new(CaptureWriter::new(&mut output, reader.header(), options)?);
+        let mut saved = Saved::new(CaptureWriter::new(&mut output, reader.header(), options)?, reader.header().part);
         let mut told = 0;
         while let Some(event) = reader.next() {
             let event = event?;
@@ -89,8 +89,8 @@ struct Saved<W: Write> {
 }
 
 impl<W: Write> Saved<W> {
-    fn new(writer: CaptureWriter<W>) -> Self {
-        Self { writer, law: Law::new(), stated: Loss::default(), refused: 0, last_at: 0 }
+    fn new(writer: CaptureWriter<W>, part: u32) -> Self {
+        Self { writer, law: Law::of_part(part), stated: Loss::default(), refused: 0, last_at: 0 }
     }
 
     /// Writes an event that was read.
