@@ -1,7 +1,7 @@
 //! What recording costs: the programs in the kernel, the traffic that passes them, and the recorder itself.
 //!
 //! ```sh
-//! cargo bench -p netflow --bench cost                  # all of it, about 5 minutes, as root
+//! cargo bench -p netflow --bench cost                  # all of it, under 5 minutes, as root
 //! cargo bench -p netflow --bench cost -- --install     # the tools to compare with are installed first
 //! cargo bench -p netflow --bench cost -- --json        # the same figures as one JSON object
 //! ```
