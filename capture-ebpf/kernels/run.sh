@@ -12,6 +12,7 @@ says so. What is run is what `cargo test --workspace --test live` builds.
 
   -l, --list          the kernels that are known, see the file `kernels`
   -f, --filter TEXT   only the tests whose names contain TEXT
+  -s, --short         without the tests that the file `slow` names
   -j, --jobs N        so many kernels at a time; as many as there are processors when not given
   -u, --update        look for newer packages of the kernels, rather than take those in the cache
   -h, --help          this text
@@ -35,11 +36,12 @@ host_packages=(qemu-system-x86 cpio xz-utils zstd binutils debian-archive-keyrin
 say() { echo "kernels/run.sh: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
-jobs=$(nproc) filter='' update=false kernels=()
+jobs=$(nproc) filter=() update=false kernels=()
 while (($#)); do
     case $1 in
         -l | --list) grep -v '^#' "$here/kernels"; exit ;;
-        -f | --filter) filter=${2-}; shift ;;
+        -f | --filter) filter+=("${2-}"); shift ;;
+        -s | --short) mapfile -t -O "${#filter[@]}" filter < <(sed -n 's/^\([a-z_]*\) .*/--skip=\1/p' "$here/slow") ;;
         -j | --jobs) jobs=${2-}; shift ;;
         -u | --update) update=true ;;
         -h | --help) usage; exit ;;
@@ -104,7 +106,7 @@ make_payload() {
     install "$here/init" "$tree/init"
     sed -n 's/^test //p' <<<"$artifacts" >"$tree/tests"
     sed -n 's/^bin [^ ]* //p' <<<"$artifacts" >"$tree/netflow"
-    echo "$filter" >"$tree/filter"
+    echo "${filter[*]}" >"$tree/filter"
     archive "$tree" >"$work/payload.cpio"
 }
 
