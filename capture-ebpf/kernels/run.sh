@@ -36,12 +36,12 @@ host_packages=(qemu-system-x86 cpio xz-utils zstd binutils debian-archive-keyrin
 say() { echo "kernels/run.sh: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
-jobs=$(nproc) filter=() update=false kernels=()
+jobs=$(nproc) filter='' skips=() update=false kernels=()
 while (($#)); do
     case $1 in
         -l | --list) grep -v '^#' "$here/kernels"; exit ;;
-        -f | --filter) filter+=("${2-}"); shift ;;
-        -s | --short) mapfile -t -O "${#filter[@]}" filter < <(sed -n 's/^\([a-z_]*\) .*/--skip=\1/p' "$here/slow") ;;
+        -f | --filter) filter=${2-}; shift ;;
+        -s | --short) mapfile -t skips < <(sed -n 's/^\([a-z_]*\) .*/--skip=\1/p' "$here/slow") ;;
         -j | --jobs) jobs=${2-}; shift ;;
         -u | --update) update=true ;;
         -h | --help) usage; exit ;;
@@ -87,7 +87,7 @@ make_payload() {
     artifacts=$(cd "$repository" && cargo test --workspace --test live --no-run --locked --quiet --message-format=json |
         sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"kind":\["\([a-z]*\)"\].*"executable":"\([^"]*\)".*/\2 \1 \3/p')
     grep -q '^test ' <<<"$artifacts" || fail "cargo built no test named live"
-    mkdir -p "$tree"/{dev,etc,proc,sys,tmp,run,var,root}
+    mkdir -p "$tree"/{dev,etc,proc,sys,tmp,run,var/lib/misc,root}
     ln -s /run "$tree/var/run"
     for folder in bin sbin lib lib64; do
         if [[ -L /$folder ]]; then
@@ -106,7 +106,7 @@ make_payload() {
     install "$here/init" "$tree/init"
     sed -n 's/^test //p' <<<"$artifacts" >"$tree/tests"
     sed -n 's/^bin [^ ]* //p' <<<"$artifacts" >"$tree/netflow"
-    echo "${filter[*]}" >"$tree/filter"
+    echo "$filter ${skips[*]}" >"$tree/filter"
     archive "$tree" >"$work/payload.cpio"
 }
 
