@@ -26,7 +26,7 @@ here=$(cd "$(dirname "$0")" && pwd -P)
 repository=$(cd "$here/../.." && pwd -P)
 cache=${NETFLOW_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/netflow-ci}/kernels
 # Emulation is some ten times slower than the machine; what takes longer than this hangs.
-time_limit=1800
+time_limit=2700
 # The commands of these packages are in the emulated machine, with the libraries that they need: a small host, and what tests
 # call. A test that calls another one needs its package here, and nothing else.
 guest_packages=(dash coreutils grep sed util-linux mount kmod procps iproute2 netbase libcap2-bin nftables conntrack dnsmasq-base)
