@@ -18,7 +18,11 @@ say() { echo "kernels/fetch.sh: $*" >&2; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{lists/partial,cache/archives/partial,deb,tree,modules}
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+case $address in
+    *ubuntu*) keyring=/usr/share/keyrings/ubuntu-archive-keyring.gpg ;;
+    *) keyring=/usr/share/keyrings/debian-archive-keyring.gpg ;;
+esac
+[[ -e $keyring ]] || { say "$keyring is missing, so that packages from $address cannot be trusted; take it from its distribution"; exit 1; }
 echo "deb [arch=amd64 target=Packages signed-by=$keyring] $address $suite $component" >"$work/sources.list"
 cat >"$work/apt.conf" <<TEXT
 Dir::Etc::SourceList "$work/sources.list";
@@ -32,10 +36,13 @@ APT::Update::Post-Invoke-Success "";
 TEXT
 export APT_CONFIG=$work/apt.conf
 
-# A package's own and all that it leads to of the kernel: some kernels come in one package, some in three.
+# All packages of the kernel that a package leads to: some kernels come in one, some in three that need each other.
+declare -A seen=()
 packages() {
     local found
     for found in $(apt-cache depends "$1" | sed -nE 's/^ *\|?Depends: (linux-(image|binary|modules)-[0-9][^ ]*)$/\1/p'); do
+        [[ ! ${seen[$found]-} ]] || continue
+        seen[$found]=1
         echo "$found"
         packages "$found"
     done

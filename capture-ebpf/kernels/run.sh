@@ -12,6 +12,7 @@ says so. What is run is what `cargo test --workspace --test live` builds.
 
   -l, --list          the kernels that are known, see the file `kernels`
   -f, --filter TEXT   only the tests whose names contain TEXT
+  -s, --short         without the tests that the file `slow` names
   -j, --jobs N        so many kernels at a time; as many as there are processors when not given
   -u, --update        look for newer packages of the kernels, rather than take those in the cache
   -h, --help          this text
@@ -25,7 +26,7 @@ here=$(cd "$(dirname "$0")" && pwd -P)
 repository=$(cd "$here/../.." && pwd -P)
 cache=${NETFLOW_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/netflow-ci}/kernels
 # Emulation is some ten times slower than the machine; what takes longer than this hangs.
-time_limit=1800
+time_limit=2700
 # The commands of these packages are in the emulated machine, with the libraries that they need: a small host, and what tests
 # call. A test that calls another one needs its package here, and nothing else.
 guest_packages=(dash coreutils grep sed util-linux mount kmod procps iproute2 netbase libcap2-bin nftables conntrack dnsmasq-base)
@@ -35,11 +36,12 @@ host_packages=(qemu-system-x86 cpio xz-utils zstd binutils debian-archive-keyrin
 say() { echo "kernels/run.sh: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
-jobs=$(nproc) filter='' update=false kernels=()
+jobs=$(nproc) filter='' skips=() update=false kernels=()
 while (($#)); do
     case $1 in
         -l | --list) grep -v '^#' "$here/kernels"; exit ;;
         -f | --filter) filter=${2-}; shift ;;
+        -s | --short) mapfile -t skips < <(sed -n 's/^\([a-z_]*\) .*/--skip=\1/p' "$here/slow") ;;
         -j | --jobs) jobs=${2-}; shift ;;
         -u | --update) update=true ;;
         -h | --help) usage; exit ;;
@@ -85,7 +87,7 @@ make_payload() {
     artifacts=$(cd "$repository" && cargo test --workspace --test live --no-run --locked --quiet --message-format=json |
         sed -n 's/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"kind":\["\([a-z]*\)"\].*"executable":"\([^"]*\)".*/\2 \1 \3/p')
     grep -q '^test ' <<<"$artifacts" || fail "cargo built no test named live"
-    mkdir -p "$tree"/{dev,etc,proc,sys,tmp,run,var,root}
+    mkdir -p "$tree"/{dev,etc,proc,sys,tmp,run,var/lib/misc,root}
     ln -s /run "$tree/var/run"
     for folder in bin sbin lib lib64; do
         if [[ -L /$folder ]]; then
@@ -104,7 +106,7 @@ make_payload() {
     install "$here/init" "$tree/init"
     sed -n 's/^test //p' <<<"$artifacts" >"$tree/tests"
     sed -n 's/^bin [^ ]* //p' <<<"$artifacts" >"$tree/netflow"
-    echo "$filter" >"$tree/filter"
+    echo "$filter ${skips[*]}" >"$tree/filter"
     archive "$tree" >"$work/payload.cpio"
 }
 

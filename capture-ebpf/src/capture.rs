@@ -124,8 +124,8 @@ impl Capture {
     /// The process may not, the kernel cannot, or a program is refused; the error says what to do.
     pub fn start(options: &Options) -> Result<Self, CaptureError> {
         privilege::check()?;
-        let mut ebpf = object::load(options)?;
-        attach::load_programs(&mut ebpf)?;
+        let mut ebpf = object::load(options).map_err(host::too_old)?;
+        attach::load_programs(&mut ebpf).map_err(host::too_old)?;
         // The kernel's types took some 20 MB, and nothing of that size is needed while recording.
         sys::give_back_memory();
         let tcp_samples = attach::walk(&ebpf, "tcp_samples")?;

@@ -62,6 +62,14 @@ pub enum CaptureError {
         /// What was found instead.
         reason: crate::btf::BtfError,
     },
+    /// Something was refused that newer kernels have.
+    #[error("netflow needs Linux 5.15 or newer, and this is {kernel}: {reason}")]
+    TooOld {
+        /// The kernel's release.
+        kernel: String,
+        /// What was refused.
+        reason: String,
+    },
     /// There is no cgroup v2 hierarchy and none could be mounted.
     #[error(
         "no cgroup v2 hierarchy is mounted and mounting one privately failed: {source}; mount one with `mount -t \

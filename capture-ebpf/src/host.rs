@@ -6,6 +6,7 @@ use std::fs;
 
 use netflow_core::event::Header;
 
+use crate::error::CaptureError;
 use crate::sys;
 use crate::wall_clock::Reading;
 
@@ -65,6 +66,24 @@ pub(crate) fn read_wall_clock() -> Reading {
     };
     let first = attempt();
     (1..ATTEMPTS).map(|_| attempt()).fold(first, |best, next| if next.error_ns < best.error_ns { next } else { best })
+}
+
+/// The first kernel on which everything is expected to work.
+pub(crate) const BASELINE: (u32, u32) = (5, 15);
+
+/// The age of the kernel, where it is old and has refused something: distributions carry newer eBPF back to older versions,
+/// so that trying comes first.
+pub(crate) fn too_old(error: CaptureError) -> CaptureError {
+    let reason = match &error {
+        CaptureError::NoMember { structure, member, .. } => format!("struct {structure} has no member {member}"),
+        CaptureError::Load { reason } => format!("cannot create the eBPF maps: {reason}"),
+        CaptureError::Refused { program, reason, .. } => format!("the program {program} is refused: {reason}"),
+        _ => return error,
+    };
+    if kernel_version().is_none_or(|version| version >= BASELINE) {
+        return error;
+    }
+    CaptureError::TooOld { kernel: text("/proc/sys/kernel/osrelease"), reason }
 }
 
 /// Major and minor version of the kernel; `None` when `/proc` does not say.

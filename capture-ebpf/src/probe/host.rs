@@ -13,8 +13,6 @@ use crate::host;
 use crate::object::{self, BTF, Offsets};
 use crate::privilege;
 
-/// The first kernel on which everything is expected to work.
-const BASELINE: (u32, u32) = (5, 15);
 /// The first kernel that charges maps to the memory cgroup and not to the limit on locked memory.
 const CHARGED_TO_CGROUP: (u32, u32) = (5, 11);
 
@@ -25,9 +23,13 @@ fn read(path: &str) -> Option<String> {
 pub(super) fn kernel() -> Finding {
     let release = read("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned());
     let mut found = format!("Linux {release} {}", std::env::consts::ARCH);
-    if host::kernel_version().is_some_and(|version| version < BASELINE) {
+    if host::kernel_version().is_some_and(|version| version < host::BASELINE) {
         // Distributions carry newer eBPF back to older versions; trying tells.
-        found.push_str(&format!(", older than {}.{}: the hooks tell whether it can", BASELINE.0, BASELINE.1));
+        found.push_str(&format!(
+            ", older than {}.{}: the hooks tell whether it can",
+            host::BASELINE.0,
+            host::BASELINE.1
+        ));
     }
     Finding::works(Subject::Kernel, found)
 }

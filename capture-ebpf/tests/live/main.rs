@@ -2,7 +2,7 @@
 //!
 //! Needs root and a kernel that can be recorded; without, every test is skipped and says why, unless
 //! `NETFLOW_REQUIRE_LIVE=1` is set. `cargo test -p netflow-capture --test live -- NAME` runs the tests whose names
-//! contain NAME.
+//! contain NAME, and `--skip=NAME` those whose names do not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod answers;
@@ -62,7 +62,9 @@ const TESTS: [(&str, Test); 33] = [
 
 fn main() -> ExitCode {
     traffic::run_role_if_asked();
-    let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    let skips: Vec<&str> = words.iter().filter_map(|word| word.strip_prefix("--skip=")).collect();
     if let Err(error) = Capture::start(&Options::default()) {
         if std::env::var_os("NETFLOW_REQUIRE_LIVE").is_some_and(|value| value == "1") {
             println!("FAILED: this host cannot record, and NETFLOW_REQUIRE_LIVE=1 says that it must: {error}");
@@ -73,7 +75,8 @@ fn main() -> ExitCode {
     }
     let mut failed = 0;
     for (name, test) in TESTS {
-        if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter.as_str())) {
+        let wanted = filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+        if !wanted || skips.iter().any(|skip| name.contains(skip)) {
             continue;
         }
         match test() {
