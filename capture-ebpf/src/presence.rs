@@ -17,6 +17,8 @@ const GONE: u8 = 3;
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     at: u64,
+    /// Its open went out.
+    opened: bool,
     misses: u8,
 }
 
@@ -28,13 +30,13 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    /// Learns from events that go out, in any order: an id is never used again after its close,
-    /// and a sample follows its open.
+    /// Learns from events that go out, in any order: an id is never used again after its close.
     pub(crate) fn learn(&mut self, events: &[Event]) {
         for event in events {
             match &event.body {
                 Body::Open(open) => {
-                    let news = self.see(open.conn, event.at);
+                    let seen = self.see(open.conn, event.at);
+                    let news = !std::mem::replace(&mut seen.opened, true);
                     self.opened_tcp += u64::from(news && open.identity.transport == Transport::Tcp);
                 }
                 Body::Sample(sample) => _ = self.see(sample.conn, event.at),
@@ -48,13 +50,10 @@ impl Presence {
         }
     }
 
-    /// True when it was not known.
-    fn see(&mut self, conn: u64, at: u64) -> bool {
-        let before = self.open.insert(conn, Seen { at, misses: 0 });
-        if let (Some(before), Some(seen)) = (before, self.open.get_mut(&conn)) {
-            seen.at = at.max(before.at);
-        }
-        before.is_none()
+    fn see(&mut self, conn: u64, at: u64) -> &mut Seen {
+        let seen = self.open.entry(conn).or_insert(Seen { at, opened: false, misses: 0 });
+        (seen.at, seen.misses) = (seen.at.max(at), 0);
+        seen
     }
 
     /// TCP connections whose open went out.
@@ -130,7 +129,7 @@ mod tests {
     #[test]
     fn what_opened_before_the_walks_must_have_been_seen_by_them() {
         let mut presence = Presence::default();
-        presence.learn(&[open(1, 5), sample(1, 21), open(2, 19), open(3, 20), close(4)]);
+        presence.learn(&[sample(1, 21), open(1, 5), open(2, 19), open(3, 20), close(4)]);
         assert!(presence.is_missing_some(20) && !presence.end_snapshot(20), "2 may be gone");
         presence.learn(&[sample(2, 20)]);
         assert!(presence.end_snapshot(20));
