@@ -213,7 +213,8 @@ impl Capture {
         self.look_at_clock(events);
         self.name(first, events);
         self.order.settle(&mut events[first..]);
-        self.presence.learn(&events[first..]);
+        // Samples are for snapshots to take.
+        self.presence.learn(&events[first..], 0);
         result
     }
 
@@ -247,14 +248,14 @@ impl Capture {
     fn look_at_all(&mut self, seen: &mut Seen, since: u64, events: &mut Vec<Event>) -> Result<(), CaptureError> {
         let first = events.len();
         let mut result = self.sample(seen, events);
-        self.presence.learn(&events[first..]);
+        self.presence.learn(&events[first..], since);
         for _ in 0..WALKS {
             if result.is_err() || !self.presence.is_missing_some(since) {
                 break;
             }
             let again = events.len();
             result = self.sample_tcp(seen, events);
-            self.presence.learn(&events[again..]);
+            self.presence.learn(&events[again..], since);
         }
         result
     }

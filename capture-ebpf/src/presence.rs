@@ -17,6 +17,8 @@ const GONE: u8 = 3;
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     at: u64,
+    /// Its open went out.
+    opened: bool,
     misses: u8,
 }
 
@@ -28,16 +30,17 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
-    /// Learns from events that go out, in any order: an id is never used again after its close,
-    /// and a sample follows its open.
-    pub(crate) fn learn(&mut self, events: &[Event]) {
+    /// Learns from events that go out, in any order: an id is never used again after its close. Their samples are of walks
+    /// that began at `walked_at`; a sample's own time may be that of an end before.
+    pub(crate) fn learn(&mut self, events: &[Event], walked_at: u64) {
         for event in events {
             match &event.body {
                 Body::Open(open) => {
-                    let news = self.see(open.conn, event.at);
+                    let seen = self.see(open.conn, event.at);
+                    let news = !std::mem::replace(&mut seen.opened, true);
                     self.opened_tcp += u64::from(news && open.identity.transport == Transport::Tcp);
                 }
-                Body::Sample(sample) => _ = self.see(sample.conn, event.at),
+                Body::Sample(sample) => _ = self.see(sample.conn, event.at.max(walked_at)),
                 _ => {}
             }
         }
@@ -48,13 +51,10 @@ impl Presence {
         }
     }
 
-    /// True when it was not known.
-    fn see(&mut self, conn: u64, at: u64) -> bool {
-        let before = self.open.insert(conn, Seen { at, misses: 0 });
-        if let (Some(before), Some(seen)) = (before, self.open.get_mut(&conn)) {
-            seen.at = at.max(before.at);
-        }
-        before.is_none()
+    fn see(&mut self, conn: u64, at: u64) -> &mut Seen {
+        let seen = self.open.entry(conn).or_insert(Seen { at, opened: false, misses: 0 });
+        (seen.at, seen.misses) = (seen.at.max(at), 0);
+        seen
     }
 
     /// TCP connections whose open went out.
@@ -104,24 +104,33 @@ mod tests {
     }
 
     #[test]
+    fn a_walk_sees_what_is_over_too() {
+        let mut presence = Presence::default();
+        presence.learn(&[open(1, 5)], 0);
+        presence.learn(&[sample(1, 6)], 10);
+        assert!(!presence.is_missing_some(10));
+        assert!(presence.end_snapshot(10));
+    }
+
+    #[test]
     fn a_snapshot_is_complete_when_all_that_is_open_was_seen() {
         let mut presence = Presence::default();
-        presence.learn(&[sample(1, 11), sample(2, 11)]);
+        presence.learn(&[sample(1, 11), sample(2, 11)], 0);
         assert!(presence.end_snapshot(10));
-        presence.learn(&[sample(1, 21)]);
+        presence.learn(&[sample(1, 21)], 0);
         assert!(presence.is_missing_some(20));
         assert!(!presence.end_snapshot(20), "2 is missing");
-        presence.learn(&[sample(1, 31), sample(2, 30)]);
+        presence.learn(&[sample(1, 31), sample(2, 30)], 0);
         assert!(!presence.is_missing_some(30));
         assert!(presence.end_snapshot(30), "2 was only missed");
-        presence.learn(&[sample(1, 41), close(2)]);
+        presence.learn(&[sample(1, 41), close(2)], 0);
         assert!(presence.end_snapshot(40), "2 is closed");
     }
 
     #[test]
     fn what_is_missing_time_and_again_is_gone() {
         let mut presence = Presence::default();
-        presence.learn(&[sample(1, 11)]);
+        presence.learn(&[sample(1, 11)], 0);
         assert!(presence.end_snapshot(10));
         let complete: Vec<bool> = (2..6).map(|snapshot| presence.end_snapshot(10 * snapshot)).collect();
         assert_eq!(complete, [false, false, true, true]);
@@ -130,9 +139,9 @@ mod tests {
     #[test]
     fn what_opened_before_the_walks_must_have_been_seen_by_them() {
         let mut presence = Presence::default();
-        presence.learn(&[open(1, 5), sample(1, 21), open(2, 19), open(3, 20), close(4)]);
+        presence.learn(&[sample(1, 21), open(1, 5), open(2, 19), open(3, 20), close(4)], 0);
         assert!(presence.is_missing_some(20) && !presence.end_snapshot(20), "2 may be gone");
-        presence.learn(&[sample(2, 20)]);
+        presence.learn(&[sample(2, 20)], 0);
         assert!(presence.end_snapshot(20));
         assert_eq!(presence.opened_tcp(), 3);
     }

@@ -59,7 +59,7 @@ impl Capture {
                 event.at = event.at.max(stopped_at);
             }
         }
-        self.presence.learn(&events[learned..]);
+        self.presence.learn(&events[learned..], stopped_at);
         self.look_at_clock(events);
         self.snapshots_cut += u64::from(!seen.complete);
         let summary = self.summary(first, events)?;

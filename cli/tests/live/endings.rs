@@ -73,19 +73,6 @@ pub(crate) fn limits_end_a_recording() {
     assert!(run(&["info", "out.nfcap"], folder.path(), 0).contains("closed cleanly"));
 }
 
-pub(crate) fn a_killed_recording_can_be_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let recording = Recording::start(folder.path(), &["-i", "200ms"]);
-    burst(500);
-    std::thread::sleep(Duration::from_millis(1500));
-    recording.signal(Signal::KILL);
-    recording.wait();
-    let output = netflow().args(["info", "out.nfcap", "--json"]).current_dir(folder.path()).output().unwrap();
-    let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(info["source"], "scan");
-    assert!(info["counts"]["close"].as_u64().unwrap() >= 1000, "{info}");
-}
-
 /// A file system of 96 KiB, gone when dropped.
 struct SmallDisk<'a>(&'a Path);
 

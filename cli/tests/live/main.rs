@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 39] = [
+    let tests: [(&str, fn()); 38] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
@@ -49,7 +49,6 @@ fn main() -> ExitCode {
         ("a_command_is_recorded_to_its_end", endings::a_command_is_recorded_to_its_end),
         ("a_failed_command_fails_the_recording", endings::a_failed_command_fails_the_recording),
         ("limits_end_a_recording", endings::limits_end_a_recording),
-        ("a_killed_recording_can_be_read", endings::a_killed_recording_can_be_read),
         ("a_full_disk_ends_a_recording", endings::a_full_disk_ends_a_recording),
         ("paths_that_cannot_be_written", endings::paths_that_cannot_be_written),
         ("a_cluster_is_kept_in_the_recording", cluster::a_cluster_is_kept_in_the_recording),

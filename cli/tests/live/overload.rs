@@ -277,6 +277,7 @@ fn killed_after(moment: Duration) -> bool {
     recording.wait();
     stop.store(true, Relaxed);
     let log = client.join().unwrap();
+    assert_eq!(info(folder.path(), 0)["source"], "scan");
     let dump = run(&["dump", "out.nfcap"], folder.path(), 0);
     run(&["report", "out.nfcap", "--keep-loopback"], folder.path(), 0);
     let remote = Value::from(server.to_string());
