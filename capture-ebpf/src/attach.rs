@@ -112,6 +112,7 @@ pub(crate) fn attach_hooks(ebpf: &mut Ebpf, options: &Options, cgroup: &File) ->
     PROGRAMS.into_iter().try_for_each(|(name, place)| match place {
         Place::ProcessTracepoint(_) if !options.processes => Ok(()),
         Place::Tracepoint(_) | Place::ProcessTracepoint(_) => attach_tracepoint(ebpf, name),
+        Place::Datagrams(_) if !options.udp => Ok(()),
         Place::Socket | Place::Datagrams(_) => attach_to_cgroup(ebpf, name, place, cgroup),
         Place::Walk(..) => Ok(()),
     })

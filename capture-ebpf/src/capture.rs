@@ -57,7 +57,9 @@ pub struct Options {
     /// Bytes of the ring buffer for what is told of processes and listening sockets; rounded up to a power of two of pages.
     /// What it cannot take is found again at a snapshot.
     pub news_bytes: u32,
-    /// Record answers of the name service.
+    /// Record UDP. Without, no program runs where each packet passes, TCP's too.
+    pub udp: bool,
+    /// Record answers of the name service; they come by UDP.
     pub dns: bool,
     /// Record where connections really go whose destination is translated.
     pub nat: bool,
@@ -74,6 +76,7 @@ impl Default for Options {
             listeners: true,
             wall_clock: None,
             news_bytes: 256 << 10,
+            udp: true,
             dns: true,
             nat: true,
         }

@@ -52,6 +52,7 @@ pub(crate) fn capture(ring_size: u64, beside: &BesideArgs, header: &Header) -> a
         ring_bytes: u32::try_from(ring_size).context("the ring's size must be below 4 GiB")?,
         processes: !beside.no_process_details,
         listeners: !beside.no_listen,
+        udp: !beside.no_udp,
         dns: !beside.no_dns,
         nat: !beside.no_nat,
         wall_clock: (!beside.no_clock).then_some(header.boot_time_ns),

@@ -4,11 +4,12 @@
 pub(crate) mod listeners;
 pub(crate) mod processes;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
 use netflow_capture::{Options, host_header};
-use netflow_core::event::{Body, Event};
+use netflow_core::event::{Body, Event, Transport};
 
 use crate::check::{Seen, endpoint};
 use crate::recorder::Recorder;
@@ -48,6 +49,30 @@ pub(crate) fn clock() -> Result<String, String> {
 }
 
 /// Nothing but connections.
+/// Without UDP no program runs where packets pass, and TCP is told as ever.
+pub(crate) fn tcp_alone() -> Result<String, String> {
+    let recorder = Recorder::start(&Options { udp: false, ..Options::default() })?;
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(text)?;
+    let mut client = TcpStream::connect(listener.local_addr().map_err(text)?).map_err(text)?;
+    let (mut server, _) = listener.accept().map_err(text)?;
+    client.write_all(&[7; 1234]).map_err(text)?;
+    server.read_exact(&mut [0; 1234]).map_err(text)?;
+    let (from, to) = (UdpSocket::bind("127.0.0.1:0").map_err(text)?, UdpSocket::bind("127.0.0.1:0").map_err(text)?);
+    from.send_to(&[7; 99], to.local_addr().map_err(text)?).map_err(text)?;
+    to.recv_from(&mut [0; 99]).map_err(text)?;
+    let local = endpoint(client.local_addr().map_err(text)?);
+    drop((client, server, from, to));
+    let (events, summary) = recorder.stop()?;
+    let seen = Seen::of(&events);
+    let datagrams = seen.conns().filter_map(|conn| conn.identity.as_ref()).any(|one| one.transport == Transport::Udp);
+    let stream = seen.conns().find(|conn| conn.identity.as_ref().is_some_and(|identity| identity.local == local));
+    let sent = stream.and_then(|conn| conn.last.as_ref()).map(|totals| totals.sent_bytes);
+    if datagrams || summary.udp.opened != 0 || sent != Some(1234) {
+        return Err(format!("{datagrams} {sent:?} {summary:?}"));
+    }
+    Ok("1234 bytes".to_owned())
+}
+
 pub(crate) fn switched_off() -> Result<String, String> {
     let options = Options { processes: false, listeners: false, ..Options::default() };
     let recorder = Recorder::start(&options)?;

@@ -24,7 +24,7 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 33] = [
+const TESTS: [(&str, Test); 34] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
@@ -58,6 +58,7 @@ const TESTS: [(&str, Test); 33] = [
     ("who_listens_tells_the_direction", beside::listeners::direction),
     ("a_clock_that_was_set_is_told", beside::clock),
     ("what_is_switched_off_is_not_told", beside::switched_off),
+    ("tcp_alone", beside::tcp_alone),
 ];
 
 fn main() -> ExitCode {

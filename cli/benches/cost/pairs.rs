@@ -96,7 +96,9 @@ pub(crate) fn measure(options: &Options, dir: &Path) -> anyhow::Result<Measured>
 
 /// The subjects that can run here. What cannot shows when it is tried.
 fn subjects(options: &Options, dir: &Path) -> anyhow::Result<(Vec<Subject>, Absent)> {
-    let mut subjects = vec![subject::recorder(&options.netflow), subject::nothing(), subject::empty()?];
+    let netflow = &options.netflow;
+    let mut subjects =
+        vec![subject::recorder(netflow), subject::tcp_recorder(netflow), subject::nothing(), subject::empty()?];
     let mut absent = Vec::new();
     for tool in subject::tools() {
         if options.tools.as_ref().is_some_and(|wanted| !wanted.iter().any(|name| name == tool.name)) {

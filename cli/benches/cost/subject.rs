@@ -37,6 +37,7 @@ enum Kind {
     Nothing,
     Empty,
     Recorder,
+    TcpRecorder,
     Bpf,
     Tcpdump,
     Conntrack,
@@ -56,6 +57,12 @@ pub(crate) fn empty() -> anyhow::Result<Subject> {
 /// The recorder.
 pub(crate) fn recorder(netflow: &Path) -> Subject {
     Subject { program: netflow.to_owned(), ..subject("netflow", "netflow record", Kind::Recorder, "", &[]) }
+}
+
+/// The recorder, without UDP.
+pub(crate) fn tcp_recorder(netflow: &Path) -> Subject {
+    let what = "netflow record --no-udp";
+    Subject { program: netflow.to_owned(), ..subject("tcp alone", what, Kind::TcpRecorder, "", &[]) }
 }
 
 /// What others use.
@@ -129,6 +136,10 @@ impl Subject {
                 let _ = fs::remove_file(&out);
                 command.arg("record").arg(&out)
             }
+            Kind::TcpRecorder => {
+                let _ = fs::remove_file(&out);
+                command.args(["record", "--no-udp"]).arg(&out)
+            }
             Kind::Bpf => &mut command,
             Kind::Tcpdump => command.args(["-i", "lo", "-n", "-s", "96", "-Z", "root", "-w"]).arg(&out),
             Kind::Conntrack => {
@@ -172,7 +183,7 @@ impl Running {
         match self.kind {
             Kind::Nothing | Kind::Conntrack => true,
             // The header is written once everything is attached.
-            Kind::Recorder => fs::metadata(out).is_ok_and(|file| file.len() > 0),
+            Kind::Recorder | Kind::TcpRecorder => fs::metadata(out).is_ok_and(|file| file.len() > 0),
             Kind::Bpf => holds(self.pid(), "anon_inode:[perf_event]") || holds(self.pid(), "anon_inode:bpf_link"),
             Kind::Empty => self.words().contains("attached"),
             Kind::Tcpdump => self.words().contains("listening on"),

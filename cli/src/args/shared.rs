@@ -37,7 +37,7 @@ pub(crate) struct PipelineArgs {
     pub(crate) k8s: Option<PathBuf>,
 }
 
-/// What is recorded beside the connections: the same for every command that looks at the kernel.
+/// What is not recorded: the same for every command that looks at the kernel.
 #[derive(Debug, Args, PartialEq)]
 pub(crate) struct BesideArgs {
     /// Do not look at the processes that own connections: no executables, cgroups, containers, no starts and ends.
@@ -49,6 +49,9 @@ pub(crate) struct BesideArgs {
     /// Do not record when the wall clock is set.
     #[arg(long)]
     pub(crate) no_clock: bool,
+    /// Record TCP alone: no UDP flows, no answers of the name service, and nothing runs in the kernel for each packet.
+    #[arg(long)]
+    pub(crate) no_udp: bool,
     /// Do not read answers of the name service: remote addresses get no names.
     #[arg(long)]
     pub(crate) no_dns: bool,
