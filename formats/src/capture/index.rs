@@ -10,7 +10,7 @@ use netflow_core::event::{Body, Event, Header, Loss};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
-use super::column::Unpacker;
+use super::stream::Unpacker;
 use super::error::{Malformed, WriteError};
 use super::magic::{FILE_HEADER_BYTES, FileHeader, parse_file_header};
 use super::record::{self, LossRecord, Metadata};
@@ -321,7 +321,7 @@ pub(super) fn unwrap_payload<'a>(
 ) -> Option<&'a [u8]> {
     match header.codec {
         0 if stored.len() == header.raw_bytes as usize => Some(stored),
-        1 => unpacker.inflate(stored, header.raw_bytes).ok(),
+        1 => unpacker.inflate(stored, header.raw_bytes as usize).ok(),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@
 mod block;
 mod check;
 mod column;
+mod columns;
 #[cfg(test)]
 mod crafted;
 mod damage;
@@ -20,19 +21,25 @@ mod encode;
 mod error;
 mod index;
 mod magic;
+mod number;
 mod reader;
 mod record;
 mod recover;
+mod selection;
 mod source;
+mod stream;
 mod writer;
 
 pub use block::{BlockHeader, BlockKind};
+pub use columns::Columns;
 pub use check::{Checker, IndexState, SectionCheck};
+pub use definition::{Definitions, Profile};
 pub use error::{Damage, DamagedPart, Malformed, NotACapture, ReadError, WriteError};
 pub use index::{Index, IndexEntry, KIND_NAMES, SectionIndex, Totals, read_index};
 pub use magic::{FORMAT_MAJOR, FORMAT_MINOR};
 pub use reader::{CaptureReader, End};
 pub use recover::{RecoverError, Recovered, recover};
+pub use selection::{Field, Selection};
 pub use writer::{CaptureWriter, WriterOptions};
 
 /// Bytes that the payload of one block may have in the file.

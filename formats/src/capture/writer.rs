@@ -114,8 +114,7 @@ impl<W: Write> CaptureWriter<W> {
             return Err(WriteError::TooLong { what: "header", limit: MAX_METADATA_BYTES, found: payload.len() });
         }
         writer.buffer.extend_from_slice(&file_header());
-        let raw = length("the header", payload.len())?;
-        writer.write_block(BlockKind::Metadata, 0, raw, &payload, 0)?;
+        writer.write_block(BlockKind::Metadata, 0, &payload, 0)?;
         Ok(writer)
     }
 
@@ -209,7 +208,7 @@ impl<W: Write> CaptureWriter<W> {
         let sealed = self
             .builder
             .finish(&mut self.columns, &mut payload)
-            .and_then(|raw| self.write_block(BlockKind::Events, events, raw, &payload, first_at));
+            .and_then(|()| self.write_block(BlockKind::Events, events, &payload, first_at));
         // The events of a block that could not be written are gone: nothing may follow that counts on them.
         if sealed.is_err() {
             self.failed.get_or_insert(self.offset);
@@ -225,7 +224,6 @@ impl<W: Write> CaptureWriter<W> {
         &mut self,
         kind: BlockKind,
         events: u32,
-        raw: u32,
         payload: &[u8],
         first_at: u64,
     ) -> Result<(), WriteError> {
@@ -243,7 +241,7 @@ impl<W: Write> CaptureWriter<W> {
             codec,
             sequence: self.sequence,
             stored_bytes: length("a block", stored.len())?,
-            raw_bytes: raw,
+            raw_bytes: length("a block", payload.len())?,
             events_before: self.events - u64::from(events),
             events,
             first_at,
@@ -275,10 +273,9 @@ impl<W: Write> CaptureWriter<W> {
         let index_offset = self.offset;
         let (payload, totals) = self.index.finish(index_offset, self.live.len() as u64, self.losses)?;
         let last_at = self.last_at;
-        let raw = length("the index", payload.len())?;
-        self.write_block(BlockKind::Index, 0, raw, &payload, last_at)?;
+        self.write_block(BlockKind::Index, 0, &payload, last_at)?;
         let back = (self.offset - index_offset).to_le_bytes();
-        self.write_block(BlockKind::End, 0, 8, &back, last_at)?;
+        self.write_block(BlockKind::End, 0, &back, last_at)?;
         if let Err(source) = self.output.flush() {
             return Err(WriteError::Io { offset: self.offset, source });
         }

@@ -1,0 +1,142 @@
+//! Numbers of any size as one byte each, and the bits that the byte leaves open.
+//!
+//! In: the numbers of a column. Out: symbols, which compress well, and bits, which are noise; and back. Never here: what
+//! a number means, compression.
+//!
+//! A number below 16 is its own symbol. Of a greater one the symbol says which of its bits is the highest and what the
+//! two bits below that are; the rest follows as bits. So the 256 symbols cover all numbers of 64 bits.
+
+use super::error::Malformed;
+
+const EXACT: u64 = 16;
+
+/// The smallest number of a symbol, and how many bits follow.
+const STARTS: [(u64, u8); 256] = starts();
+
+const fn starts() -> [(u64, u8); 256] {
+    let mut table = [(0, 0); 256];
+    let mut symbol = 0;
+    while symbol < 256 {
+        table[symbol] = if symbol < 16 {
+            (symbol as u64, 0)
+        } else {
+            #[expect(clippy::cast_possible_truncation, reason = "at most 63")]
+            let high = ((symbol - 16) / 4 + 4) as u8;
+            ((4 + (symbol as u64 & 3)) << (high - 2), high - 2)
+        };
+        symbol += 1;
+    }
+    table
+}
+
+/// A number's symbol.
+#[expect(clippy::cast_possible_truncation, reason = "below 256 by construction")]
+fn symbol(value: u64) -> u8 {
+    if value < EXACT {
+        return value as u8;
+    }
+    let high = value.ilog2();
+    (16 + (high - 4) * 4) as u8 + ((value >> (high - 2)) & 3) as u8
+}
+
+/// Rows that an estimate looks at: enough to tell two columns apart.
+const LOOKED_AT: usize = 1 << 12;
+
+/// Bits that numbers like the first of these take, roughly: the entropy of their symbols and what follows them.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+pub(super) fn estimate(values: impl Iterator<Item = u64>) -> f32 {
+    let mut counts = [0_u32; 256];
+    let (mut all, mut bits) = (0_u32, 0_u32);
+    for value in values.take(LOOKED_AT) {
+        let symbol = usize::from(symbol(value));
+        counts[symbol] += 1;
+        bits += u32::from(STARTS[symbol].1);
+        all += 1;
+    }
+    let each = |count: &u32| *count as f32 * (all as f32 / *count as f32).log2();
+    counts.iter().filter(|count| **count > 0).map(each).sum::<f32>() + bits as f32
+}
+
+/// Splits numbers into symbols and bits, least significant first.
+pub(super) fn split(values: &[u64], symbols: &mut Vec<u8>, bits: &mut Vec<u8>) {
+    symbols.clear();
+    bits.clear();
+    symbols.reserve(values.len());
+    let (mut gathered, mut count) = (0_u64, 0_u32);
+    for value in values {
+        let symbol = symbol(*value);
+        symbols.push(symbol);
+        let (start, width) = STARTS[usize::from(symbol)];
+        let rest = value - start;
+        gathered |= rest << count;
+        count += u32::from(width);
+        if count >= 64 {
+            bits.extend_from_slice(&gathered.to_le_bytes());
+            count -= 64;
+            // No symbol leaves more than 61 bits open, so some of these were gathered.
+            gathered = rest >> (u32::from(width) - count);
+        }
+    }
+    bits.extend_from_slice(&gathered.to_le_bytes()[..count.div_ceil(8) as usize]);
+}
+
+/// Bytes that the bits of these symbols take.
+pub(super) fn bit_bytes(symbols: &[u8]) -> usize {
+    let bits = symbols.iter().map(|symbol| u64::from(STARTS[usize::from(*symbol)].1)).sum::<u64>();
+    usize::try_from(bits.div_ceil(8)).unwrap_or(usize::MAX)
+}
+
+/// The numbers of symbols and bits; `bits` has [`bit_bytes`] and eight more.
+pub(super) fn join(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> Result<(), Malformed> {
+    values.clear();
+    values.reserve(symbols.len());
+    let mut place = 0_usize;
+    for symbol in symbols {
+        let (start, width) = STARTS[usize::from(*symbol)];
+        let Some(window) = bits.get(place >> 3..).and_then(<[u8]>::first_chunk) else {
+            return Err(Malformed::new("bits of a column", format!("{} bytes", bit_bytes(symbols)), bits.len()));
+        };
+        let shift = place & 7;
+        let mut rest = u64::from_le_bytes(*window) >> shift;
+        if usize::from(width) + shift > 64 {
+            let above = bits.get((place >> 3) + 8).copied().unwrap_or(0);
+            rest |= u64::from(above) << (64 - shift);
+        }
+        values.push(start + (rest & ((1 << width) - 1)));
+        place += usize::from(width);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_of_number_comes_back() {
+        let mut numbers = vec![0, 1, 15, 16, 17, 19, 20, u64::MAX];
+        for high in 0..64 {
+            for below in [0, 1, 2, 3, 5, 7] {
+                numbers.extend([1_u64 << high, (1 << high) + (below << high >> 3), (2_u128 << high) as u64]);
+                numbers.push(((1_u128 << (high + 1)) - 1) as u64);
+            }
+        }
+        for offset in 0..9 {
+            let part = &numbers[offset..];
+            let (mut symbols, mut bits, mut found) = (Vec::new(), Vec::new(), Vec::new());
+            split(part, &mut symbols, &mut bits);
+            assert_eq!(bits.len(), bit_bytes(&symbols));
+            bits.extend_from_slice(&[0; 8]);
+            join(&symbols, &bits, &mut found).unwrap();
+            assert_eq!(found, part);
+        }
+    }
+
+    #[test]
+    fn symbols_follow_each_other_without_a_gap() {
+        for (symbol, pair) in STARTS.windows(2).enumerate() {
+            assert_eq!(pair[0].0 + (1_u64 << pair[0].1), pair[1].0, "{symbol}");
+        }
+        assert_eq!(u128::from(STARTS[255].0) + (1_u128 << STARTS[255].1), 1 << 64);
+    }
+}
