@@ -32,11 +32,10 @@ const fn starts() -> [(u64, u8); 256] {
 /// A number's symbol.
 #[expect(clippy::cast_possible_truncation, reason = "below 256 by construction")]
 fn symbol(value: u64) -> u8 {
-    if value < EXACT {
-        return value as u8;
-    }
-    let high = value.ilog2();
-    (16 + (high - 4) * 4) as u8 + ((value >> (high - 2)) & 3) as u8
+    // At least 4, so that the choice below needs no branch.
+    let high = 63 - (value | EXACT).leading_zeros();
+    let above = (high * 4) as u8 + ((value >> (high - 2)) & 3) as u8;
+    if value < EXACT { value as u8 } else { above }
 }
 
 /// Rows that an estimate looks at: enough to tell two columns apart.
@@ -60,24 +59,33 @@ pub(super) fn estimate(values: impl Iterator<Item = u64>) -> f32 {
 /// Splits numbers into symbols and bits, least significant first.
 pub(super) fn split(values: &[u64], symbols: &mut Vec<u8>, bits: &mut Vec<u8>) {
     symbols.clear();
+    symbols.extend(values.iter().map(|value| symbol(*value)));
     bits.clear();
-    symbols.reserve(values.len());
-    let (mut gathered, mut count) = (0_u64, 0_u32);
-    for value in values {
-        let symbol = symbol(*value);
-        symbols.push(symbol);
-        let (start, width) = STARTS[usize::from(symbol)];
-        let rest = value - start;
+    bits.resize(bit_bytes(symbols) + 16, 0);
+    let (mut gathered, mut count, mut place) = (0_u64, 0_u32, 0_usize);
+    let mut put = |rest: u64, width: u32| {
         gathered |= rest << count;
-        count += u32::from(width);
-        if count >= 64 {
-            bits.extend_from_slice(&gathered.to_le_bytes());
-            count -= 64;
-            // No symbol leaves more than 61 bits open, so some of these were gathered.
-            gathered = rest >> (u32::from(width) - count);
+        count += width;
+        // Eight bytes are written each time, of which the next time goes on behind the whole ones: no branch.
+        if let Some(window) = bits.get_mut(place..place + 8) {
+            window.copy_from_slice(&gathered.to_le_bytes());
+        }
+        place += (count >> 3) as usize;
+        gathered = if count == 64 { 0 } else { gathered >> (count & !7) };
+        count &= 7;
+    };
+    for (value, symbol) in values.iter().zip(&*symbols) {
+        let (start, width) = STARTS[usize::from(*symbol)];
+        let (rest, width) = (value - start, u32::from(width));
+        if width > 56 {
+            put(rest & 0xffff_ffff, 32);
+            put(rest >> 32, width - 32);
+        } else {
+            put(rest, width);
         }
     }
-    bits.extend_from_slice(&gathered.to_le_bytes()[..count.div_ceil(8) as usize]);
+    let length = bits.len() - 16;
+    bits.truncate(length);
 }
 
 /// Bytes that the bits of these symbols take.

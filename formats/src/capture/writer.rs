@@ -42,10 +42,10 @@ pub struct WriterOptions {
 }
 
 impl WriterOptions {
-    /// For rewriting a finished capture: the largest blocks, which are the smallest captures. Takes some 100 MiB.
+    /// For rewriting a finished capture: large blocks, which are small captures. Takes less than 64 MiB.
     #[must_use]
     pub fn compact() -> Self {
-        Self { max_rows: MAX_ROWS, max_bytes: MAX_GATHERED_BYTES, max_span_ns: u64::MAX, level: 3 }
+        Self { max_rows: 3 << 17, max_bytes: MAX_GATHERED_BYTES, max_span_ns: u64::MAX, level: 3 }
     }
 }
 
