@@ -306,6 +306,12 @@ impl<'a> ColumnReader<'a> {
         symbols.clear();
         symbols.extend_from_slice(unpacker.unpack(codec, stored, rows)?);
         let length = number::bit_bytes(&symbols);
+        if length == 0 && bits.is_none() {
+            // Each number is its own symbol.
+            values.extend(symbols.iter().map(|symbol| u64::from(*symbol)));
+            unpacker.symbols = symbols;
+            return Ok(());
+        }
         let mut window = std::mem::take(&mut unpacker.bits);
         window.clear();
         match bits {

@@ -20,6 +20,7 @@ mod dictionary;
 mod encode;
 mod error;
 mod index;
+mod live;
 mod magic;
 mod number;
 mod reader;
