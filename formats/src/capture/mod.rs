@@ -3,7 +3,8 @@
 //! In: events and a [`Header`](netflow_core::event::Header), or bytes. Out: bytes, or the very same events. Never here:
 //! paths, clocks, threads; everything works over `Read` and `Write`. The bytes are specified in `formats/FORMAT.md`.
 //!
-//! [`CaptureWriter`] writes, [`CaptureReader`] reads whatever is intact and lists what is not, [`read_index`] finds the
+//! [`CaptureWriter`] writes, [`CaptureReader`] reads whatever is intact and lists what is not, as events or as the
+//! [`Columns`] of whole blocks of which only a [`Selection`] is decoded, [`read_index`] finds the
 //! totals of a file that was closed cleanly without reading its events. [`Checker`] tells whether all of a file is sound,
 //! [`recover`] writes what is intact of it into a new one.
 
