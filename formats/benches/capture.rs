@@ -29,7 +29,7 @@ fn captures(criterion: &mut Criterion) {
     let recorded = include_bytes!("../../fixtures/captures/web/capture.nfcap").as_slice();
     let mixes: [(&str, Vec<Event>); 3] = [
         ("one-shot connections", mixes::one_shot(50_000).collect()),
-        ("long connections", mixes::sampled(1_000, 100, 10_000_000_000, 10).collect()),
+        ("long connections", mixes::sampled(10_000, 10, 10_000_000_000, 10).collect()),
         ("a recorded web server", CaptureReader::new(recorded).unwrap().map(Result::unwrap).collect()),
     ];
     for (name, events) in mixes {
