@@ -247,10 +247,10 @@ fn damage_reads_like_a_table() {
     byte 14: damaged file header at byte 0: version and flags: expected 010000000000000000000000414470250070a001, found 010001000000000000000000414470250070a001; no event lost, Clean
     byte 40: damaged metadata at byte 32: checksum of block header: expected 2d07bd872aeab2e8, found 7c03eb7c64037dee; host, clock and interval are unknown, Clean
     byte 180: damaged metadata at byte 32: checksum of payload: expected 1aafde4870113271, found 0b021818a11f3f0b; host, clock and interval are unknown, Clean
-    byte 300: damaged block header at byte 209: checksum of block header: expected 73114e89993d6609, found 6fb84c366c9f7fed; 4 events lost, Clean
-    byte 420: damaged block at byte 209: checksum of payload: expected abd74e1e319b7d86, found 2211545d4a5d81b0; 4 events lost, Clean
-    byte 1306: damaged block header at byte 1251: checksum of block header: expected c8477af833db9de1, found 6a081583c83c1ecb; no event lost, Clean
-    byte 1603: damaged index at byte 1454: checksum of payload: expected 17293af3ecfce47c, found 87e2d19a2c7b8f30; no event lost, NotClosed
+    byte 300: damaged block header at byte 209: checksum of block header: expected d50dd0c2b1150574, found e8cf47e8286fb0d3; 4 events lost, Clean
+    byte 420: damaged block at byte 209: checksum of payload: expected d79446ff00ce1391, found 76961900b15e473c; 4 events lost, Clean
+    byte 1190: damaged block header at byte 1135: checksum of block header: expected a97d92e4083fe2ee, found 031c8ef95ec05505; no event lost, Clean
+    byte 1487: damaged index at byte 1338: checksum of payload: expected 17293af3ecfce47c, found 87e2d19a2c7b8f30; no event lost, NotClosed
     "#);
 }
 

@@ -1,22 +1,16 @@
-//! Columns as streams of bytes: integers split into planes, each stream compressed or not as pays.
+//! Columns as streams of bytes.
 //!
 //! In: numbers and bytes of one column. Out: the payload of an events block, and back. Every length is checked against
-//! the number of rows before memory is taken. Never here: what a column means.
+//! the number of rows before memory is taken. Never here: what a column means, how a stream is compressed.
 //!
-//! An integer column is eight streams, one for each byte of its numbers, least significant first; a stream of zeros is
-//! left out. Low planes are near random and are stored as they are, high planes are near constant and vanish.
-
-use zstd::bulk::{Compressor, Decompressor};
+//! Numbers that are measured are a stream of symbols and one of bits. Numbers that repeat (identifiers, addresses) are
+//! eight streams, one for each byte, least significant first. A stream of zeros is left out.
 
 use super::MAX_RAW_BYTES;
 use super::error::{Malformed, WriteError};
+use super::number;
 use super::record::{self, Directory, Stream};
-
-const STORED: u8 = 0;
-const ZSTD: u8 = 1;
-const REPEATED: u8 = 2;
-/// Below this a zstd frame's own bytes cost more than they save.
-const WORTH_COMPRESSING: usize = 48;
+use super::stream::{Packer, Unpacker};
 
 /// The columns of an events block. The number times 8, plus the plane, is the id of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +25,7 @@ pub(super) enum Column {
     Remote = 10,
     Port = 11,
     OpenedAt = 12,
+    NextPort = 13,
     Flags = 16,
     Local = 17,
     ServicePort = 18,
@@ -52,6 +47,7 @@ pub(super) enum Column {
     RttVar = 38,
     Unacked = 39,
     Unread = 40,
+    Predictions = 41,
     TcpStates = 48,
     Reason = 49,
     Incomplete = 50,
@@ -59,35 +55,96 @@ pub(super) enum Column {
     RecordBytes = 52,
 }
 
+impl Column {
+    /// What FORMAT.md calls a column.
+    pub(super) fn name(number: u16) -> &'static str {
+        match number {
+            0 => "kind",
+            1 => "at",
+            2 => "reference",
+            3 => "carried",
+            8 => "conn",
+            9 => "profile",
+            10 => "remote",
+            11 => "incoming port",
+            12 => "opened_at",
+            13 => "next port",
+            16 => "flags",
+            17 => "local",
+            18 => "service port",
+            19 => "pid",
+            20 => "name",
+            21 => "netns",
+            24 => "family",
+            25 => "IPv4",
+            26 => "IPv6, upper half",
+            27 => "IPv6, lower half",
+            28 => "name length",
+            29 => "names",
+            32 => "sent_bytes",
+            33 => "recv_bytes",
+            34 => "sent_packets",
+            35 => "recv_packets",
+            36 => "retransmits",
+            37 => "rtt_us",
+            38 => "rtt_var_us",
+            39 => "unacked_bytes",
+            40 => "unread_bytes",
+            41 => "predictions",
+            48 => "states",
+            49 => "reason",
+            50 => "incomplete",
+            51 => "record length",
+            52 => "records",
+            _ => "of a later version",
+        }
+    }
+}
+
 /// Streams that this version knows; later ones have higher ids or fill gaps, and are skipped.
 const STREAMS: usize = 53 * 8;
 
-/// Gathers the streams of one block.
+/// Gathers the streams of one block, in the order of their ids.
 pub(super) struct ColumnWriter {
-    compressor: Compressor<'static>,
+    packer: Packer,
     directory: Directory,
     data: Vec<u8>,
-    raw_bytes: usize,
-    plane: Vec<u8>,
-    packed: Vec<u8>,
+    last_id: u16,
+    first: Vec<u8>,
+    second: Vec<u8>,
 }
 
 impl ColumnWriter {
     pub(super) fn new(level: i32) -> Result<Self, WriteError> {
         Ok(Self {
-            compressor: Compressor::new(level).map_err(WriteError::Compress)?,
+            packer: Packer::new(level)?,
             directory: Directory::default(),
             data: Vec::new(),
-            raw_bytes: 0,
-            plane: Vec::new(),
-            packed: Vec::new(),
+            last_id: 0,
+            first: Vec::new(),
+            second: Vec::new(),
         })
     }
 
+    /// Adds numbers as symbols and bits.
+    pub(super) fn numbers(&mut self, column: Column, values: &[u64]) -> Result<(), WriteError> {
+        if values.iter().all(|value| *value == 0) {
+            return Ok(());
+        }
+        let (mut symbols, mut bits) = (std::mem::take(&mut self.first), std::mem::take(&mut self.second));
+        number::split(values, &mut symbols, &mut bits);
+        self.pack(column as u16 * 8, &symbols, true)?;
+        if !bits.is_empty() {
+            self.pack(column as u16 * 8 + 1, &bits, true)?;
+        }
+        (self.first, self.second) = (symbols, bits);
+        Ok(())
+    }
+
     /// Adds numbers as planes.
-    pub(super) fn integers(&mut self, column: Column, values: &[u64]) -> Result<(), WriteError> {
+    pub(super) fn planes(&mut self, column: Column, values: &[u64]) -> Result<(), WriteError> {
         let used = values.iter().fold(0, |bits, value| bits | value);
-        let mut plane = std::mem::take(&mut self.plane);
+        let mut plane = std::mem::take(&mut self.first);
         for index in 0..8_u16 {
             let shift = u32::from(index) * 8;
             if (used >> shift) & 0xff == 0 {
@@ -98,7 +155,7 @@ impl ColumnWriter {
             plane.extend(values.iter().map(|value| (value >> shift) as u8));
             self.stream(column as u16 * 8 + index, &plane)?;
         }
-        self.plane = plane;
+        self.first = plane;
         Ok(())
     }
 
@@ -113,42 +170,34 @@ impl ColumnWriter {
     }
 
     pub(super) fn stream(&mut self, id: u16, raw: &[u8]) -> Result<(), WriteError> {
-        let (codec, stored) = match raw.first() {
-            Some(first) if raw.iter().all(|byte| byte == first) => (REPEATED, std::slice::from_ref(first)),
-            Some(_) if raw.len() >= WORTH_COMPRESSING => {
-                self.packed.clear();
-                self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
-                self.compressor.compress_to_buffer(raw, &mut self.packed).map_err(WriteError::Compress)?;
-                // A stream that hardly shrinks is stored: it reads much faster.
-                if self.packed.len() < raw.len() - raw.len() / 32 { (ZSTD, &*self.packed) } else { (STORED, raw) }
-            }
-            _ => (STORED, raw),
-        };
-        self.data.extend_from_slice(stored);
-        self.raw_bytes += raw.len();
+        self.pack(id, raw, false)
+    }
+
+    fn pack(&mut self, id: u16, raw: &[u8], measured: bool) -> Result<(), WriteError> {
+        let before = self.data.len();
+        let codec = self.packer.pack(raw, measured, &mut self.data)?;
         self.directory.streams.push(Stream {
-            id,
+            step: id.wrapping_sub(self.last_id),
             codec,
-            raw_bytes: length("a stream", raw.len())?,
-            stored_bytes: length("a stream", stored.len())?,
+            stored_bytes: length("a stream", self.data.len() - before)?,
         });
+        self.last_id = id;
         Ok(())
     }
 
-    /// Ends the block: the stored payload into `payload`, and its raw length. The writer is empty again.
-    pub(super) fn finish(&mut self, rows: TableRows, payload: &mut Vec<u8>) -> Result<u32, WriteError> {
+    /// Ends the block: appends what is to be stored to `payload`. The writer is empty again.
+    pub(super) fn finish(&mut self, rows: TableRows, payload: &mut Vec<u8>) -> Result<(), WriteError> {
         self.directory.definitions = rows.definitions;
         self.directory.profiles = rows.profiles;
         self.directory.addresses = rows.addresses;
         self.directory.ipv6_addresses = rows.ipv6_addresses;
         self.directory.names = rows.names;
-        let directory = record::encode("a directory", &self.directory, payload)?;
+        record::encode("a directory", &self.directory, payload)?;
         payload.extend_from_slice(&self.data);
-        let raw = length("a block", self.raw_bytes + directory)?;
         self.directory.streams.clear();
         self.data.clear();
-        self.raw_bytes = 0;
-        Ok(raw)
+        self.last_id = 0;
+        Ok(())
     }
 }
 
@@ -172,30 +221,30 @@ pub(super) fn length(what: &'static str, bytes: usize) -> Result<u32, WriteError
 
 /// Gives the columns of one block, each decoded only when it is asked for.
 pub(super) struct ColumnReader<'a> {
-    streams: Vec<Option<(Stream, &'a [u8])>>,
+    streams: Vec<Option<(u8, &'a [u8])>>,
     pub(super) rows: TableRows,
 }
 
 impl<'a> ColumnReader<'a> {
-    /// Reads the directory; `raw_bytes` is what the block's header states.
-    pub(super) fn new(payload: &'a [u8], raw_bytes: u32) -> Result<Self, Malformed> {
+    /// Reads the directory.
+    pub(super) fn new(payload: &'a [u8]) -> Result<Self, Malformed> {
         let (directory, taken) = record::decode_small::<Directory>("directory of columns", payload)?;
         let mut data = payload.get(taken..).unwrap_or_default();
         let mut streams = vec![None; STREAMS];
-        let mut raw = u64::try_from(taken).unwrap_or(u64::MAX);
-        for stream in &directory.streams {
+        let mut id = 0_u16;
+        for (place, stream) in directory.streams.iter().enumerate() {
+            id = match id.checked_add(stream.step) {
+                Some(id) if place == 0 || stream.step > 0 => id,
+                _ => return Err(Malformed::new("stream", format!("an id above {id}"), stream.step)),
+            };
             let stored = stream.stored_bytes as usize;
             let Some((bytes, rest)) = data.split_at_checked(stored) else {
                 return Err(Malformed::new("stored length of a stream", format!("at most {}", data.len()), stored));
             };
             data = rest;
-            raw += u64::from(stream.raw_bytes);
             // A stream beyond those known is a later version's: it is skipped by its length.
-            if let Some(slot) = streams.get_mut(usize::from(stream.id)) {
-                if slot.is_some() {
-                    return Err(Malformed::new("stream", "each id once", format!("id {} twice", stream.id)));
-                }
-                *slot = Some((*stream, bytes));
+            if let Some(slot) = streams.get_mut(usize::from(id)) {
+                *slot = Some((stream.codec, bytes));
             }
         }
         if !data.is_empty() {
@@ -204,9 +253,6 @@ impl<'a> ColumnReader<'a> {
                 "its end after the last stream",
                 format!("{} more bytes", data.len()),
             ));
-        }
-        if raw != u64::from(raw_bytes) {
-            return Err(Malformed::new("raw length of the block", raw_bytes, raw));
         }
         let rows = TableRows {
             definitions: directory.definitions,
@@ -218,13 +264,69 @@ impl<'a> ColumnReader<'a> {
         Ok(Self { streams, rows })
     }
 
-    fn stream(&self, id: u16) -> Option<(Stream, &'a [u8])> {
+    fn stream(&self, id: u16) -> Option<(u8, &'a [u8])> {
         self.streams.get(usize::from(id)).copied().flatten()
     }
 
-    /// Numbers of a column into `values`, one for each of the table's `rows`, which the caller has checked; nothing at
-    /// all when every number is 0.
-    pub(super) fn integers(
+    /// Bytes that each column takes in the file, by its number.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (u16, usize)> {
+        (0..).zip(self.streams.chunks(8)).filter_map(|(column, streams)| {
+            let bytes = streams.iter().flatten().map(|(_, stored)| stored.len()).sum();
+            (bytes > 0).then_some((column, bytes))
+        })
+    }
+
+    /// Streams that a column does not have are an error, not ignored: they would change the numbers.
+    fn only(&self, column: Column, streams: u16) -> Result<(), Malformed> {
+        match (streams..8).find(|index| self.stream(column as u16 * 8 + index).is_some()) {
+            Some(index) => Err(Malformed::new("streams of a column", format!("at most {streams}"), index + 1)),
+            None => Ok(()),
+        }
+    }
+
+    /// Measured numbers of a column into `values`, one for each of the `rows`, which the caller has checked.
+    pub(super) fn numbers(
+        &self,
+        column: Column,
+        rows: usize,
+        unpacker: &mut Unpacker,
+        values: &mut Vec<u64>,
+    ) -> Result<(), Malformed> {
+        self.only(column, 2)?;
+        values.clear();
+        let bits = self.stream(column as u16 * 8 + 1);
+        let Some((codec, stored)) = self.stream(column as u16 * 8) else {
+            if let Some((_, bits)) = bits {
+                return Err(Malformed::new("bits of a column of zeros", 0, bits.len()));
+            }
+            values.resize(rows, 0);
+            return Ok(());
+        };
+        let mut symbols = std::mem::take(&mut unpacker.symbols);
+        symbols.clear();
+        symbols.extend_from_slice(unpacker.unpack(codec, stored, rows)?);
+        let length = number::bit_bytes(&symbols);
+        if length == 0 && bits.is_none() {
+            // Each number is its own symbol.
+            values.extend(symbols.iter().map(|symbol| u64::from(*symbol)));
+            unpacker.symbols = symbols;
+            return Ok(());
+        }
+        let mut window = std::mem::take(&mut unpacker.bits);
+        window.clear();
+        match bits {
+            Some((codec, stored)) => window.extend_from_slice(unpacker.unpack(codec, stored, length)?),
+            None if length > 0 => return Err(Malformed::new("bits of a column", format!("{length} bytes"), 0)),
+            None => {}
+        }
+        window.extend_from_slice(&[0; 9]);
+        let joined = number::join(&symbols, &window, values);
+        (unpacker.symbols, unpacker.bits) = (symbols, window);
+        joined
+    }
+
+    /// Numbers of a column of planes, likewise.
+    pub(super) fn planes(
         &self,
         column: Column,
         rows: usize,
@@ -232,23 +334,18 @@ impl<'a> ColumnReader<'a> {
         values: &mut Vec<u64>,
     ) -> Result<(), Malformed> {
         values.clear();
+        values.resize(rows, 0);
         for index in 0..8_u16 {
-            let Some((stream, stored)) = self.plane(column as u16 * 8 + index, rows)? else { continue };
+            let Some((codec, stored)) = self.stream(column as u16 * 8 + index) else { continue };
             let shift = u32::from(index) * 8;
-            let plane = unpacker.unpack(stream, stored)?;
-            if values.is_empty() {
-                values.extend(plane.iter().map(|byte| u64::from(*byte) << shift));
-            } else {
-                for (value, byte) in values.iter_mut().zip(plane) {
-                    *value |= u64::from(*byte) << shift;
-                }
+            for (value, byte) in values.iter_mut().zip(unpacker.unpack(codec, stored, rows)?) {
+                *value |= u64::from(*byte) << shift;
             }
         }
         Ok(())
     }
 
-    /// Small numbers of a column of one plane, likewise. Higher planes are an error, not ignored: they would change the
-    /// numbers.
+    /// Small numbers of a column, likewise.
     pub(super) fn bytes(
         &self,
         column: Column,
@@ -256,26 +353,13 @@ impl<'a> ColumnReader<'a> {
         unpacker: &mut Unpacker,
         values: &mut Vec<u8>,
     ) -> Result<(), Malformed> {
+        self.only(column, 1)?;
         values.clear();
-        for index in 1..8_u16 {
-            if self.stream(column as u16 * 8 + index).is_some() {
-                return Err(Malformed::new("plane of a byte column", "only plane 0", index));
-            }
-        }
-        if let Some((stream, stored)) = self.plane(column as u16 * 8, rows)? {
-            values.extend_from_slice(unpacker.unpack(stream, stored)?);
+        match self.stream(column as u16 * 8) {
+            Some((codec, stored)) => values.extend_from_slice(unpacker.unpack(codec, stored, rows)?),
+            None => values.resize(rows, 0),
         }
         Ok(())
-    }
-
-    /// A stream that must have one byte for each row.
-    fn plane(&self, id: u16, rows: usize) -> Result<Option<(Stream, &'a [u8])>, Malformed> {
-        match self.stream(id) {
-            Some((stream, _)) if stream.raw_bytes as usize != rows => {
-                Err(Malformed::new("raw length of a plane", rows, stream.raw_bytes))
-            }
-            found => Ok(found),
-        }
     }
 
     /// Bytes of a column without structure; their number must be `expected`.
@@ -288,19 +372,17 @@ impl<'a> ColumnReader<'a> {
     where
         'a: 'b,
     {
-        let Some((stream, stored)) = self.stream(column as u16 * 8) else {
-            return if expected == 0 { Ok(&[]) } else { Err(Malformed::new("length of a blob", expected, 0)) };
+        self.only(column, 1)?;
+        let expected = match usize::try_from(expected) {
+            Ok(expected) if expected <= MAX_RAW_BYTES as usize => expected,
+            _ => return Err(Malformed::new("length of a blob", format!("at most {MAX_RAW_BYTES}"), expected)),
         };
-        if u64::from(stream.raw_bytes) != expected {
-            return Err(Malformed::new("length of a blob", expected, stream.raw_bytes));
+        match self.stream(column as u16 * 8) {
+            Some((codec, stored)) => unpacker.unpack(codec, stored, expected),
+            None if expected == 0 => Ok(&[]),
+            None => Err(Malformed::new("length of a blob", expected, 0)),
         }
-        unpacker.unpack(stream, stored)
     }
-}
-
-/// A number of a column: those of a column that was left out are 0.
-pub(super) fn value(values: &[u64], row: usize) -> u64 {
-    values.get(row).copied().unwrap_or(0)
 }
 
 /// No number of a column may be greater.
@@ -308,48 +390,5 @@ pub(super) fn at_most(what: &'static str, values: &[u64], limit: u64) -> Result<
     match values.iter().max() {
         Some(greatest) if *greatest > limit => Err(Malformed::new(what, format!("at most {limit}"), greatest)),
         _ => Ok(()),
-    }
-}
-
-/// Undoes the compression of streams, and keeps the memory for the next one.
-pub(super) struct Unpacker {
-    decompressor: Decompressor<'static>,
-    buffer: Vec<u8>,
-}
-
-impl Unpacker {
-    pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Self { decompressor: Decompressor::new()?, buffer: Vec::new() })
-    }
-
-    fn unpack<'b>(&'b mut self, stream: Stream, stored: &'b [u8]) -> Result<&'b [u8], Malformed> {
-        let raw = stream.raw_bytes;
-        if raw > MAX_RAW_BYTES {
-            return Err(Malformed::new("raw length of a stream", format!("at most {MAX_RAW_BYTES}"), raw));
-        }
-        match (stream.codec, stored) {
-            (STORED, _) if stored.len() == raw as usize => Ok(stored),
-            (STORED, _) => Err(Malformed::new("length of a stored stream", raw, stored.len())),
-            (REPEATED, [byte]) => {
-                self.buffer.clear();
-                self.buffer.resize(raw as usize, *byte);
-                Ok(&self.buffer)
-            }
-            (REPEATED, _) => Err(Malformed::new("length of a repeated stream", 1, stored.len())),
-            (ZSTD, _) => self.inflate(stored, raw),
-            (codec, _) => Err(Malformed::new("codec of a stream", "0, 1 or 2", codec)),
-        }
-    }
-
-    /// Decompresses one zstd frame that must give exactly `raw` bytes; no more than that is ever allocated.
-    pub(super) fn inflate(&mut self, stored: &[u8], raw: u32) -> Result<&[u8], Malformed> {
-        let raw = raw as usize;
-        self.buffer.clear();
-        self.buffer.reserve_exact(raw);
-        match self.decompressor.decompress_to_buffer(stored, &mut self.buffer) {
-            Ok(found) if found == raw => Ok(&self.buffer),
-            Ok(found) => Err(Malformed::new("length of a compressed stream", raw, found)),
-            Err(error) => Err(Malformed::new("compressed stream", format!("{raw} bytes in one zstd frame"), error)),
-        }
     }
 }

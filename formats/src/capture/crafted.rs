@@ -17,7 +17,11 @@ fn start() -> Vec<u8> {
     writer.get_ref().clone()
 }
 
-fn block(kind: BlockKind, sequence: u32, events: u32, raw_bytes: u32, payload: &[u8]) -> Vec<u8> {
+fn block(kind: BlockKind, sequence: u32, events: u32, payload: &[u8]) -> Vec<u8> {
+    block_of(kind, sequence, events, u32::try_from(payload.len()).unwrap(), payload)
+}
+
+fn block_of(kind: BlockKind, sequence: u32, events: u32, raw_bytes: u32, payload: &[u8]) -> Vec<u8> {
     let header = BlockHeader {
         kind,
         codec: 0,
@@ -47,43 +51,52 @@ fn columns(events: u32, rows: TableRows, fill: impl FnOnce(&mut ColumnWriter)) -
     let mut writer = ColumnWriter::new(1).unwrap();
     fill(&mut writer);
     let mut payload = Vec::new();
-    let raw = writer.finish(rows, &mut payload).unwrap();
-    read(&block(BlockKind::Events, 1, events, raw, &payload))
+    writer.finish(rows, &mut payload).unwrap();
+    read(&block(BlockKind::Events, 1, events, &payload))
 }
 
-fn directory(directory: &Directory, data: &[u8], raw: u32) -> String {
+fn directory(directory: &Directory, data: &[u8]) -> String {
     let mut payload = Vec::new();
-    let taken = record::encode("a directory", directory, &mut payload).unwrap();
+    record::encode("a directory", directory, &mut payload).unwrap();
     payload.extend_from_slice(data);
-    read(&block(BlockKind::Events, 1, 1, raw + u32::try_from(taken).unwrap(), &payload)).1
+    read(&block(BlockKind::Events, 1, 1, &payload)).1
 }
 
-fn stream(id: u16, codec: u8, raw_bytes: u32, stored_bytes: u32) -> Directory {
-    Directory { streams: vec![Stream { id, codec, raw_bytes, stored_bytes }], ..Directory::default() }
+fn stream(step: u16, codec: u8, stored_bytes: u32) -> Directory {
+    Directory { streams: vec![Stream { step, codec, stored_bytes }], ..Directory::default() }
 }
 
 #[test]
 fn lengths_are_checked_before_memory_is_taken() {
     let mut table = String::new();
     let mut case = |name: &str, found: &str| table.push_str(&format!("{name}: {}\n", found.trim_end()));
-    case("raw length of a block", &read(&block(BlockKind::Events, 1, 1, u32::MAX, b"")).1);
-    case("events of a block", &read(&block(BlockKind::Events, 1, u32::MAX, 1, b"")).1);
-    case("empty payload", &read(&block(BlockKind::Events, 1, 1, 0, b"")).1);
+    case("raw length of a block", &read(&block_of(BlockKind::Events, 1, 1, u32::MAX, b"")).1);
+    case("raw length of events", &read(&block_of(BlockKind::Events, 1, 1, 1, b"")).1);
+    case("events of a block", &read(&block(BlockKind::Events, 1, u32::MAX, b"")).1);
+    case("empty payload", &read(&block(BlockKind::Events, 1, 1, b"")).1);
     // The directory claims 4,294,967,295 streams and ends.
-    case("streams", &read(&block(BlockKind::Events, 1, 1, 10, &[0, 0, 0, 0, 0, 252, 255, 255, 255, 255])).1);
-    case("stored length", &directory(&stream(0, 0, 1, u32::MAX), &[0], 1));
-    case("plane", &directory(&stream(0, 2, 90 << 20, 1), &[3], 90 << 20));
-    case("repeated", &directory(&stream(0, 2, 1, 2), &[3, 3], 1));
-    case("codec", &directory(&stream(0, 9, 1, 1), &[3], 1));
-    case("sum", &directory(&stream(0, 0, 1, 1), &[3], 2));
-    case("after the end", &directory(&stream(0, 0, 1, 1), &[3, 3], 1));
+    case("streams", &read(&block(BlockKind::Events, 1, 1, &[0, 0, 0, 0, 0, 252, 255, 255, 255, 255])).1);
+    case("stored length", &directory(&stream(0, 0, u32::MAX), &[0]));
+    case("stream", &directory(&stream(0, 0, 2), &[3, 3]));
+    case("repeated", &directory(&stream(0, 2, 2), &[3, 3]));
+    case("codec", &directory(&stream(0, 9, 1), &[3]));
+    case("after the end", &directory(&stream(0, 0, 1), &[3, 3]));
+    case("packed, nothing", &directory(&stream(0, 3, 0), &[]));
+    case("packed, no list", &directory(&stream(0, 3, 1), &[17]));
+    case("packed, list cut", &directory(&stream(0, 3, 2), &[2, 3]));
+    case("packed, too long", &directory(&stream(0, 3, 5), &[2, 3, 4, 0, 0]));
+    case("packed, code", &directory(&stream(0, 3, 5), &[3, 3, 4, 5, 3]));
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
     let stored = u32::try_from(bomb.len()).unwrap();
-    case("bomb", &directory(&stream(0, 1, 1, stored), &bomb, 1));
-    let mut twice = stream(0, 0, 1, 1);
+    case("bomb", &directory(&stream(0, 1, stored), &bomb));
+    case("packed bomb", &directory(&stream(0, 4, stored), &bomb));
+    let mut twice = stream(0, 0, 1);
     twice.streams.push(twice.streams[0]);
-    case("stream twice", &directory(&twice, &[3, 3], 2));
-    case("no zstd frame", &directory(&stream(0, 1, 1, 3), &[1, 2, 3], 1));
+    case("stream twice", &directory(&twice, &[3, 3]));
+    let mut around = stream(1, 0, 1);
+    around.streams.push(Stream { step: u16::MAX, ..around.streams[0] });
+    case("ids around", &directory(&around, &[3, 3]));
+    case("no zstd frame", &directory(&stream(0, 1, 3), &[1, 2, 3]));
     for (name, rows) in [
         ("definitions", TableRows { definitions: MAX_ROWS, ..TableRows::default() }),
         ("addresses", TableRows { addresses: u32::MAX, ..TableRows::default() }),
@@ -94,17 +107,24 @@ fn lengths_are_checked_before_memory_is_taken() {
     }
     insta::assert_snapshot!(table, @r#"
     raw length of a block: raw length of a block: expected at most 100663296, found 4294967295
+    raw length of events: raw length of an events block: expected 0, found 1
     events of a block: events of a block: expected at most 524288, found 4294967295
     empty payload: directory of columns: expected a complete record, found 0 bytes (UnexpectedEnd { additional: 1 })
     streams: directory of columns: expected a complete record, found 10 bytes (LimitExceeded)
     stored length: stored length of a stream: expected at most 1, found 4294967295
-    plane: raw length of a plane: expected 1, found 94371840
+    stream: length of a stored stream: expected 1, found 2
     repeated: length of a repeated stream: expected 1, found 2
-    codec: codec of a stream: expected 0, 1 or 2, found 9
-    sum: raw length of the block: expected 12, found 11
+    codec: codec of a stream: expected 0 to 4, found 9
     after the end: payload: expected its end after the last stream, found 1 more bytes
+    packed, nothing: packed stream: expected a list of bytes, found nothing
+    packed, no list: different bytes of a packed stream: expected 1 to 16, found 17
+    packed, list cut: packed stream: expected 2 bytes, found 1
+    packed, too long: length of a packed stream: expected 1, found 2
+    packed, code: code of a packed stream: expected below 3, found more
     bomb: compressed stream: expected 1 bytes in one zstd frame, found Destination buffer is too small
-    stream twice: stream: expected each id once, found id 0 twice
+    packed bomb: compressed stream: expected at most 18 bytes in one zstd frame, found Destination buffer is too small
+    stream twice: stream: expected an id above 0, found 0
+    ids around: stream: expected an id above 1, found 65535
     no zstd frame: compressed stream: expected 1 bytes in one zstd frame, found Src size is incorrect
     definitions: definitions: expected at most 0, found 524288
     addresses: addresses: expected at most 0, found 4294967295
@@ -128,30 +148,34 @@ fn contents_are_checked() {
     let mut case = |name: &str, found: &str| table.push_str(&format!("{name}: {}\n", found.trim_end()));
     case("two addresses needed", &close(one, |_| {}));
     let two = TableRows { addresses: 2, ..one };
-    case("reference", &close(two, |columns| columns.integers(Column::Reference, &[1]).unwrap()));
-    case("states", &close(two, |columns| columns.integers(Column::TcpStates, &[1]).unwrap()));
+    case("reference", &close(two, |columns| columns.numbers(Column::Reference, &[1]).unwrap()));
+    case("states", &close(two, |columns| columns.planes(Column::TcpStates, &[1]).unwrap()));
     case("reason", &close(two, |columns| columns.bytes(Column::Reason, &[8]).unwrap()));
-    case("rtt", &close(two, |columns| columns.integers(Column::Rtt, &[1 << 32]).unwrap()));
-    case("port", &close(two, |columns| columns.integers(Column::Port, &[1 << 16]).unwrap()));
-    case("pid", &close(two, |columns| columns.integers(Column::Pid, &[1 << 32]).unwrap()));
-    case("directions", &close(two, |columns| columns.integers(Column::Flags, &[6]).unwrap()));
-    case("remote", &close(two, |columns| columns.integers(Column::Remote, &[9]).unwrap()));
+    case("bits left out", &close(two, |columns| columns.stream(Column::Rtt as u16 * 8, &[99]).unwrap()));
+    case("bits of zeros", &close(two, |columns| columns.stream(Column::Rtt as u16 * 8 + 1, &[9]).unwrap()));
+    case("third stream", &close(two, |columns| columns.stream(Column::Rtt as u16 * 8 + 2, &[9]).unwrap()));
+    case("predictions", &close(two, |columns| columns.bytes(Column::Predictions, &[4, 0]).unwrap()));
+    case("rtt", &close(two, |columns| columns.numbers(Column::Rtt, &[1 << 32]).unwrap()));
+    case("port", &close(two, |columns| columns.numbers(Column::NextPort, &[1 << 16]).unwrap()));
+    case("pid", &close(two, |columns| columns.planes(Column::Pid, &[1 << 32]).unwrap()));
+    case("directions", &close(two, |columns| columns.planes(Column::Flags, &[6]).unwrap()));
+    case("remote", &close(two, |columns| columns.numbers(Column::Remote, &[9]).unwrap()));
     case("family", &close(two, |columns| columns.bytes(Column::Family, &[0, 2]).unwrap()));
-    case("profile", &close(two, |columns| columns.integers(Column::Profile, &[5]).unwrap()));
-    case("time", &close(two, |columns| columns.integers(Column::At, &[7]).unwrap()));
+    case("profile", &close(two, |columns| columns.numbers(Column::Profile, &[5]).unwrap()));
+    case("time", &close(two, |columns| columns.numbers(Column::At, &[7]).unwrap()));
     let named = TableRows { names: 1, ..two };
     case("name not used", &close(named, |_| {}));
-    case("name length", &close(named, |columns| columns.integers(Column::NameLength, &[u64::MAX]).unwrap()));
+    case("name length", &close(named, |columns| columns.numbers(Column::NameLength, &[u64::MAX]).unwrap()));
     case(
         "name text",
         &close(named, |columns| {
-            columns.integers(Column::NameLength, &[1]).unwrap();
+            columns.numbers(Column::NameLength, &[1]).unwrap();
             columns.blob(Column::NameBytes, &[0xff]).unwrap();
         }),
     );
     let (events, damage) = columns(1, TableRows::default(), |columns| {
         columns.bytes(Column::Kind, &[DNS]).unwrap();
-        columns.integers(Column::RecordLength, &[3]).unwrap();
+        columns.numbers(Column::RecordLength, &[3]).unwrap();
         columns.blob(Column::RecordBytes, &[2, 255, 255]).unwrap();
     });
     assert!(events.is_empty());
@@ -164,6 +188,10 @@ fn contents_are_checked() {
     reference: reference to a definition: expected at most 0 back, found 1
     states: tcp_states: expected bits 1 to 12, found 0x1
     reason: reason: expected 0 to 7, found 8
+    bits left out: bits of a column: expected 3 bytes, found 0
+    bits of zeros: bits of a column of zeros: expected 0, found 1
+    third stream: streams of a column: expected at most 2, found 3
+    predictions: predictions: expected 0 to 3 and 0 to 1, found [4, 0]
     rtt: rtt_us: expected at most 4294967295, found 4294967296
     port: port: expected at most 65535, found 65536
     pid: pid: expected at most 4294967295, found 4294967296
@@ -186,7 +214,7 @@ fn later_additions_are_skipped() {
     // A column, a plane beyond those known, and a kind of event.
     let (events, damage) = columns(2, TableRows::default(), |columns| {
         columns.bytes(Column::Kind, &[200, TICK]).unwrap();
-        columns.integers(Column::RecordLength, &[4]).unwrap();
+        columns.numbers(Column::RecordLength, &[4]).unwrap();
         columns.blob(Column::RecordBytes, b"what").unwrap();
         columns.stream(6000, b"a column that was not known").unwrap();
     });
@@ -195,16 +223,16 @@ fn later_additions_are_skipped() {
     let mut ticks = ColumnWriter::new(1).unwrap();
     ticks.bytes(Column::Kind, &[TICK]).unwrap();
     let mut payload = Vec::new();
-    let raw = ticks.finish(TableRows::default(), &mut payload).unwrap();
-    let known = block(BlockKind::Events, 2, 1, raw, &payload);
-    let (events, damage) = read(&[block(BlockKind::Unknown(99), 1, 0, 3, b"new"), known].concat());
+    ticks.finish(TableRows::default(), &mut payload).unwrap();
+    let known = block(BlockKind::Events, 2, 1, &payload);
+    let (events, damage) = read(&[block(BlockKind::Unknown(99), 1, 0, b"new"), known].concat());
     assert_eq!((events, damage.as_str()), (vec![tick], ""));
 }
 
 #[test]
 fn a_file_that_is_all_markers_is_read_in_linear_time() {
     let mut bytes = start();
-    let marker = block(BlockKind::Events, 1, 1, 1, b"")[..8].to_vec();
+    let marker = block(BlockKind::Events, 1, 1, b"")[..8].to_vec();
     for _ in 0..100_000 {
         bytes.extend_from_slice(&marker);
     }

@@ -10,40 +10,49 @@ use netflow_core::address::Endpoint;
 use netflow_core::event::{Direction, Identity, Transport};
 
 use super::MAX_TEXT_BYTES;
-use super::column::{Column, ColumnReader, Unpacker, at_most, value};
+use super::column::{Column, ColumnReader, at_most};
 use super::dictionary::Codes;
 use super::encode::{
     FLAG_INCOMING, FLAG_NAME, FLAG_NETNS, FLAG_OPENED_AT, FLAG_OUTGOING, FLAG_PID, FLAG_PREEXISTING, FLAG_SHARED,
-    FLAG_UDP, unzigzag,
+    FLAG_UDP, next_port, unzigzag,
 };
 use super::error::Malformed;
+use super::stream::Unpacker;
 
-/// The part of an identity that many connections share.
-struct Profile {
-    flags: u16,
-    direction: Option<Direction>,
-    local: IpAddr,
-    service_port: u16,
-    pid: Option<u32>,
-    process: Option<Arc<str>>,
-    netns: Option<u32>,
+/// What many connections have in common: whose they are, and the end that stays the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// The layer above IP.
+    pub transport: Transport,
+    /// Who began; `None` when unknown.
+    pub direction: Option<Direction>,
+    /// The local address: a row of [`Definitions::addresses`].
+    pub local: u32,
+    /// The port at the server's end: the local one when the remote end began, otherwise the remote one.
+    pub service_port: u16,
+    /// The owner's process id.
+    pub pid: Option<u32>,
+    /// The owner's name: a row of [`Definitions::names`].
+    pub name: Option<u32>,
+    /// The inode number of the network namespace.
+    pub netns: Option<u32>,
+    /// The connections were open before the recording began.
+    pub preexisting: bool,
+    /// Several processes hold their sockets.
+    pub shared: bool,
+    /// When each came to be is known, apart from its first event.
+    pub has_opened_at: bool,
 }
 
-/// What a block says of one connection.
-pub(super) struct Definition {
-    pub(super) conn: u64,
-    /// The counters of the last event that referred to it.
-    pub(super) previous: [u64; 5],
-    profile: u32,
-    remote: u32,
-    port: u16,
-    opened_at: u64,
-}
-
-/// The tables of a block, and memory that the next block uses again.
-#[derive(Default)]
-pub(super) struct Definitions {
-    pub(super) rows: Vec<Definition>,
+/// What a block says of its connections: one row of [`conns`](Self::conns) and of the columns that follow it for each
+/// connection and each change of what is known of it, and tables that these refer to by row.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    pub(super) conns: Vec<u64>,
+    profile_rows: Vec<u32>,
+    remotes: Vec<u32>,
+    ports: Vec<u16>,
+    opened_at: Vec<u64>,
     profiles: Vec<Profile>,
     addresses: Vec<IpAddr>,
     names: Vec<Arc<str>>,
@@ -65,6 +74,66 @@ fn known(value: u64, is_known: bool) -> Option<u32> {
 }
 
 impl Definitions {
+    /// The id of each definition's connection.
+    #[must_use]
+    pub fn conns(&self) -> &[u64] {
+        &self.conns
+    }
+
+    /// The row of [`profiles`](Self::profiles) of each definition. As all that follows, empty unless
+    /// [`Field::Identity`](super::Field::Identity) was asked for.
+    #[must_use]
+    pub fn profile_rows(&self) -> &[u32] {
+        &self.profile_rows
+    }
+
+    /// The remote address of each definition: a row of [`addresses`](Self::addresses).
+    #[must_use]
+    pub fn remotes(&self) -> &[u32] {
+        &self.remotes
+    }
+
+    /// The port at the end that is not the server's, of each definition.
+    #[must_use]
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// When each came to be, in nanoseconds since boot, where [`Profile::has_opened_at`].
+    #[must_use]
+    pub fn opened_at(&self) -> &[u64] {
+        &self.opened_at
+    }
+
+    /// What many connections have in common, each once.
+    #[must_use]
+    pub fn profiles(&self) -> &[Profile] {
+        &self.profiles
+    }
+
+    /// Every address in the block, once.
+    #[must_use]
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
+    /// Every name of a process in the block, once.
+    #[must_use]
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.conns.clear();
+        self.profile_rows.clear();
+        self.remotes.clear();
+        self.ports.clear();
+        self.opened_at.clear();
+        self.profiles.clear();
+        self.addresses.clear();
+        self.names.clear();
+    }
+
     /// Reads only the connections' ids: enough where no identity will be asked for. There is at most one definition for
     /// each of the `limit` events that speak of a connection.
     pub(super) fn read_conns(
@@ -74,19 +143,16 @@ impl Definitions {
         unpacker: &mut Unpacker,
     ) -> Result<(), Malformed> {
         let rows = limited("definitions", columns.rows.definitions, limit)?;
-        let [conns, ..] = &mut self.columns;
-        columns.integers(Column::Conn, rows, unpacker, conns)?;
-        self.profiles.clear();
-        self.rows.clear();
+        columns.numbers(Column::Conn, rows, unpacker, &mut self.conns)?;
         let mut conn = 0_u64;
-        self.rows.extend((0..rows).map(|row| {
-            conn = conn.wrapping_add(unzigzag(value(conns, row)));
-            Definition { conn, previous: [0; 5], profile: 0, remote: 0, port: 0, opened_at: 0 }
-        }));
+        for step in &mut self.conns {
+            conn = conn.wrapping_add(unzigzag(*step));
+            *step = conn;
+        }
         Ok(())
     }
 
-    /// Reads the tables, likewise.
+    /// Reads the tables that say more, likewise.
     pub(super) fn read(
         &mut self,
         columns: &ColumnReader<'_>,
@@ -98,85 +164,92 @@ impl Definitions {
         limited("profiles", columns.rows.profiles, rows)?;
         self.read_addresses(columns, rows * 2, unpacker)?;
         self.read_names(columns, rows, unpacker)?;
-        let mut address_rows = Codes::new("address", columns.rows.addresses);
-        let locals = self.read_profiles(columns, unpacker)?;
-        let mut profile_rows = Codes::new("profile", columns.rows.profiles);
+        self.read_profiles(columns, unpacker)?;
 
-        let [conns, profiles, remotes, ports, opened, _] = &mut self.columns;
-        columns.integers(Column::Conn, rows, unpacker, conns)?;
-        columns.integers(Column::Profile, rows, unpacker, profiles)?;
-        columns.integers(Column::Remote, rows, unpacker, remotes)?;
-        columns.integers(Column::Port, rows, unpacker, ports)?;
-        columns.integers(Column::OpenedAt, rows, unpacker, opened)?;
-        self.rows.clear();
-        self.rows.reserve(rows);
-        let (mut conn, mut seen) = (0_u64, 0);
-        for row in 0..rows {
-            conn = conn.wrapping_add(unzigzag(value(conns, row)));
-            let profile = profile_rows.row(value(profiles, row))?;
+        let [profiles, remotes, opened, ports, next_ports, locals] = &mut self.columns;
+        columns.numbers(Column::Profile, rows, unpacker, profiles)?;
+        columns.numbers(Column::Remote, rows, unpacker, remotes)?;
+        columns.numbers(Column::OpenedAt, rows, unpacker, opened)?;
+        let mut address_rows = Codes::new("address", columns.rows.addresses);
+        let mut profile_rows = Codes::new("profile", columns.rows.profiles);
+        self.profile_rows.reserve(rows);
+        self.remotes.reserve(rows);
+        let (mut seen, mut incoming) = (0, 0);
+        for (profile, remote) in profiles.iter().zip(&*remotes) {
+            let row = profile_rows.row(*profile)?;
             // The address of a new profile was numbered before the remote one.
-            if profile == seen {
+            if row == seen {
                 seen += 1;
-                let address = address_rows.row(value(&locals, profile as usize))? as usize;
-                let ip = self.addresses.get(address).copied();
-                if let (Some(profile), Some(ip)) = (self.profiles.get_mut(profile as usize), ip) {
-                    profile.local = ip;
+                let code = locals.get(row as usize).copied().unwrap_or(0);
+                let address = address_rows.row(code)?;
+                if let Some(profile) = self.profiles.get_mut(row as usize) {
+                    profile.local = address;
                 }
             }
-            self.rows.push(Definition {
-                conn,
-                previous: [0; 5],
-                profile,
-                remote: address_rows.row(value(remotes, row))?,
-                port: port(value(ports, row))?,
-                opened_at: first_at.wrapping_add(unzigzag(value(opened, row))),
-            });
+            let is_incoming = self.profiles.get(row as usize).is_some_and(Profile::is_incoming);
+            incoming += usize::from(is_incoming);
+            self.profile_rows.push(row);
+            self.remotes.push(address_rows.row(*remote)?);
         }
         address_rows.finish()?;
-        profile_rows.finish()
+        profile_rows.finish()?;
+        self.opened_at.extend(opened.iter().map(|step| first_at.wrapping_add(unzigzag(*step))));
+
+        columns.numbers(Column::Port, incoming, unpacker, ports)?;
+        columns.numbers(Column::NextPort, rows - incoming, unpacker, next_ports)?;
+        let (mut ports, mut next_ports, mut last) = (ports.iter(), next_ports.iter(), 0_u16);
+        self.ports.reserve(rows);
+        for row in &self.profile_rows {
+            let is_incoming = self.profiles.get(*row as usize).is_some_and(Profile::is_incoming);
+            let stored = port(if is_incoming { ports.next() } else { next_ports.next() }.copied().unwrap_or(0))?;
+            self.ports.push(if is_incoming {
+                stored
+            } else {
+                last = next_port(stored, last);
+                last
+            });
+        }
+        Ok(())
     }
 
-    /// Reads the table of profiles and gives the codes of their local addresses.
-    fn read_profiles(&mut self, columns: &ColumnReader<'_>, unpacker: &mut Unpacker) -> Result<Vec<u64>, Malformed> {
+    /// Reads the table of profiles; leaves the codes of their local addresses in the last column.
+    fn read_profiles(&mut self, columns: &ColumnReader<'_>, unpacker: &mut Unpacker) -> Result<(), Malformed> {
         let rows = columns.rows.profiles as usize;
-        let mut locals = Vec::new();
-        columns.integers(Column::Local, rows, unpacker, &mut locals)?;
-        let [ports, pids, names, netns, flags, _] = &mut self.columns;
-        columns.integers(Column::Flags, rows, unpacker, flags)?;
+        let [ports, pids, names, netns, flags, locals] = &mut self.columns;
+        columns.planes(Column::Local, rows, unpacker, locals)?;
+        columns.planes(Column::Flags, rows, unpacker, flags)?;
         at_most("flags", flags, u16::MAX.into())?;
-        columns.integers(Column::ServicePort, rows, unpacker, ports)?;
-        columns.integers(Column::Pid, rows, unpacker, pids)?;
-        columns.integers(Column::Name, rows, unpacker, names)?;
-        columns.integers(Column::Netns, rows, unpacker, netns)?;
+        columns.planes(Column::ServicePort, rows, unpacker, ports)?;
+        columns.planes(Column::Pid, rows, unpacker, pids)?;
+        columns.planes(Column::Name, rows, unpacker, names)?;
+        columns.planes(Column::Netns, rows, unpacker, netns)?;
         at_most("pid", pids, u32::MAX.into())?;
         at_most("netns", netns, u32::MAX.into())?;
         let mut name_rows = Codes::new("name", columns.rows.names);
-        self.profiles.clear();
         self.profiles.reserve(rows);
-        for row in 0..rows {
-            let flags = u16::try_from(value(flags, row)).unwrap_or(0);
+        let values = flags.iter().zip(&*ports).zip(&*pids).zip(&*names).zip(&*netns);
+        for ((((flags, service_port), pid), name), netns) in values {
+            let flags = u16::try_from(*flags).unwrap_or(0);
             let direction = match (flags & FLAG_INCOMING != 0, flags & FLAG_OUTGOING != 0) {
                 (false, false) => None,
                 (true, false) => Some(Direction::Incoming),
                 (false, true) => Some(Direction::Outgoing),
                 (true, true) => return Err(Malformed::new("direction", "at most one of two bits", "both")),
             };
-            let process = match flags & FLAG_NAME {
-                0 => None,
-                _ => self.names.get(name_rows.row(value(names, row))? as usize).cloned(),
-            };
             self.profiles.push(Profile {
-                flags,
+                transport: if flags & FLAG_UDP == 0 { Transport::Tcp } else { Transport::Udp },
                 direction,
-                local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                service_port: port(value(ports, row))?,
-                pid: known(value(pids, row), flags & FLAG_PID != 0),
-                process,
-                netns: known(value(netns, row), flags & FLAG_NETNS != 0),
+                local: 0,
+                service_port: port(*service_port)?,
+                pid: known(*pid, flags & FLAG_PID != 0),
+                name: if flags & FLAG_NAME == 0 { None } else { Some(name_rows.row(*name)?) },
+                netns: known(*netns, flags & FLAG_NETNS != 0),
+                preexisting: flags & FLAG_PREEXISTING != 0,
+                shared: flags & FLAG_SHARED != 0,
+                has_opened_at: flags & FLAG_OPENED_AT != 0,
             });
         }
-        name_rows.finish()?;
-        Ok(locals)
+        name_rows.finish()
     }
 
     fn read_addresses(
@@ -194,20 +267,19 @@ impl Definitions {
             return Err(Malformed::new("families of addresses", format!("{ipv6} times 1, otherwise 0"), stated));
         }
         let [ipv4, high, low, ..] = &mut self.columns;
-        columns.integers(Column::Ipv4, rows - ipv6, unpacker, ipv4)?;
-        columns.integers(Column::Ipv6High, ipv6, unpacker, high)?;
-        columns.integers(Column::Ipv6Low, ipv6, unpacker, low)?;
+        columns.planes(Column::Ipv4, rows - ipv6, unpacker, ipv4)?;
+        columns.planes(Column::Ipv6High, ipv6, unpacker, high)?;
+        columns.planes(Column::Ipv6Low, ipv6, unpacker, low)?;
         at_most("IPv4 address", ipv4, u32::MAX.into())?;
-        let (mut next4, mut next6) = (0, 0);
-        self.addresses.clear();
-        self.addresses.extend((0..rows).map(|row| {
-            if families.get(row).copied().unwrap_or(0) == 0 {
-                next4 += 1;
-                IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(value(ipv4, next4 - 1)).unwrap_or(0)))
+        let mut ipv4 = ipv4.iter();
+        let mut ipv6 = high.iter().zip(&*low);
+        self.addresses.extend(families.iter().map(|family| {
+            if *family == 0 {
+                let bits = ipv4.next().and_then(|bits| u32::try_from(*bits).ok());
+                IpAddr::V4(Ipv4Addr::from_bits(bits.unwrap_or(0)))
             } else {
-                next6 += 1;
-                let [high, low] = [&*high, &*low].map(|half| u128::from(value(half, next6 - 1)));
-                IpAddr::V6(Ipv6Addr::from_bits(high << 64 | low))
+                let (high, low) = ipv6.next().unwrap_or((&0, &0));
+                IpAddr::V6(Ipv6Addr::from_bits(u128::from(*high) << 64 | u128::from(*low)))
             }
         }));
         Ok(())
@@ -221,12 +293,11 @@ impl Definitions {
     ) -> Result<(), Malformed> {
         let rows = limited("names", columns.rows.names, limit)?;
         let [lengths, ..] = &mut self.columns;
-        columns.integers(Column::NameLength, rows, unpacker, lengths)?;
+        columns.numbers(Column::NameLength, rows, unpacker, lengths)?;
         at_most("length of a name", lengths, MAX_TEXT_BYTES as u64)?;
         let mut rest = columns.blob(Column::NameBytes, lengths.iter().sum(), unpacker)?;
-        self.names.clear();
-        for row in 0..rows {
-            let length = usize::try_from(value(lengths, row)).unwrap_or(usize::MAX);
+        for length in lengths {
+            let length = usize::try_from(*length).unwrap_or(usize::MAX);
             let Some((name, after)) = rest.split_at_checked(length) else {
                 return Err(Malformed::new("length of a name", format!("at most {}", rest.len()), length));
             };
@@ -237,25 +308,32 @@ impl Definitions {
         Ok(())
     }
 
-    /// What is known of a connection.
-    pub(super) fn identity(&self, definition: &Definition) -> Option<Arc<Identity>> {
-        let profile = self.profiles.get(definition.profile as usize)?;
-        let remote = *self.addresses.get(definition.remote as usize)?;
-        let (local_port, remote_port) = match profile.direction {
-            Some(Direction::Incoming) => (profile.service_port, definition.port),
-            _ => (definition.port, profile.service_port),
-        };
-        Some(Arc::new(Identity {
-            transport: if profile.flags & FLAG_UDP == 0 { Transport::Tcp } else { Transport::Udp },
-            local: Endpoint::new(profile.local, local_port),
+    /// What a definition says; `None` when there is no such row, or its tables were not read.
+    #[must_use]
+    pub fn identity(&self, row: usize) -> Option<Identity> {
+        let profile = self.profiles.get(*self.profile_rows.get(row)? as usize)?;
+        let local = *self.addresses.get(profile.local as usize)?;
+        let remote = *self.addresses.get(*self.remotes.get(row)? as usize)?;
+        let port = *self.ports.get(row)?;
+        let (local_port, remote_port) =
+            if profile.is_incoming() { (profile.service_port, port) } else { (port, profile.service_port) };
+        Some(Identity {
+            transport: profile.transport,
+            local: Endpoint::new(local, local_port),
             remote: Endpoint::new(remote, remote_port),
             direction: profile.direction,
             pid: profile.pid,
-            process: profile.process.clone(),
+            process: profile.name.and_then(|name| self.names.get(name as usize)).cloned(),
             netns: profile.netns,
-            preexisting: profile.flags & FLAG_PREEXISTING != 0,
-            opened_at: (profile.flags & FLAG_OPENED_AT != 0).then_some(definition.opened_at),
-            shared: profile.flags & FLAG_SHARED != 0,
-        }))
+            preexisting: profile.preexisting,
+            opened_at: if profile.has_opened_at { Some(*self.opened_at.get(row)?) } else { None },
+            shared: profile.shared,
+        })
+    }
+}
+
+impl Profile {
+    fn is_incoming(&self) -> bool {
+        self.direction == Some(Direction::Incoming)
     }
 }

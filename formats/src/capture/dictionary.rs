@@ -5,6 +5,7 @@
 //!
 //! "New" costs a constant instead of a number because most values of a busy block are seen once.
 
+use std::borrow::Borrow;
 use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
@@ -12,35 +13,48 @@ use rustc_hash::FxHashMap;
 use super::error::Malformed;
 
 pub(super) struct Dictionary<T> {
-    rows: Vec<T>,
-    places: FxHashMap<T, u64>,
+    places: FxHashMap<T, u32>,
 }
 
 impl<T> Default for Dictionary<T> {
     fn default() -> Self {
-        Self { rows: Vec::new(), places: FxHashMap::default() }
+        Self { places: FxHashMap::default() }
     }
 }
 
-impl<T: Clone + Eq + Hash> Dictionary<T> {
-    /// The code of a value.
-    pub(super) fn code(&mut self, value: &T) -> u64 {
-        if let Some(code) = self.places.get(value) {
-            return *code;
-        }
-        self.rows.push(value.clone());
-        self.places.insert(value.clone(), self.rows.len() as u64);
-        0
+impl<T: Eq + Hash> Dictionary<T> {
+    /// The row of a value, and whether it is new. Rows are numbered in the order of first use.
+    pub(super) fn row(&mut self, value: T) -> (u32, bool) {
+        let next = self.len();
+        self.row_or(value, next)
     }
 
-    pub(super) fn rows(&self) -> &[T] {
-        &self.rows
+    /// The row of a value, which is `next` when the value is new.
+    pub(super) fn row_or(&mut self, value: T, next: u32) -> (u32, bool) {
+        let row = *self.places.entry(value).or_insert(next);
+        (row, row == next)
+    }
+
+    /// The row of a value that was there before.
+    pub(super) fn find<Q: Eq + Hash + ?Sized>(&self, value: &Q) -> Option<u32>
+    where
+        T: Borrow<Q>,
+    {
+        self.places.get(value).copied()
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.places.len()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn clear(&mut self) {
-        self.rows.clear();
         self.places.clear();
     }
+}
+
+/// How a row is referred to.
+pub(super) fn code((row, is_new): (u32, bool)) -> u64 {
+    if is_new { 0 } else { u64::from(row) + 1 }
 }
 
 /// Turns codes back into rows of a table of known size.

@@ -10,8 +10,9 @@ use netflow_core::event::{Body, Direction, Event, Identity, Reason, Totals, Tran
 
 use super::MAX_TEXT_BYTES;
 use super::column::{Column, ColumnWriter, TableRows, length};
-use super::dictionary::Dictionary;
+use super::dictionary::{Dictionary, code};
 use super::error::WriteError;
+use super::number::estimate;
 use super::record::encode_attribute;
 
 pub(super) const OPEN: u8 = 0;
@@ -42,28 +43,81 @@ pub(super) fn unzigzag(value: u64) -> u64 {
     (value >> 1) ^ (value & 1).wrapping_neg()
 }
 
+/// The way from one port to the next: the kernel gives clients the ports of one parity first, so the lowest bit, which
+/// hardly changes, stands highest.
+fn port_step(port: u16, before: u16) -> u16 {
+    port.wrapping_sub(before).rotate_right(1)
+}
+
+pub(super) fn next_port(step: u16, before: u16) -> u16 {
+    before.wrapping_add(step.rotate_left(1))
+}
+
+/// Packets that so many bytes take at least, and so many bytes the other way: full segments on an Ethernet, of which
+/// every other is acknowledged.
+pub(super) fn segments(bytes: u64, other: u64) -> u64 {
+    bytes / 1448 + other / 2896
+}
+
+/// The most that `rtt_us` is halved before `rtt_var_us` is compared with it.
+pub(super) const RTT_VAR_SHIFTS: u8 = 3;
+
+/// How the first `rtt_var_us` of a definition is stored.
+fn apart(rtt: u64, rtt_var: u64, shift: u8) -> u64 {
+    if shift == 0 { rtt_var } else { zigzag(rtt_var.wrapping_sub(rtt >> shift)) }
+}
+
 /// Every field of [`Totals`] with its column; counters are stored as differences.
 pub(super) const COUNTERS: [Column; 5] =
     [Column::SentBytes, Column::RecvBytes, Column::SentPackets, Column::RecvPackets, Column::Retransmits];
 pub(super) const GAUGES: [Column; 4] = [Column::Rtt, Column::RttVar, Column::Unacked, Column::Unread];
 
-pub(super) fn counters(totals: &Totals) -> [u64; 5] {
-    [totals.sent_bytes, totals.recv_bytes, totals.sent_packets, totals.recv_packets, totals.retransmits]
+/// Counters, then gauges.
+fn numbers(totals: &Totals) -> [u64; TOTALS] {
+    [
+        totals.sent_bytes,
+        totals.recv_bytes,
+        totals.sent_packets,
+        totals.recv_packets,
+        totals.retransmits,
+        totals.rtt_us.into(),
+        totals.rtt_var_us.into(),
+        totals.unacked_bytes,
+        totals.unread_bytes,
+    ]
 }
 
-fn gauges(totals: &Totals) -> [u64; 4] {
-    [totals.rtt_us.into(), totals.rtt_var_us.into(), totals.unacked_bytes, totals.unread_bytes]
-}
+const TOTALS: usize = COUNTERS.len() + GAUGES.len();
 
 /// The part of an identity that many connections share: whose they are, and the end that stays the same.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Profile {
-    flags: u16,
-    local: IpAddr,
-    service_port: u16,
+    local: u128,
     pid: u32,
-    name: Option<Arc<str>>,
+    /// The row of the name, plus one.
+    name: u32,
     netns: u32,
+    flags: u16,
+    service_port: u16,
+}
+
+/// Places in [`numbers`].
+const SENT: usize = 0;
+const RECV: usize = 1;
+const SENT_PACKETS: usize = 2;
+const RECV_PACKETS: usize = 3;
+const RTT: usize = COUNTERS.len();
+const RTT_VAR: usize = RTT + 1;
+
+/// No event referred to the definition before.
+const NONE: u32 = u32::MAX;
+
+/// An address as a number that is quickly compared.
+fn number_of(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    }
 }
 
 /// The events of one block, column by column.
@@ -73,27 +127,37 @@ pub(super) struct BlockBuilder {
     references: Vec<u64>,
     carried: Vec<u8>,
     conns: Vec<u64>,
-    definitions: [Vec<u64>; 4],
+    definitions: [Vec<u64>; 3],
+    ports: Vec<u64>,
+    next_ports: Vec<u64>,
     profiles: Dictionary<Profile>,
     profile_columns: [Vec<u64>; 6],
-    addresses: Dictionary<IpAddr>,
+    /// By family, since most are of the one that takes a quarter of the memory.
+    ipv4: Dictionary<u32>,
+    ipv6: Dictionary<u128>,
+    address_rows: Vec<IpAddr>,
     names: Dictionary<Arc<str>>,
-    counters: [Vec<u64>; 5],
-    gauges: [Vec<u64>; 4],
+    /// Names that a profile of the table has.
+    named: u32,
+    name_lengths: Vec<u64>,
+    name_bytes: Vec<u8>,
+    /// The numbers of each sample and close, as they are.
+    totals: Vec<[u64; TOTALS]>,
+    /// For each of them, the row before of the same definition.
+    befores: Vec<u32>,
     tcp_states: Vec<u64>,
     reasons: Vec<u8>,
     incomplete: Vec<u8>,
     record_lengths: Vec<u64>,
     records: Vec<u8>,
-    /// The counters that each definition's next event is compared with.
-    previous: Vec<[u64; 5]>,
+    /// For each definition, its last row in the totals.
+    latest: Vec<u32>,
+    last_port: u16,
     first_at: u64,
     last_at: u64,
     last_conn: u64,
-    text_bytes: usize,
 }
 
-const DEFINITION_COLUMNS: [Column; 4] = [Column::Profile, Column::Remote, Column::Port, Column::OpenedAt];
 const PROFILE_COLUMNS: [Column; 6] =
     [Column::Flags, Column::Local, Column::ServicePort, Column::Pid, Column::Name, Column::Netns];
 
@@ -106,22 +170,29 @@ impl BlockBuilder {
             carried: Vec::new(),
             conns: Vec::new(),
             definitions: Default::default(),
+            ports: Vec::new(),
+            next_ports: Vec::new(),
             profiles: Dictionary::default(),
             profile_columns: Default::default(),
-            addresses: Dictionary::default(),
+            ipv4: Dictionary::default(),
+            ipv6: Dictionary::default(),
+            address_rows: Vec::new(),
             names: Dictionary::default(),
-            counters: Default::default(),
-            gauges: Default::default(),
+            named: 0,
+            name_lengths: Vec::new(),
+            name_bytes: Vec::new(),
+            totals: Vec::new(),
+            befores: Vec::new(),
             tcp_states: Vec::new(),
             reasons: Vec::new(),
             incomplete: Vec::new(),
             record_lengths: Vec::new(),
             records: Vec::new(),
-            previous: Vec::new(),
+            latest: Vec::new(),
+            last_port: 0,
             first_at: 0,
             last_at: 0,
             last_conn: 0,
-            text_bytes: 0,
         }
     }
 
@@ -135,7 +206,7 @@ impl BlockBuilder {
 
     /// Bytes gathered so far, roughly.
     pub(super) fn bytes(&self) -> usize {
-        self.kinds.len() * ROW_BYTES + self.records.len() + self.text_bytes
+        self.kinds.len() * ROW_BYTES + self.records.len() + self.name_bytes.len()
     }
 
     fn stamp(&mut self, at: u64, kind: u8) {
@@ -199,15 +270,10 @@ impl BlockBuilder {
             self.carried.push(u8::from(carried));
         }
         if let Some(totals) = totals {
-            let now = counters(totals);
-            let before = self.previous.get_mut(row as usize);
-            let before = before.map_or([0; 5], |before| std::mem::replace(before, now));
-            for ((column, now), before) in self.counters.iter_mut().zip(now).zip(before) {
-                column.push(now.wrapping_sub(before));
-            }
-            for (column, now) in self.gauges.iter_mut().zip(gauges(totals)) {
-                column.push(now);
-            }
+            let place = u32::try_from(self.totals.len()).unwrap_or(NONE);
+            let before = self.latest.get_mut(row as usize).map(|latest| std::mem::replace(latest, place));
+            self.befores.push(before.unwrap_or(NONE));
+            self.totals.push(numbers(totals));
         }
         if let Body::Close(close) = &event.body {
             self.tcp_states.push(close.tcp_states.bits().into());
@@ -239,41 +305,71 @@ impl BlockBuilder {
         let (service_port, port) =
             if is_server { (local.port(), remote.port()) } else { (remote.port(), local.port()) };
         let profile = Profile {
-            flags,
-            local: local.ip(),
-            service_port,
+            local: number_of(local.ip()),
             pid: identity.pid.unwrap_or(0),
-            name: identity.process.clone(),
+            name: identity.process.as_ref().map_or(0, |name| self.name_row(name) + 1),
             netns: identity.netns.unwrap_or(0),
+            flags,
+            service_port,
         };
-        let code = self.profiles.code(&profile);
-        if code == 0 {
-            self.add_profile(&profile);
+        let found = self.profiles.row(profile);
+        if found.1 {
+            self.add_profile(&profile, local.ip());
         }
         let row = [
-            code,
-            self.addresses.code(&remote.ip()),
-            port.into(),
+            code(found),
+            self.address_code(remote.ip()),
             identity.opened_at.map_or(0, |opened_at| zigzag(opened_at.wrapping_sub(self.first_at))),
         ];
         for (column, value) in self.definitions.iter_mut().zip(row) {
             column.push(value);
         }
+        if is_server {
+            self.ports.push(port.into());
+        } else {
+            self.next_ports.push(port_step(port, self.last_port).into());
+            self.last_port = port;
+        }
         self.conns.push(zigzag(conn.wrapping_sub(self.last_conn)));
         self.last_conn = conn;
-        self.previous.push([0; 5]);
+        self.latest.push(NONE);
         Ok(())
     }
 
-    fn add_profile(&mut self, profile: &Profile) {
-        let name = profile.name.as_ref().map_or(0, |name| {
-            let code = self.names.code(name);
-            self.text_bytes += if code == 0 { name.len() } else { 0 };
-            code
-        });
+    fn name_row(&mut self, name: &Arc<str>) -> u32 {
+        if let Some(row) = self.names.find(&**name) {
+            return row;
+        }
+        self.name_lengths.push(name.len() as u64);
+        self.name_bytes.extend_from_slice(name.as_bytes());
+        self.names.row(Arc::clone(name)).0
+    }
+
+    fn address_code(&mut self, ip: IpAddr) -> u64 {
+        let next = u32::try_from(self.address_rows.len()).unwrap_or(u32::MAX);
+        let found = match ip {
+            IpAddr::V4(ip) => self.ipv4.row_or(ip.to_bits(), next),
+            IpAddr::V6(ip) => self.ipv6.row_or(ip.to_bits(), next),
+        };
+        if found.1 {
+            self.address_rows.push(ip);
+        }
+        code(found)
+    }
+
+    fn add_profile(&mut self, profile: &Profile, local: IpAddr) {
+        // A new name is that of a new profile, and the last one.
+        let name = match profile.name.checked_sub(1) {
+            None => 0,
+            Some(row) if row == self.named => {
+                self.named += 1;
+                0
+            }
+            Some(row) => u64::from(row) + 1,
+        };
         let row = [
             profile.flags.into(),
-            self.addresses.code(&profile.local),
+            self.address_code(local),
             profile.service_port.into(),
             profile.pid.into(),
             name,
@@ -284,18 +380,79 @@ impl BlockBuilder {
         }
     }
 
-    /// Ends the block: its payload into `payload`, and its raw length. The builder is empty again.
-    pub(super) fn finish(&mut self, columns: &mut ColumnWriter, payload: &mut Vec<u8>) -> Result<u32, WriteError> {
-        columns.bytes(Column::Kind, &self.kinds)?;
-        columns.integers(Column::At, &self.ats)?;
-        columns.integers(Column::Reference, &self.references)?;
-        columns.bytes(Column::Carried, &self.carried)?;
-        columns.integers(Column::Conn, &self.conns)?;
-        let definitions = DEFINITION_COLUMNS.into_iter().zip(&self.definitions);
-        for (column, values) in definitions.chain(PROFILE_COLUMNS.into_iter().zip(&self.profile_columns)) {
-            columns.integers(column, values)?;
+    /// Of how many halves of `rtt_us` the first `rtt_var_us` of a connection is near, so that the difference is small: the
+    /// kernel begins with half of it, and lowers that while the path is quiet. 0 when the difference is no smaller.
+    fn rtt_var_shift(&self) -> u8 {
+        let bits = |shift: u8| {
+            let firsts = self.totals.iter().zip(&self.befores).filter(|(_, before)| **before == NONE);
+            estimate(firsts.map(|(totals, _)| apart(totals[RTT], totals[RTT_VAR], shift)))
+        };
+        let mut shifts = (0..=RTT_VAR_SHIFTS).map(|shift| (shift, bits(shift)));
+        let plain = shifts.next().unwrap_or_default();
+        shifts.fold(plain, |best, other| if other.1 < best.1 { other } else { best }).0
+    }
+
+    /// The numbers of one counter or gauge as they are stored, of which nothing is predicted.
+    fn steps(&self, place: usize) -> impl Iterator<Item = u64> {
+        self.totals.iter().zip(&self.befores).map(move |(totals, before)| {
+            let now = totals[place];
+            match self.totals.get(*before as usize) {
+                None => now,
+                Some(before) if place < RTT => now.wrapping_sub(before[place]),
+                Some(before) => zigzag(now.wrapping_sub(before[place])),
+            }
+        })
+    }
+
+    /// Packets, by how many more they are than the bytes take.
+    fn residues(&self, packets: usize, own: usize, other: usize) -> impl Iterator<Item = u64> {
+        let bytes = self.steps(own).zip(self.steps(other));
+        self.steps(packets).zip(bytes).map(|(count, (own, other))| zigzag(count.wrapping_sub(segments(own, other))))
+    }
+
+    fn write_totals(&self, columns: &mut ColumnWriter) -> Result<(), WriteError> {
+        let shift = self.rtt_var_shift();
+        let residues = || (self.residues(SENT_PACKETS, SENT, RECV), self.residues(RECV_PACKETS, RECV, SENT));
+        let (sent, recv) = residues();
+        let plain = estimate(self.steps(SENT_PACKETS)) + estimate(self.steps(RECV_PACKETS));
+        let by_segments = estimate(sent) + estimate(recv) < plain;
+        let mut values = Vec::with_capacity(self.totals.len());
+        for (place, column) in COUNTERS.into_iter().chain(GAUGES).enumerate() {
+            values.clear();
+            match place {
+                SENT_PACKETS if by_segments => values.extend(residues().0),
+                RECV_PACKETS if by_segments => values.extend(residues().1),
+                RTT_VAR if shift > 0 => {
+                    let firsts = self.totals.iter().zip(&self.befores);
+                    values.extend(self.steps(place).zip(firsts).map(|(step, (totals, before))| match *before {
+                        NONE => apart(totals[RTT], totals[RTT_VAR], shift),
+                        _ => step,
+                    }));
+                }
+                _ => values.extend(self.steps(place)),
+            }
+            columns.numbers(column, &values)?;
         }
-        let addresses = self.addresses.rows();
+        columns.bytes(Column::Predictions, &[shift, u8::from(by_segments)])
+    }
+
+    /// Ends the block: appends its payload to `payload`. The builder is empty again.
+    pub(super) fn finish(&mut self, columns: &mut ColumnWriter, payload: &mut Vec<u8>) -> Result<(), WriteError> {
+        columns.bytes(Column::Kind, &self.kinds)?;
+        columns.numbers(Column::At, &self.ats)?;
+        columns.numbers(Column::Reference, &self.references)?;
+        columns.bytes(Column::Carried, &self.carried)?;
+        columns.numbers(Column::Conn, &self.conns)?;
+        let [profiles, remotes, opened_at] = &self.definitions;
+        columns.numbers(Column::Profile, profiles)?;
+        columns.numbers(Column::Remote, remotes)?;
+        columns.numbers(Column::Port, &self.ports)?;
+        columns.numbers(Column::OpenedAt, opened_at)?;
+        columns.numbers(Column::NextPort, &self.next_ports)?;
+        for (column, values) in PROFILE_COLUMNS.into_iter().zip(&self.profile_columns) {
+            columns.planes(column, values)?;
+        }
+        let addresses = &self.address_rows;
         let mut families = Vec::with_capacity(addresses.len());
         let (mut ipv4, mut high, mut low) = (Vec::new(), Vec::new(), Vec::new());
         for address in addresses {
@@ -310,30 +467,27 @@ impl BlockBuilder {
             }
         }
         columns.bytes(Column::Family, &families)?;
-        columns.integers(Column::Ipv4, &ipv4)?;
-        columns.integers(Column::Ipv6High, &high)?;
-        columns.integers(Column::Ipv6Low, &low)?;
-        let lengths: Vec<u64> = self.names.rows().iter().map(|name| name.len() as u64).collect();
-        columns.integers(Column::NameLength, &lengths)?;
-        columns.blob(Column::NameBytes, &self.names.rows().iter().flat_map(|name| name.bytes()).collect::<Vec<_>>())?;
-        for (column, values) in COUNTERS.into_iter().zip(&self.counters).chain(GAUGES.into_iter().zip(&self.gauges)) {
-            columns.integers(column, values)?;
-        }
-        columns.integers(Column::TcpStates, &self.tcp_states)?;
+        columns.planes(Column::Ipv4, &ipv4)?;
+        columns.planes(Column::Ipv6High, &high)?;
+        columns.planes(Column::Ipv6Low, &low)?;
+        columns.numbers(Column::NameLength, &self.name_lengths)?;
+        columns.blob(Column::NameBytes, &self.name_bytes)?;
+        self.write_totals(columns)?;
+        columns.planes(Column::TcpStates, &self.tcp_states)?;
         columns.bytes(Column::Reason, &self.reasons)?;
         columns.bytes(Column::Incomplete, &self.incomplete)?;
-        columns.integers(Column::RecordLength, &self.record_lengths)?;
+        columns.numbers(Column::RecordLength, &self.record_lengths)?;
         columns.blob(Column::RecordBytes, &self.records)?;
         let rows = TableRows {
             definitions: length("a table", self.conns.len())?,
-            profiles: length("a table", self.profiles.rows().len())?,
+            profiles: length("a table", self.profiles.len() as usize)?,
             addresses: length("a table", addresses.len())?,
             ipv6_addresses: length("a table", high.len())?,
-            names: length("a table", lengths.len())?,
+            names: length("a table", self.name_lengths.len())?,
         };
-        let raw = columns.finish(rows, payload);
+        let finished = columns.finish(rows, payload);
         self.clear();
-        raw
+        finished
     }
 
     fn clear(&mut self) {
@@ -343,20 +497,27 @@ impl BlockBuilder {
         self.carried.clear();
         self.conns.clear();
         self.definitions.iter_mut().for_each(Vec::clear);
+        self.ports.clear();
+        self.next_ports.clear();
         self.profiles.clear();
         self.profile_columns.iter_mut().for_each(Vec::clear);
-        self.addresses.clear();
+        self.ipv4.clear();
+        self.ipv6.clear();
+        self.address_rows.clear();
         self.names.clear();
-        self.counters.iter_mut().for_each(Vec::clear);
-        self.gauges.iter_mut().for_each(Vec::clear);
+        self.named = 0;
+        self.name_lengths.clear();
+        self.name_bytes.clear();
+        self.totals.clear();
+        self.befores.clear();
         self.tcp_states.clear();
         self.reasons.clear();
         self.incomplete.clear();
         self.record_lengths.clear();
         self.records.clear();
-        self.previous.clear();
+        self.latest.clear();
         self.last_conn = 0;
-        self.text_bytes = 0;
+        self.last_port = 0;
     }
 }
 

@@ -10,10 +10,10 @@ use netflow_core::event::{Body, Event, Header, Loss};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
-use super::column::Unpacker;
 use super::error::{Malformed, WriteError};
 use super::magic::{FILE_HEADER_BYTES, FileHeader, parse_file_header};
 use super::record::{self, LossRecord, Metadata};
+use super::stream::Unpacker;
 
 /// Names of the kinds of event, in the order of their codes in a capture.
 pub const KIND_NAMES: [&str; 11] =
@@ -321,7 +321,7 @@ pub(super) fn unwrap_payload<'a>(
 ) -> Option<&'a [u8]> {
     match header.codec {
         0 if stored.len() == header.raw_bytes as usize => Some(stored),
-        1 => unpacker.inflate(stored, header.raw_bytes).ok(),
+        1 => unpacker.inflate(stored, header.raw_bytes as usize).ok(),
         _ => None,
     }
 }

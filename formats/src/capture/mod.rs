@@ -3,13 +3,15 @@
 //! In: events and a [`Header`](netflow_core::event::Header), or bytes. Out: bytes, or the very same events. Never here:
 //! paths, clocks, threads; everything works over `Read` and `Write`. The bytes are specified in `formats/FORMAT.md`.
 //!
-//! [`CaptureWriter`] writes, [`CaptureReader`] reads whatever is intact and lists what is not, [`read_index`] finds the
+//! [`CaptureWriter`] writes, [`CaptureReader`] reads whatever is intact and lists what is not, as events or as the
+//! [`Columns`] of whole blocks of which only a [`Selection`] is decoded, [`read_index`] finds the
 //! totals of a file that was closed cleanly without reading its events. [`Checker`] tells whether all of a file is sound,
 //! [`recover`] writes what is intact of it into a new one.
 
 mod block;
 mod check;
 mod column;
+mod columns;
 #[cfg(test)]
 mod crafted;
 mod damage;
@@ -19,20 +21,27 @@ mod dictionary;
 mod encode;
 mod error;
 mod index;
+mod live;
 mod magic;
+mod number;
 mod reader;
 mod record;
 mod recover;
+mod selection;
 mod source;
+mod stream;
 mod writer;
 
 pub use block::{BlockHeader, BlockKind};
 pub use check::{Checker, IndexState, SectionCheck};
+pub use columns::Columns;
+pub use definition::{Definitions, Profile};
 pub use error::{Damage, DamagedPart, Malformed, NotACapture, ReadError, WriteError};
 pub use index::{Index, IndexEntry, KIND_NAMES, SectionIndex, Totals, read_index};
 pub use magic::{FORMAT_MAJOR, FORMAT_MINOR};
 pub use reader::{CaptureReader, End};
 pub use recover::{RecoverError, Recovered, recover};
+pub use selection::{Field, Selection};
 pub use writer::{CaptureWriter, WriterOptions};
 
 /// Bytes that the payload of one block may have in the file.

@@ -24,12 +24,14 @@ use rustc_hash::FxHashSet;
 
 pub(super) use audit::{Audit, Closing};
 
-use super::column::Unpacker;
+use super::columns::Columns;
 use super::damage::Damages;
 use super::decode::BlockEvents;
 use super::error::{Damage, ReadError};
 use super::index::Index;
+use super::selection::Selection;
 use super::source::Source;
+use super::stream::Unpacker;
 
 /// How a section ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,9 @@ pub struct CaptureReader<R> {
     last_at: u64,
     losses: Loss,
     since: Option<u64>,
+    until: Option<u64>,
+    /// The columns to read where blocks are asked for, not events.
+    selection: Option<Selection>,
     /// Present when everything is checked.
     audit: Option<Audit>,
     /// A damaged start is no reason to give up.
@@ -118,6 +123,8 @@ impl<R: Read> CaptureReader<R> {
             last_at: 0,
             losses: Loss::default(),
             since: None,
+            until: None,
+            selection: None,
             audit: None,
             salvages,
             introduced: None,
@@ -144,6 +151,7 @@ impl<R: Read> CaptureReader<R> {
     /// # Errors
     /// As for [`new`](Self::new), except that everything that follows a capture is damage, not another kind of file.
     pub fn next_section(&mut self) -> Result<bool, ReadError> {
+        self.until = None;
         while self.phase == Phase::Within {
             self.block.clear();
             self.step()?;
@@ -158,6 +166,49 @@ impl<R: Read> CaptureReader<R> {
     /// introduced there are introduced by their first event after; attribute events there are not seen.
     pub fn skip_before(&mut self, at: u64) {
         self.since = Some(at);
+    }
+
+    /// Ends the section before the first block that begins after `at` (nanoseconds since boot), without reading it: then
+    /// there is no [`end`](Self::end), and [`next_section`](Self::next_section) passes over the rest. Events after `at` in
+    /// the last block are given.
+    pub fn stop_after(&mut self, at: u64) {
+        self.until = Some(at);
+    }
+
+    /// The next intact block of the current section, of which only the selected fields are decoded; `None` at its end.
+    /// Not to be mixed with reading events: what is left of a block is passed over. Checks that depend on fields that
+    /// are not selected are not made, except those of the whole block's checksum.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`]; damage is listed and passed over.
+    pub fn next_block(&mut self, selection: Selection) -> Result<Option<&Columns>, ReadError> {
+        self.block.clear();
+        self.selection = Some(selection);
+        let found = self.find_block();
+        self.selection = None;
+        if !found? {
+            return Ok(None);
+        }
+        let columns = self.block.columns();
+        if let Some(incomplete) = columns.incomplete.first_mut() {
+            // Some of its samples may be among what is missing: not to be seen in it proves nothing.
+            *incomplete |= u8::from(self.is_broken);
+        }
+        if columns.kinds.contains(&Columns::TICK) {
+            self.is_broken = false;
+        }
+        columns.after_gap = self.introduced.take().is_some();
+        Ok(Some(columns))
+    }
+
+    fn find_block(&mut self) -> Result<bool, ReadError> {
+        while self.block.columns().kinds.is_empty() {
+            let goes_on = self.phase == Phase::Within && self.step().inspect_err(|_| self.phase = Phase::Finished)?;
+            if !goes_on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Checks also what reading events does not need: for who wants to know whether a file is sound. It is slower. To be

@@ -111,9 +111,9 @@ pub(super) struct Directory {
 
 #[derive(Encode, Decode, Clone, Copy)]
 pub(super) struct Stream {
-    pub(super) id: u16,
+    /// Its id, less that of the stream before.
+    pub(super) step: u16,
     pub(super) codec: u8,
-    pub(super) raw_bytes: u32,
     pub(super) stored_bytes: u32,
 }
 

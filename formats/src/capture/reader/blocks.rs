@@ -85,9 +85,15 @@ impl<R: Read> CaptureReader<R> {
             return Ok(false);
         };
         match BlockHeader::parse(head) {
+            Ok(header) if self.is_beyond(&header) => Ok(false),
             Ok(header) => self.take_block(&header),
             Err((part, what)) => self.recover(part, what, None),
         }
+    }
+
+    /// The block begins after all that was asked for.
+    fn is_beyond(&self, header: &BlockHeader) -> bool {
+        header.kind == BlockKind::Events && self.until.is_some_and(|until| header.first_at > until)
     }
 
     fn take_block(&mut self, header: &BlockHeader) -> Result<bool, ReadError> {
@@ -188,11 +194,16 @@ impl<R: Read> CaptureReader<R> {
         let stored = self.source.window().get(BLOCK_HEADER_BYTES..whole).unwrap_or_default();
         let checked = if header.codec != 0 {
             Err(Malformed::new("codec of an events block", 0, header.codec))
+        } else if header.raw_bytes != header.stored_bytes {
+            Err(Malformed::new("raw length of an events block", header.stored_bytes, header.raw_bytes))
         } else if header.first_at < self.last_at {
             Err(Malformed::new("time of a block", format!("{} ns or later", self.last_at), header.first_at))
         } else {
             let identities = self.audit.is_some() || self.introduced.is_some();
-            self.block.load(header, stored, identities, &mut self.unpacker)
+            match self.selection {
+                Some(selection) => self.block.load_columns(header, stored, selection, &mut self.unpacker),
+                None => self.block.load(header, stored, identities, &mut self.unpacker),
+            }
         };
         let place = self.place(DamagedPart::Content, Some(header));
         match checked {

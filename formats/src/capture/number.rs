@@ -1,0 +1,152 @@
+//! Numbers of any size as one byte each, and the bits that the byte leaves open.
+//!
+//! In: the numbers of a column. Out: symbols, which compress well, and bits, which are noise; and back. Never here: what
+//! a number means, compression.
+//!
+//! A number below 16 is its own symbol. Of a greater one the symbol says which of its bits is the highest and what the
+//! two bits below that are; the rest follows as bits. So the 256 symbols cover all numbers of 64 bits.
+
+use super::error::Malformed;
+
+const EXACT: u64 = 16;
+
+/// The smallest number of a symbol, and how many bits follow.
+const STARTS: [(u64, u8); 256] = starts();
+
+const fn starts() -> [(u64, u8); 256] {
+    let mut table = [(0, 0); 256];
+    let mut symbol = 0;
+    while symbol < 256 {
+        table[symbol] = if symbol < 16 {
+            (symbol as u64, 0)
+        } else {
+            #[expect(clippy::cast_possible_truncation, reason = "at most 63")]
+            let high = ((symbol - 16) / 4 + 4) as u8;
+            ((4 + (symbol as u64 & 3)) << (high - 2), high - 2)
+        };
+        symbol += 1;
+    }
+    table
+}
+
+/// A number's symbol.
+#[expect(clippy::cast_possible_truncation, reason = "below 256 by construction")]
+fn symbol(value: u64) -> u8 {
+    // At least 4, so that the choice below needs no branch.
+    let high = 63 - (value | EXACT).leading_zeros();
+    let above = (high * 4) as u8 + ((value >> (high - 2)) & 3) as u8;
+    if value < EXACT { value as u8 } else { above }
+}
+
+/// Rows that an estimate looks at: enough to tell two columns apart.
+const LOOKED_AT: usize = 1 << 10;
+
+/// Bits that numbers like the first of these take, roughly: the entropy of their symbols and what follows them.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+pub(super) fn estimate(values: impl Iterator<Item = u64>) -> f32 {
+    let mut counts = [0_u32; 256];
+    let (mut all, mut bits) = (0_u32, 0_u32);
+    for value in values.take(LOOKED_AT) {
+        let symbol = usize::from(symbol(value));
+        counts[symbol] += 1;
+        bits += u32::from(STARTS[symbol].1);
+        all += 1;
+    }
+    let each = |count: &u32| *count as f32 * (all as f32 / *count as f32).log2();
+    counts.iter().filter(|count| **count > 0).map(each).sum::<f32>() + bits as f32
+}
+
+/// Splits numbers into symbols and bits, least significant first.
+pub(super) fn split(values: &[u64], symbols: &mut Vec<u8>, bits: &mut Vec<u8>) {
+    symbols.clear();
+    symbols.extend(values.iter().map(|value| symbol(*value)));
+    bits.clear();
+    bits.resize(bit_bytes(symbols) + 16, 0);
+    let (mut gathered, mut count, mut place) = (0_u64, 0_u32, 0_usize);
+    let mut put = |rest: u64, width: u32| {
+        gathered |= rest << count;
+        count += width;
+        // Eight bytes are written each time, of which the next time goes on behind the whole ones: no branch.
+        if let Some(window) = bits.get_mut(place..place + 8) {
+            window.copy_from_slice(&gathered.to_le_bytes());
+        }
+        place += (count >> 3) as usize;
+        gathered = if count == 64 { 0 } else { gathered >> (count & !7) };
+        count &= 7;
+    };
+    for (value, symbol) in values.iter().zip(&*symbols) {
+        let (start, width) = STARTS[usize::from(*symbol)];
+        let (rest, width) = (value - start, u32::from(width));
+        if width > 56 {
+            put(rest & 0xffff_ffff, 32);
+            put(rest >> 32, width - 32);
+        } else {
+            put(rest, width);
+        }
+    }
+    let length = bits.len() - 16;
+    bits.truncate(length);
+}
+
+/// Bytes that the bits of these symbols take.
+pub(super) fn bit_bytes(symbols: &[u8]) -> usize {
+    let bits = symbols.iter().map(|symbol| u64::from(STARTS[usize::from(*symbol)].1)).sum::<u64>();
+    usize::try_from(bits.div_ceil(8)).unwrap_or(usize::MAX)
+}
+
+/// The numbers of symbols and bits; `bits` has [`bit_bytes`] and eight more.
+pub(super) fn join(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> Result<(), Malformed> {
+    values.clear();
+    let (mut place, mut is_short) = (0_usize, false);
+    values.extend(symbols.iter().map(|symbol| {
+        let (start, width) = STARTS[usize::from(*symbol)];
+        let window = bits.get(place >> 3..).and_then(<[u8]>::first_chunk);
+        is_short |= window.is_none();
+        let shift = place & 7;
+        let mut rest = u64::from_le_bytes(*window.unwrap_or(&[0; 8])) >> shift;
+        if usize::from(width) + shift > 64 {
+            let above = bits.get((place >> 3) + 8).copied().unwrap_or(0);
+            rest |= u64::from(above) << (64 - shift);
+        }
+        place += usize::from(width);
+        start + (rest & ((1 << width) - 1))
+    }));
+    if is_short {
+        return Err(Malformed::new("bits of a column", format!("{} bytes", bit_bytes(symbols)), bits.len()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_of_number_comes_back() {
+        let mut numbers = vec![0, 1, 15, 16, 17, 19, 20, u64::MAX];
+        for high in 0..64 {
+            for below in [0, 1, 2, 3, 5, 7] {
+                numbers.extend([1_u64 << high, (1 << high) + (below << high >> 3)]);
+            }
+            // All bits up to this one.
+            numbers.push(u64::MAX >> (63 - high));
+        }
+        for offset in 0..9 {
+            let part = &numbers[offset..];
+            let (mut symbols, mut bits, mut found) = (Vec::new(), Vec::new(), Vec::new());
+            split(part, &mut symbols, &mut bits);
+            assert_eq!(bits.len(), bit_bytes(&symbols));
+            bits.extend_from_slice(&[0; 8]);
+            join(&symbols, &bits, &mut found).unwrap();
+            assert_eq!(found, part);
+        }
+    }
+
+    #[test]
+    fn symbols_follow_each_other_without_a_gap() {
+        for (symbol, pair) in STARTS.windows(2).enumerate() {
+            assert_eq!(pair[0].0 + (1_u64 << pair[0].1), pair[1].0, "{symbol}");
+        }
+        assert_eq!(u128::from(STARTS[255].0) + (1_u128 << STARTS[255].1), 1 << 64);
+    }
+}

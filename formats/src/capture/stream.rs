@@ -1,0 +1,306 @@
+//! Streams: bytes of a kind, compressed in whichever way makes them smallest.
+//!
+//! In: the bytes of a stream. Out: what is stored of them, and back. No length that a file states is believed before it is
+//! compared with what must be there. Never here: what the bytes mean.
+
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::{CParameter, Strategy, compress_bound};
+
+use super::error::{Malformed, WriteError};
+
+pub(super) const STORED: u8 = 0;
+pub(super) const ZSTD: u8 = 1;
+pub(super) const REPEATED: u8 = 2;
+pub(super) const PACKED: u8 = 3;
+pub(super) const PACKED_ZSTD: u8 = 4;
+
+/// Below this a zstd frame's own bytes cost more than they save.
+const WORTH_COMPRESSING: usize = 48;
+
+/// Bytes by which a stream is judged.
+const PART: usize = 2048;
+
+/// Compresses streams.
+pub(super) struct Packer {
+    /// Finds what was there before.
+    matching: Compressor<'static>,
+    /// Finds hardly anything that was there before: where bytes differ in nothing but how frequent they are, naming
+    /// short repetitions costs more than it saves.
+    entropy: Compressor<'static>,
+    best: Vec<u8>,
+    other: Vec<u8>,
+    narrow: Vec<u8>,
+}
+
+fn compress(compressor: &mut Compressor<'_>, raw: &[u8], out: &mut Vec<u8>) -> Result<(), WriteError> {
+    out.clear();
+    out.reserve(compress_bound(raw.len()));
+    compressor.compress_to_buffer(raw, out).map_err(WriteError::Compress)?;
+    Ok(())
+}
+
+impl Packer {
+    pub(super) fn new(level: i32) -> Result<Self, WriteError> {
+        let mut entropy = Compressor::new(1).map_err(WriteError::Compress)?;
+        for parameter in [
+            CParameter::Strategy(Strategy::ZSTD_fast),
+            CParameter::MinMatch(7),
+            CParameter::HashLog(6),
+            CParameter::WindowLog(17),
+        ] {
+            entropy.set_parameter(parameter).map_err(WriteError::Compress)?;
+        }
+        Ok(Self {
+            matching: Compressor::new(level).map_err(WriteError::Compress)?,
+            entropy,
+            best: Vec::new(),
+            other: Vec::new(),
+            narrow: Vec::new(),
+        })
+    }
+
+    /// Appends to `out` what is to be stored, and gives the codec. What was `measured` hardly repeats: whether it does is
+    /// judged by a part of it.
+    pub(super) fn pack(&mut self, raw: &[u8], measured: bool, out: &mut Vec<u8>) -> Result<u8, WriteError> {
+        let Some(first) = raw.first() else { return Ok(STORED) };
+        if raw.iter().all(|byte| byte == first) {
+            out.push(*first);
+            return Ok(REPEATED);
+        }
+        let counts = count(raw);
+        let distinct = counts.iter().filter(|count| **count > 0).count();
+        let is_narrow = narrow(raw, &counts, distinct, &mut self.narrow);
+        if raw.len() < WORTH_COMPRESSING {
+            let is_shorter = is_narrow && self.narrow.len() < raw.len();
+            out.extend_from_slice(if is_shorter { &self.narrow } else { raw });
+            return Ok(if is_shorter { PACKED } else { STORED });
+        }
+        let least = entropy_bytes(raw.len(), &counts);
+        let shrinks = least < raw.len() - raw.len() / 32;
+        let mut codec = STORED;
+        self.best.clear();
+        self.best.extend_from_slice(raw);
+        if !measured || self.repeats(raw)? {
+            compress(&mut self.matching, raw, &mut self.other)?;
+            self.take_shorter(ZSTD, &mut codec);
+        }
+        // What repeats is below what its frequencies allow: then nothing else will do better.
+        if self.best.len() > least {
+            if is_narrow {
+                compress(&mut self.entropy, &self.narrow, &mut self.other)?;
+                self.take_shorter(PACKED_ZSTD, &mut codec);
+                std::mem::swap(&mut self.other, &mut self.narrow);
+                self.take_shorter(PACKED, &mut codec);
+            }
+            if distinct > 4 && shrinks {
+                compress(&mut self.entropy, raw, &mut self.other)?;
+                self.take_shorter(ZSTD, &mut codec);
+            }
+        }
+        // A stream that hardly shrinks is stored: it reads much faster.
+        if codec != STORED && self.best.len() < raw.len() - raw.len() / 32 {
+            out.extend_from_slice(&self.best);
+            Ok(codec)
+        } else {
+            out.extend_from_slice(raw);
+            Ok(STORED)
+        }
+    }
+}
+
+impl Packer {
+    fn take_shorter(&mut self, other: u8, codec: &mut u8) {
+        if self.other.len() < self.best.len() {
+            std::mem::swap(&mut self.best, &mut self.other);
+            *codec = other;
+        }
+    }
+
+    /// Whether looking for what was there before pays, by a part from the middle.
+    fn repeats(&mut self, raw: &[u8]) -> Result<bool, WriteError> {
+        let middle = raw.len() / 2;
+        let Some(part) = raw.get(middle..middle + PART).filter(|_| raw.len() > PART * 2) else { return Ok(true) };
+        compress(&mut self.matching, part, &mut self.other)?;
+        let matched = self.other.len();
+        compress(&mut self.entropy, part, &mut self.other)?;
+        Ok(matched < self.other.len() + self.other.len() / 8)
+    }
+}
+
+fn count(raw: &[u8]) -> [u32; 256] {
+    let mut counts = [[0_u32; 256]; 2];
+    let [even, odd] = &mut counts;
+    let mut pairs = raw.chunks_exact(2);
+    for pair in &mut pairs {
+        if let [a, b] = pair {
+            even[usize::from(*a)] += 1;
+            odd[usize::from(*b)] += 1;
+        }
+    }
+    for byte in pairs.remainder() {
+        even[usize::from(*byte)] += 1;
+    }
+    std::array::from_fn(|byte| even[byte] + odd[byte])
+}
+
+/// Bytes that the stream takes when each byte is coded by its frequency alone.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+fn entropy_bytes(length: usize, counts: &[u32; 256]) -> usize {
+    let all = (length as f32).log2();
+    let bits: f32 =
+        counts.iter().filter(|count| **count > 0).map(|count| *count as f32 * (all - (*count as f32).log2())).sum();
+    (bits / 8.0) as usize
+}
+
+/// Gathers a stream of at most 16 different bytes in 1, 2 or 4 bits each, behind a list of these bytes; false when there
+/// are more.
+fn narrow(raw: &[u8], counts: &[u32; 256], distinct: usize, out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let (width, per_byte) = match distinct {
+        0..=2 => (1, 8),
+        3..=4 => (2, 4),
+        5..=16 => (4, 2),
+        _ => return false,
+    };
+    let mut codes = [0_u8; 256];
+    let mut next = 0;
+    #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
+    out.push(distinct as u8);
+    for (byte, code) in (0..=u8::MAX).zip(&mut codes) {
+        if counts[usize::from(byte)] > 0 {
+            *code = next;
+            next += 1;
+            out.push(byte);
+        }
+    }
+    out.extend(
+        raw.chunks(per_byte)
+            .map(|bytes| bytes.iter().rev().fold(0, |packed, byte| packed << width | codes[usize::from(*byte)])),
+    );
+    true
+}
+
+/// Undoes [`narrow`] for a stream that must have `raw` bytes.
+fn widen(packed: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let Some((distinct, rest)) = packed.split_first() else {
+        return Err(Malformed::new("packed stream", "a list of bytes", "nothing"));
+    };
+    let width = match distinct {
+        1..=2 => 1_usize,
+        3..=4 => 2,
+        5..=16 => 4,
+        _ => return Err(Malformed::new("different bytes of a packed stream", "1 to 16", distinct)),
+    };
+    let Some((bytes, codes)) = rest.split_at_checked(usize::from(*distinct)) else {
+        return Err(Malformed::new("packed stream", format!("{distinct} bytes"), rest.len()));
+    };
+    let expected = (raw * width).div_ceil(8);
+    if codes.len() != expected {
+        return Err(Malformed::new("length of a packed stream", expected, codes.len()));
+    }
+    let mut meaning = [0_u8; 16];
+    for (meaning, byte) in meaning.iter_mut().zip(bytes) {
+        *meaning = *byte;
+    }
+    let known = usize::from(*distinct);
+    // A code beyond the list would be a byte that nobody wrote.
+    if known < 1 << width {
+        let mask = (1_u8 << width) - 1;
+        let beyond =
+            codes.iter().any(|byte| (0..8 / width).any(|place| usize::from(byte >> (place * width) & mask) >= known));
+        if beyond {
+            return Err(Malformed::new("code of a packed stream", format!("below {known}"), "more"));
+        }
+    }
+    out.clear();
+    out.reserve(codes.len() * 8 / width);
+    match width {
+        1 => {
+            let [zero, one] = [meaning[0], meaning[1]];
+            let flip = zero ^ one;
+            let each =
+                |byte: u8| std::array::from_fn::<u8, 8, _>(|place| zero ^ (flip & (byte >> place & 1).wrapping_neg()));
+            out.extend(codes.iter().flat_map(|byte| each(*byte)));
+        }
+        2 => {
+            let each =
+                |byte: u8| std::array::from_fn::<u8, 4, _>(|place| meaning[usize::from(byte >> (place * 2) & 3)]);
+            out.extend(codes.iter().flat_map(|byte| each(*byte)));
+        }
+        _ => {
+            let each = |byte: u8| [meaning[usize::from(byte & 15)], meaning[usize::from(byte >> 4)]];
+            out.extend(codes.iter().flat_map(|byte| each(*byte)));
+        }
+    }
+    out.truncate(raw);
+    Ok(())
+}
+
+/// Undoes the compression of streams, and keeps the memory for the next one.
+pub(super) struct Unpacker {
+    decompressor: Decompressor<'static>,
+    buffer: Vec<u8>,
+    narrow: Vec<u8>,
+    /// What a column of measured numbers is made of, while it is.
+    pub(super) symbols: Vec<u8>,
+    pub(super) bits: Vec<u8>,
+}
+
+impl Unpacker {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            decompressor: Decompressor::new()?,
+            buffer: Vec::new(),
+            narrow: Vec::new(),
+            symbols: Vec::new(),
+            bits: Vec::new(),
+        })
+    }
+
+    /// The bytes of a stream, of which there must be `raw`.
+    pub(super) fn unpack<'b>(&'b mut self, codec: u8, stored: &'b [u8], raw: usize) -> Result<&'b [u8], Malformed> {
+        match (codec, stored) {
+            (STORED, _) if stored.len() == raw => Ok(stored),
+            (STORED, _) => Err(Malformed::new("length of a stored stream", raw, stored.len())),
+            (REPEATED, [byte]) => {
+                self.buffer.clear();
+                self.buffer.resize(raw, *byte);
+                Ok(&self.buffer)
+            }
+            (REPEATED, _) => Err(Malformed::new("length of a repeated stream", 1, stored.len())),
+            (ZSTD, _) => self.inflate(stored, raw),
+            (PACKED, _) => {
+                widen(stored, raw, &mut self.buffer)?;
+                Ok(&self.buffer)
+            }
+            (PACKED_ZSTD, _) => {
+                // At most the list and four bits each.
+                let most = 17 + raw.div_ceil(2);
+                let mut narrow = std::mem::take(&mut self.narrow);
+                narrow.clear();
+                narrow.reserve_exact(most);
+                let found = self.decompressor.decompress_to_buffer(stored, &mut narrow);
+                let widened = found
+                    .map_err(|error| {
+                        Malformed::new("compressed stream", format!("at most {most} bytes in one zstd frame"), error)
+                    })
+                    .and_then(|_| widen(&narrow, raw, &mut self.buffer));
+                self.narrow = narrow;
+                widened?;
+                Ok(&self.buffer)
+            }
+            (codec, _) => Err(Malformed::new("codec of a stream", "0 to 4", codec)),
+        }
+    }
+
+    /// Decompresses one zstd frame that must give exactly `raw` bytes; no more than that is ever allocated.
+    pub(super) fn inflate(&mut self, stored: &[u8], raw: usize) -> Result<&[u8], Malformed> {
+        self.buffer.clear();
+        self.buffer.reserve_exact(raw);
+        match self.decompressor.decompress_to_buffer(stored, &mut self.buffer) {
+            Ok(found) if found == raw => Ok(&self.buffer),
+            Ok(found) => Err(Malformed::new("length of a compressed stream", raw, found)),
+            Err(error) => Err(Malformed::new("compressed stream", format!("{raw} bytes in one zstd frame"), error)),
+        }
+    }
+}
