@@ -34,8 +34,13 @@ pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
     if written.events == 0 {
         eprintln!("note: {out} is empty: {name} has no event of that time; `netflow info` tells which time it has");
     } else {
-        let [events, again] = [(written.events, "event"), (written.again, "event")].map(|(n, noun)| units::count(n, noun));
-        let lost = if written.missing > 0 { format!("; at least {} missing, which it states", written.missing) } else { String::new() };
+        let [events, again] =
+            [(written.events, "event"), (written.again, "event")].map(|(n, noun)| units::count(n, noun));
+        let lost = if written.missing > 0 {
+            format!("; at least {} missing, which it states", written.missing)
+        } else {
+            String::new()
+        };
         eprintln!("{out}: {events}, and before them {again} that say what held at its beginning{lost}");
     }
     Ok(if is_lossy { Outcome::Lossy } else { Outcome::Done })
@@ -96,7 +101,9 @@ impl Sections<'_, '_> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         match writer.push(event) {
             // An intact event that makes no sense: only damage, or a program of another, makes such.
-            Err(WriteError::Unintroduced { .. } | WriteError::Order { .. } | WriteError::TooLong { .. }) => self.miss(1),
+            Err(WriteError::Unintroduced { .. } | WriteError::Order { .. } | WriteError::TooLong { .. }) => {
+                self.miss(1)
+            }
             pushed => {
                 self.last_at = event.at;
                 pushed

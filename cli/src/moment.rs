@@ -29,7 +29,9 @@ impl Moment {
         }
         let of_day = ["%H:%M:%S%.f", "%H:%M"].into_iter().find_map(|form| NaiveTime::parse_from_str(text, form).ok());
         of_day
-            .map(|time| Self::OfDay(i64::from(time.num_seconds_from_midnight()) * SECOND + i64::from(time.nanosecond())))
+            .map(|time| {
+                Self::OfDay(i64::from(time.num_seconds_from_midnight()) * SECOND + i64::from(time.nanosecond()))
+            })
             .ok_or_else(|| "expected a time like 2026-11-23T09:00:00Z, 09:00 or 09:00:30".to_owned())
     }
 

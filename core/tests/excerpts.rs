@@ -203,12 +203,21 @@ fn seconds(since: i64, until: i64) -> Span {
 
 #[test]
 fn an_excerpt_counts_what_happened_in_it() {
-    for ((since, until), written, established, closed) in
-        [((0, 2), 0, 1, 0), ((0, 3), 10, 1, 0), ((2, 3), 10, 0, 0), ((3, 4), 20, 0, 0), ((4, 9), 30, 0, 1), ((5, 9), 0, 0, 0)]
-    {
+    for ((since, until), written, established, closed) in [
+        ((0, 2), 0, 1, 0),
+        ((0, 3), 10, 1, 0),
+        ((2, 3), 10, 0, 0),
+        ((3, 4), 20, 0, 0),
+        ((4, 9), 30, 0, 1),
+        ((5, 9), 0, 0, 0),
+    ] {
         let sums = report([&cut(&small(), seconds(since, until))], &options(FIRM, 0, true)).totals();
         let tcp = sums.tcp.unwrap_or_default();
-        assert_eq!((sums.bytes_written, tcp.established, tcp.closed), (written, established, closed), "{since} {until}");
+        assert_eq!(
+            (sums.bytes_written, tcp.established, tcp.closed),
+            (written, established, closed),
+            "{since} {until}"
+        );
     }
 }
 
@@ -253,5 +262,8 @@ fn the_header_says_where_an_excerpt_begins() {
     let none = header(seconds(8, 9));
     assert_eq!((none.continues_from, none.excerpt), (Some(4 * S), true));
     let (_, told) = cut(&small(), Span { since: Some(2_500_000_000), until: None });
-    assert!(told.iter().take_while(|event| event.at < 3 * S).all(|event| event.at == 2_500_000_000), "as of its beginning");
+    assert!(
+        told.iter().take_while(|event| event.at < 3 * S).all(|event| event.at == 2_500_000_000),
+        "as of its beginning"
+    );
 }

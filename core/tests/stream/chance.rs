@@ -3,7 +3,9 @@
 use netflow_core::event::{Body, Event, Identity, Totals};
 use proptest::prelude::*;
 
-use super::{CUT_TICK, S, TICK, close, close_of, dns, exit, in_container, listen, nat, open, sample, sample_of, tcp, udp};
+use super::{
+    CUT_TICK, S, TICK, close, close_of, dns, exit, in_container, listen, nat, open, sample, sample_of, tcp, udp,
+};
 
 /// What happens next: how long after, what, to which connection, by how much its totals grow.
 pub(crate) type Deed = (u8, u8, prop::sample::Index, [u64; 3]);
