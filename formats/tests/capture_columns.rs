@@ -25,8 +25,7 @@ fn rebuild(block: &Columns) -> Vec<Event> {
     let (mut states, mut reasons, mut complete) = (block.tcp_states(), block.reasons(), block.complete());
     let mut carried = block.carried();
     let mut place = 0;
-    let mut conn_of =
-        |row: usize| (block.definitions().conns()[row], Arc::new(block.definitions().identity(row).unwrap()));
+    let mut conn_of = |row: usize| (block.definitions().conns()[row], Arc::new(block.definitions().identity(row).unwrap()));
     let events = block.kinds().iter().zip(block.at()).map(|(kind, at)| {
         let mut totals = || {
             let number = |field| block.totals(field)[place];
@@ -90,9 +89,7 @@ fn field(block: &Columns, field: Field) -> String {
             format!("{:?}", identities.collect::<Vec<_>>())
         }
         Field::Carried => format!("{:?}", block.carried().collect::<Vec<_>>()),
-        Field::Ending => {
-            format!("{:?} {:?}", block.tcp_states().collect::<Vec<_>>(), block.reasons().collect::<Vec<_>>())
-        }
+        Field::Ending => format!("{:?} {:?}", block.tcp_states().collect::<Vec<_>>(), block.reasons().collect::<Vec<_>>()),
         Field::Complete => format!("{:?}", block.complete().collect::<Vec<_>>()),
         Field::Others => format!("{:?}", block.others()),
         number => format!("{:?}", block.totals(number)),
@@ -182,8 +179,7 @@ impl Seek for Counting<'_> {
 #[test]
 fn an_hour_of_a_day_reads_no_more_than_its_blocks() {
     const SECOND: u64 = 1_000_000_000;
-    let list: Vec<Event> =
-        (0..8_640).flat_map(|step| (0..5).map(move |part| tick((step * 10 + 1) * SECOND + part))).collect();
+    let list: Vec<Event> = (0..8_640).flat_map(|step| (0..5).map(move |part| tick((step * 10 + 1) * SECOND + part))).collect();
     let bytes = write(&list, 1 << 16);
 
     // What `info` needs: the end, the index, the start. The index is compressed, and far smaller than what it spares.

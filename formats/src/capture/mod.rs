@@ -31,8 +31,8 @@ mod stream;
 mod writer;
 
 pub use block::{BlockHeader, BlockKind};
-pub use check::{Checker, IndexState, SectionCheck};
 pub use columns::Columns;
+pub use check::{Checker, IndexState, SectionCheck};
 pub use definition::{Definitions, Profile};
 pub use error::{Damage, DamagedPart, Malformed, NotACapture, ReadError, WriteError};
 pub use index::{Index, IndexEntry, KIND_NAMES, SectionIndex, Totals, read_index};

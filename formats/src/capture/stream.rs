@@ -126,8 +126,7 @@ fn count(raw: &[u8]) -> [u32; 256] {
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
 fn entropy_bytes(length: usize, counts: &[u32; 256]) -> usize {
     let all = (length as f32).log2();
-    let bits: f32 =
-        counts.iter().filter(|count| **count > 0).map(|count| *count as f32 * (all - (*count as f32).log2())).sum();
+    let bits: f32 = counts.iter().filter(|count| **count > 0).map(|count| *count as f32 * (all - (*count as f32).log2())).sum();
     (bits / 8.0) as usize
 }
 
@@ -152,10 +151,9 @@ fn narrow(raw: &[u8], counts: &[u32; 256], distinct: usize, out: &mut Vec<u8>) -
             out.push(byte);
         }
     }
-    out.extend(
-        raw.chunks(per_byte)
-            .map(|bytes| bytes.iter().rev().fold(0, |packed, byte| packed << width | codes[usize::from(*byte)])),
-    );
+    out.extend(raw.chunks(per_byte).map(|bytes| {
+        bytes.iter().rev().fold(0, |packed, byte| packed << width | codes[usize::from(*byte)])
+    }));
     true
 }
 
@@ -185,8 +183,7 @@ fn widen(packed: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<(), Malformed> 
     // A code beyond the list would be a byte that nobody wrote.
     if known < 1 << width {
         let mask = (1_u8 << width) - 1;
-        let beyond =
-            codes.iter().any(|byte| (0..8 / width).any(|place| usize::from(byte >> (place * width) & mask) >= known));
+        let beyond = codes.iter().any(|byte| (0..8 / width).any(|place| usize::from(byte >> (place * width) & mask) >= known));
         if beyond {
             return Err(Malformed::new("code of a packed stream", format!("below {known}"), "more"));
         }
@@ -203,9 +200,7 @@ fn widen(packed: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<(), Malformed> 
             }));
         }
         2 => out.extend(codes.iter().flat_map(|byte| std::array::from_fn::<u8, 4, _>(|place| at(*byte, place * 2, 3)))),
-        _ => {
-            out.extend(codes.iter().flat_map(|byte| std::array::from_fn::<u8, 2, _>(|place| at(*byte, place * 4, 15))))
-        }
+        _ => out.extend(codes.iter().flat_map(|byte| std::array::from_fn::<u8, 2, _>(|place| at(*byte, place * 4, 15)))),
     }
     out.truncate(raw);
     Ok(())
@@ -256,9 +251,7 @@ impl Unpacker {
                 narrow.reserve_exact(most);
                 let found = self.decompressor.decompress_to_buffer(stored, &mut narrow);
                 let widened = found
-                    .map_err(|error| {
-                        Malformed::new("compressed stream", format!("at most {most} bytes in one zstd frame"), error)
-                    })
+                    .map_err(|error| Malformed::new("compressed stream", format!("at most {most} bytes in one zstd frame"), error))
                     .and_then(|_| widen(&narrow, raw, &mut self.buffer));
                 self.narrow = narrow;
                 widened?;

@@ -220,7 +220,13 @@ impl<W: Write> CaptureWriter<W> {
         self.failed.map_or(Ok(()), |offset| Err(WriteError::Failed { offset }))
     }
 
-    fn write_block(&mut self, kind: BlockKind, events: u32, payload: &[u8], first_at: u64) -> Result<(), WriteError> {
+    fn write_block(
+        &mut self,
+        kind: BlockKind,
+        events: u32,
+        payload: &[u8],
+        first_at: u64,
+    ) -> Result<(), WriteError> {
         // Large index and metadata payloads are compressed as a whole; events blocks compress each column.
         let packed;
         let (codec, stored) = match kind {
