@@ -10,10 +10,10 @@ use netflow_core::event::{Body, Event, Header, Loss};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
-use super::stream::Unpacker;
 use super::error::{Malformed, WriteError};
 use super::magic::{FILE_HEADER_BYTES, FileHeader, parse_file_header};
 use super::record::{self, LossRecord};
+use super::stream::Unpacker;
 
 /// Names of the kinds of event, in the order of their codes in a capture.
 pub const KIND_NAMES: [&str; 11] =
