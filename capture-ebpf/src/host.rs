@@ -29,7 +29,7 @@ pub fn host_header(tool: &str, interval_ms: u64, command: Vec<String>, comment: 
         command,
         comment,
         began_at: now(),
-        part: 0,
+        ..Header::default()
     }
 }
 

@@ -6,12 +6,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 use crate::pace::Speed;
 use crate::record::rotation::{Keep, Rotation};
 use crate::units;
-pub(crate) use shared::{BesideArgs, PipelineArgs, PointArgs, PointFormat};
+pub(crate) use shared::{BesideArgs, PipelineArgs, PointArgs, PointFormat, WindowArgs};
 
 /// A flight recorder for a Linux host's connections.
 #[derive(Debug, Parser, PartialEq)]
@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Info(InfoArgs),
     Verify(VerifyArgs),
     Recover(RecoverArgs),
+    Cut(CutArgs),
+    Merge(MergeArgs),
     Dump(DumpArgs),
     Import(ImportArgs),
     /// List every field of a report: name, type, unit, meaning.
@@ -112,7 +114,7 @@ pub(crate) struct DoctorArgs {
 /// Report what is in captures: who talked to whom, how much, how well.
 #[derive(Debug, Args, PartialEq)]
 #[command(
-    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-"
+    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-\n  netflow report out.nfcap --since 09:00 --until 09:15"
 )]
 pub(crate) struct ReportArgs {
     /// Capture files; `-` is stdin.
@@ -140,6 +142,8 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
     #[command(flatten)]
+    pub(crate) window: WindowArgs,
+    #[command(flatten)]
     pub(crate) pipeline: PipelineArgs,
 }
 
@@ -158,6 +162,8 @@ pub(crate) struct ReplayArgs {
     /// How many times as fast as it was recorded, such as 1 or 0.5, or `max`.
     #[arg(long, value_name = "N|max", default_value = "max", value_parser = Speed::parse)]
     pub(crate) speed: Speed,
+    #[command(flatten)]
+    pub(crate) window: WindowArgs,
     #[command(flatten)]
     pub(crate) points: PointArgs,
     #[command(flatten)]
@@ -224,6 +230,51 @@ pub(crate) struct RecoverArgs {
     /// Capture file; `-` is stdin.
     #[arg(value_name = "IN.nfcap")]
     pub(crate) input: PathBuf,
+    /// Capture file to write; `-` is stdout.
+    #[arg(short, long, value_name = "OUT.nfcap")]
+    pub(crate) out: PathBuf,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Write a part of a capture, by time, into a new capture that can be read alone.
+///
+/// What was open and known at its beginning is said again there, so a report on the part is the report on that time, and a
+/// report on all parts in order is the report on the whole. Exit code 0: done; 3: done, but the capture is damaged, or cut
+/// off (the new capture states how much is lost).
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    group = ArgGroup::new("window").args(["since", "until"]).required(true).multiple(true),
+    after_help = "Examples:\n  netflow cut out.nfcap -o part.nfcap --since 09:00 --until 09:15\n  netflow cut - -o - --since 2026-11-23T09:00:00Z <out.nfcap | netflow report -"
+)]
+pub(crate) struct CutArgs {
+    /// Capture file; `-` is stdin.
+    #[arg(value_name = "IN.nfcap")]
+    pub(crate) input: PathBuf,
+    /// Capture file to write; `-` is stdout.
+    #[arg(short, long, value_name = "OUT.nfcap")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) window: WindowArgs,
+    /// Replace the file if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Write several captures, of one host or of several, into one.
+///
+/// Files and parts of one recording are put in order, in whichever order they are given; a report on the new capture is the
+/// report on all of them. Two that hold the same time of one recording are refused, for it would count twice. Exit code 0:
+/// done; 3: done, but data was lost (the new capture states how much).
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    after_help = "Examples:\n  netflow merge out-*.nfcap -o day.nfcap\n  netflow merge db1.nfcap db2.nfcap -o both.nfcap && netflow report both.nfcap --by host"
+)]
+pub(crate) struct MergeArgs {
+    /// Capture files; `-` is stdin.
+    #[arg(value_name = "IN.nfcap", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
     /// Capture file to write; `-` is stdout.
     #[arg(short, long, value_name = "OUT.nfcap")]
     pub(crate) out: PathBuf,
@@ -334,6 +385,7 @@ mod tests {
             every: None,
             sort: None,
             top: Some(3),
+            window: WindowArgs { since: None, until: None },
             pipeline: PipelineArgs { by: vec!["pid".into(), "dst_ip".into()], ..all() },
         };
         assert_eq!(parsed.command, Command::Report(expected));
@@ -361,6 +413,7 @@ mod tests {
         let expected = ReplayArgs {
             inputs: vec!["a.nfcap".into()],
             speed: Speed::parse("0.5").unwrap(),
+            window: WindowArgs { since: None, until: None },
             points: PointArgs { format: Some(PointFormat::Line), ..points() },
             pipeline: all(),
         };

@@ -33,15 +33,16 @@ struct Section {
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
     let mut lossy = false;
     let mut out = io::stdout().lock();
-    for (number, path) in args.inputs.iter().enumerate() {
+    let mut gap = "";
+    for path in &args.inputs {
         for section in sections(path)? {
             lossy |= section.damaged || !section.totals.losses.is_zero();
             if args.json {
                 serde_json::to_writer(&mut out, &object(path, &section))?;
                 writeln!(out)?;
             } else {
-                let gap = if number > 0 { "\n" } else { "" };
                 write!(out, "{gap}{}", text(path, &section))?;
+                gap = "\n";
             }
         }
     }
@@ -145,6 +146,11 @@ fn text(path: &Path, section: &Section) -> String {
             format!("the recording that began at {began}, as its file {}", u64::from(header.part) + 1),
         ));
     }
+    if header.excerpt {
+        let from = header.continues_from.and_then(|at| utc(header, at));
+        let from = from.map_or("its beginning".to_owned(), |from| format!("behind its event at {from}"));
+        lines.push(("cut out", format!("of a capture, from {from} on")));
+    }
     let kinds: Vec<String> = KIND_NAMES
         .iter()
         .zip(totals.counts)
@@ -199,6 +205,7 @@ fn object(path: &Path, section: &Section) -> Value {
         "boot_time_ns": header.boot_time_ns, "interval_ms": header.interval_ms,
         "ephemeral_port_min": header.ephemeral_port_min, "ephemeral_port_max": header.ephemeral_port_max,
         "began_at": header.began_at, "part": header.part, "command": header.command, "comment": header.comment,
+        "continues_from": header.continues_from, "excerpt": header.excerpt,
         "first": first, "last": last, "seconds": seconds,
         "events": totals.events, "counts": counts, "preexisting": totals.preexisting, "live_at_end": totals.live_at_end,
         "losses": losses, "bytes": section.bytes, "source": section.source, "end": section.end,

@@ -5,6 +5,7 @@
 
 mod args;
 mod cluster;
+mod cut;
 mod doctor;
 mod dump;
 mod fields;
@@ -12,10 +13,13 @@ mod import;
 mod info;
 mod input;
 mod live;
+mod merge;
+mod moment;
 mod options;
 mod outcome;
 mod output;
 mod pace;
+mod passage;
 mod points;
 mod progress;
 mod queue;
@@ -45,6 +49,8 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Recover(args) => recover::run(args),
+        Command::Cut(args) => cut::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Import(args) => import::run(args),
         Command::Fields => fields::run(),

@@ -47,8 +47,13 @@ pub(crate) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {
         Ok(Outcome::Lossy) => ExitCode::from(3),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
+            // What was meant to be done is no part of what is wrong with the command line.
+            if let Some(Usage(usage)) = error.downcast_ref() {
+                eprintln!("error: {usage}");
+                return ExitCode::from(2);
+            }
             eprintln!("error: {}", message(&error));
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+            ExitCode::FAILURE
         }
     }
 }

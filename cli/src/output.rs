@@ -53,3 +53,9 @@ pub(crate) fn refuse_existing(path: &Path) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Both are names of one file.
+pub(crate) fn is_same(input: &Path, out: &Path) -> bool {
+    !is_std(input)
+        && matches!((input.canonicalize(), out.canonicalize()), (Ok(input), Ok(out)) if input == out && input.is_file())
+}

@@ -4,7 +4,6 @@
 //! here: how it is mended, and never a change to the input.
 
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use netflow_formats::capture::{RecoverError, Recovered, WriterOptions, recover};
@@ -19,7 +18,7 @@ use crate::units;
 const MOST_TOLD: usize = 20;
 
 pub(crate) fn run(args: &RecoverArgs) -> anyhow::Result<Outcome> {
-    if is_same(&args.input, &args.out) {
+    if output::is_same(&args.input, &args.out) {
         bail!("{} would be replaced by what is left of it; give another name", args.input.display());
     }
     let input = input::open(&args.input)?;
@@ -43,12 +42,6 @@ pub(crate) fn run(args: &RecoverArgs) -> anyhow::Result<Outcome> {
         tell(args, section);
     }
     Ok(if sections.iter().all(Recovered::is_whole) { Outcome::Done } else { Outcome::Lossy })
-}
-
-/// Both are names of one file.
-fn is_same(input: &Path, out: &Path) -> bool {
-    !input::is_std(input)
-        && matches!((input.canonicalize(), out.canonicalize()), (Ok(input), Ok(out)) if input == out && input.is_file())
 }
 
 fn tell(args: &RecoverArgs, section: &Recovered) {

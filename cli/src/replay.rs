@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
 use netflow_core::ticks::Ticks;
 
 use crate::args::{PointFormat, ReplayArgs};
@@ -13,6 +12,7 @@ use crate::input;
 use crate::options;
 use crate::outcome::Outcome;
 use crate::pace::{Pace, Speed};
+use crate::passage::{self, Part, Window};
 use crate::points::Points;
 
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Outcome> {
@@ -21,43 +21,47 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     let mut ticks = Ticks::new(options::pipeline(&args.pipeline, points.default_tags())?);
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
     let mut pace = Pace::new(args.speed, Instant::now());
+    let mut window = Window::new(args.window);
     let mut damaged = false;
     for path in &args.inputs {
-        damaged |= feed(path, &clusters, &mut ticks, &mut pace, &mut points)?;
+        damaged |= feed(path, &mut window, &clusters, &mut ticks, &mut pace, &mut points)?;
     }
     let outcome = points.finish(ticks.finish())?;
     Ok(if damaged { Outcome::Lossy } else { outcome })
 }
 
-/// Replays a whole capture up to its last tick; true when something of it is missing.
+/// Replays what is asked for of a capture up to its last tick; true when something of it is missing.
 fn feed(
     path: &Path,
+    window: &mut Window,
     clusters: &Clusters,
     ticks: &mut Ticks,
     pace: &mut Pace,
     points: &mut Points,
 ) -> anyhow::Result<bool> {
-    let cannot = || format!("cannot read {}", input::name(path));
-    let mut capture = input::open_capture(path)?;
-    let mut lossy = false;
-    loop {
-        if let Some(last) = ticks.begin(capture.header()) {
-            points.push(last)?;
-        }
-        clusters.begin(|cluster| ticks.set_cluster(cluster));
-        pace.begin();
-        for event in capture.by_ref() {
-            let event = event.with_context(cannot)?;
-            pace.see(event.at);
-            lossy |= !clusters.learn(&event, path, |cluster| ticks.set_cluster(cluster));
-            if let Some(report) = ticks.push(&event) {
+    let mut is_lossy = false;
+    let is_damaged = passage::read(input::open_capture(path)?, path, window, |part| {
+        match part {
+            Part::Begin(header) => {
                 pace.wait();
-                points.push(report)?;
+                if let Some(last) = ticks.begin(header) {
+                    points.push(last)?;
+                }
+                clusters.begin(|cluster| ticks.set_cluster(cluster));
+                pace.begin();
             }
+            Part::Again(event) | Part::Event(event) => {
+                pace.see(event.at);
+                is_lossy |= !clusters.learn(event, path, |cluster| ticks.set_cluster(cluster));
+                if let Some(report) = ticks.push(event) {
+                    pace.wait();
+                    points.push(report)?;
+                }
+            }
+            Part::Missing(_) | Part::Nothing(_) => {}
         }
-        pace.wait();
-        if !capture.next_section().with_context(cannot)? {
-            return Ok(input::tell_damage(path, &capture) || lossy);
-        }
-    }
+        Ok(())
+    })?;
+    pace.wait();
+    Ok(is_damaged || is_lossy)
 }

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use netflow_core::field::Source;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
@@ -15,6 +14,7 @@ use crate::input;
 use crate::options::{self, TABLE_TAGS};
 use crate::outcome::{Outcome, Usage};
 use crate::output;
+use crate::passage::{self, Part, Window};
 
 /// Rows of a table when nothing else is asked for.
 const TABLE_ROWS: usize = 20;
@@ -40,9 +40,10 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     }
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
     let mut pipeline = Pipeline::new(options);
+    let mut window = Window::new(args.window);
     let mut lossy = false;
     for path in &args.inputs {
-        lossy |= feed(&mut pipeline, &clusters, path)?;
+        lossy |= feed(&mut pipeline, &clusters, path, &mut window)?;
     }
     let mut report = pipeline.finish();
     lossy |= report.diagnostics.is_lossy();
@@ -66,22 +67,24 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     Ok(if lossy { Outcome::Lossy } else { Outcome::Done })
 }
 
-/// Pushes a whole capture through the pipeline; true when something of it is missing.
-fn feed(pipeline: &mut Pipeline, clusters: &Clusters, path: &Path) -> anyhow::Result<bool> {
-    let mut capture = input::open_capture(path)?;
-    let mut lossy = false;
-    loop {
-        pipeline.begin(capture.header());
-        clusters.begin(|cluster| pipeline.set_cluster(cluster));
-        for event in capture.by_ref() {
-            let event = event.with_context(|| format!("cannot read {}", input::name(path)))?;
-            lossy |= !clusters.learn(&event, path, |cluster| pipeline.set_cluster(cluster));
-            pipeline.push(&event);
+/// Pushes what is asked for of a capture through the pipeline; true when something of it is missing.
+fn feed(pipeline: &mut Pipeline, clusters: &Clusters, path: &Path, window: &mut Window) -> anyhow::Result<bool> {
+    let mut is_lossy = false;
+    let is_damaged = passage::read(input::open_capture(path)?, path, window, |part| {
+        match part {
+            Part::Begin(header) => {
+                pipeline.begin(header);
+                clusters.begin(|cluster| pipeline.set_cluster(cluster));
+            }
+            Part::Again(event) | Part::Event(event) => {
+                is_lossy |= !clusters.learn(event, path, |cluster| pipeline.set_cluster(cluster));
+                pipeline.push(event);
+            }
+            Part::Missing(_) | Part::Nothing(_) => {}
         }
-        if !capture.next_section().with_context(|| format!("cannot read {}", input::name(path)))? {
-            return Ok(input::tell_damage(path, &capture) || lossy);
-        }
-    }
+        Ok(())
+    })?;
+    Ok(is_damaged || is_lossy)
 }
 
 fn order(text: &str, by: &[String]) -> Result<Order, Usage> {

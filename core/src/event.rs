@@ -40,13 +40,20 @@ pub struct Header {
     /// Which file of the recording this is, the first being 0. A connection that was alive at the end of one file begins
     /// the next as `preexisting`, under the same id and with the totals that it had.
     pub part: u32,
+    /// Where it begins in the middle of its recording: the time of the last event before, in nanoseconds since boot.
+    pub continues_from: Option<u64>,
+    /// It was cut out of a capture: more of the same file may have been before or behind it.
+    pub excerpt: bool,
 }
 
 impl Header {
-    /// The capture goes on where the one with the header `before` ended.
+    /// The capture goes on where the one with the header `before` ended, the last event of which was at `last_at`. A whole
+    /// file of a recording goes on with the file before it even if the end of that one is missing.
     #[must_use]
-    pub fn continues(&self, before: &Self) -> bool {
-        self.is_of_same_recording(before) && before.part.checked_add(1) == Some(self.part)
+    pub fn continues(&self, before: &Self, last_at: Option<u64>) -> bool {
+        let is_next_file = !self.excerpt && !before.excerpt && before.part.checked_add(1) == Some(self.part);
+        let is_next_event = self.continues_from.is_some() && self.continues_from == last_at;
+        self.is_of_same_recording(before) && (is_next_event || is_next_file)
     }
 
     /// Both captures are files of one recording.

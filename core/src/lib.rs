@@ -15,6 +15,7 @@ pub mod delta;
 pub mod direction;
 pub mod domains;
 pub mod event;
+pub mod excerpt;
 pub mod field;
 pub mod filter;
 pub mod flow;

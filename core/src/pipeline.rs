@@ -40,6 +40,8 @@ pub(crate) struct Section {
     boot_time_ns: i64,
     /// Where it says again what the capture before said, if it goes on with it.
     again: Again,
+    /// When its last event was that it does not say again; in its beginning, what its header says of it.
+    last_at: Option<u64>,
     /// When the interval that is not over yet began and how far it reaches, in nanoseconds since boot.
     interval: Option<(u64, u64)>,
     pub(crate) deltas: Deltas,
@@ -91,6 +93,7 @@ impl Pipeline {
             boot_time_ns: header.boot_time_ns,
             ephemeral_port_min: header.ephemeral_port_min,
             again: Again::Over,
+            last_at: header.continues_from,
             interval: None,
             deltas: Deltas::new(),
             surroundings: Surroundings::default(),
@@ -108,7 +111,8 @@ impl Pipeline {
 
     /// A capture with this header goes on where the one that began last ended.
     pub(crate) fn is_continued_by(&self, header: &Header) -> bool {
-        self.section.is_some() && self.headers.last().is_some_and(|before| header.continues(before))
+        let Some(section) = &self.section else { return false };
+        self.headers.last().is_some_and(|before| header.continues(before, section.last_at))
     }
 
     /// Takes the next event of the capture that began last. Events before any capture began are ignored.
@@ -127,6 +131,7 @@ impl Pipeline {
             }
             return false;
         }
+        section.last_at = Some(event.at);
         if let Body::Clock(clock) = &event.body {
             section.boot_time_ns = clock.boot_time_ns;
         }

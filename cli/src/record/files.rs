@@ -135,6 +135,7 @@ impl Files {
         let now = utc_now();
         let reserved = rotating.series.reserve(rotating.schedule.beginning(now))?;
         self.header.part = self.header.part.saturating_add(1);
+        self.header.continues_from = Some(at);
         let next = CaptureFile::create(reserved, &self.header)?;
         end(std::mem::replace(&mut self.file, next), &mut self.before)?;
         for event in rotating.carry.restate(at) {

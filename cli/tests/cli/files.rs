@@ -24,7 +24,13 @@ fn what_is_no_capture_is_named() {
         ("missing.nfcap", "No such file"),
     ] {
         let commands = ["report", "replay", "info", "dump", "verify"].map(|command| vec![command, name]).into_iter();
-        for command in commands.chain([vec!["recover", name, "-o", "out.nfcap"]]) {
+        let commands = commands.chain([
+            vec!["recover", name, "-o", "out.nfcap"],
+            vec!["cut", name, "-o", "out.nfcap", "--since", "12:00"],
+            vec!["merge", name, "-o", "out.nfcap"],
+            vec!["report", name, "--until", "12:00"],
+        ]);
+        for command in commands {
             let ran = netflow(folder.path(), &command);
             assert_eq!(ran.code, Some(1), "{command:?}: {}", ran.stderr);
             assert!(
@@ -106,6 +112,8 @@ fn output_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
         &["info", "events.nfcap"],
         &["verify", "events.nfcap"],
         &["recover", "events.nfcap", "-o", "-"],
+        &["cut", "events.nfcap", "-o", "-", "--since", "12:00"],
+        &["merge", "events.nfcap", "-o", "-"],
         &["fields"],
     ] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -152,6 +160,19 @@ fn wrong_usage_says_what_was_meant() {
         (vec!["record", "--keep", "3", "x.nfcap"], "--rotate"),
         (vec!["record", "--rotate", "1h", "--force", "x.nfcap"], "cannot be used with"),
         (vec!["replay-all"], "unrecognized subcommand"),
+        (vec!["cut", "events.nfcap", "-o", "x.nfcap"], "--since <T>|--until <T>"),
+        (
+            vec!["cut", "events.nfcap", "-o", "x.nfcap", "--since", "noon"],
+            "like 2026-11-23T09:00:00Z, 09:00 or 09:00:30",
+        ),
+        (
+            vec!["cut", "events.nfcap", "-o", "x.nfcap", "--since", "12:00", "--until", "2026-01-31T12:00:00Z"],
+            "error: there is no time between",
+        ),
+        (vec!["cut", "events.nfcap", "--since", "12:00"], "--out"),
+        (vec!["report", "events.nfcap", "--since", "5m"], "expected a time"),
+        (vec!["merge", "-o", "x.nfcap"], "IN.nfcap"),
+        (vec!["merge", "-", "-", "-o", "x.nfcap"], "only one capture can come from stdin"),
     ];
     for (arguments, word) in table {
         let ran = netflow(folder.path(), &arguments);

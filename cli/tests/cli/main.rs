@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cut;
 mod events;
 mod files;
 mod k8s;
+mod merge;
 mod parquet;
 mod readme;
 mod replay;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each file of tests uses a part")]
 
+pub(crate) mod chance;
+
 use std::sync::Arc;
 
 use netflow_core::event::{

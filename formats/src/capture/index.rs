@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
 use super::error::{Malformed, WriteError};
 use super::magic::{FILE_HEADER_BYTES, FileHeader, parse_file_header};
-use super::record::{self, LossRecord, Metadata};
+use super::record::{self, LossRecord};
 use super::stream::Unpacker;
 
 /// Names of the kinds of event, in the order of their codes in a capture.
@@ -297,8 +297,8 @@ fn read_section<R: Read + Seek>(input: &mut R, end: u64) -> io::Result<Option<Se
         return Ok(None);
     }
     let Some(payload) = unwrap_payload(&header, &payload, &mut unpacker) else { return Ok(None) };
-    let Ok((metadata, _)) = record::decode::<Metadata>("header", payload) else { return Ok(None) };
-    Ok(Some(SectionIndex { header: metadata.into(), offset, bytes: end - offset, index }))
+    let Ok(header) = record::decode_header(payload) else { return Ok(None) };
+    Ok(Some(SectionIndex { header, offset, bytes: end - offset, index }))
 }
 
 /// The block at `offset`; `None` when it is not intact.

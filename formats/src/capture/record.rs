@@ -45,19 +45,48 @@ pub(super) fn decode_small<T: Decode<()>>(what: &'static str, bytes: &[u8]) -> R
 }
 
 #[derive(Encode, Decode)]
-pub(super) struct Metadata {
-    pub(super) tool: String,
-    pub(super) host: String,
-    pub(super) kernel: String,
-    pub(super) boot_id: String,
-    pub(super) boot_time_ns: i64,
-    pub(super) interval_ms: u64,
-    pub(super) ephemeral_port_min: u16,
-    pub(super) ephemeral_port_max: u16,
-    pub(super) command: Vec<String>,
-    pub(super) comment: String,
-    pub(super) began_at: u64,
-    pub(super) part: u32,
+struct Metadata {
+    tool: String,
+    host: String,
+    kernel: String,
+    boot_id: String,
+    boot_time_ns: i64,
+    interval_ms: u64,
+    ephemeral_port_min: u16,
+    ephemeral_port_max: u16,
+    command: Vec<String>,
+    comment: String,
+    began_at: u64,
+    part: u32,
+}
+
+/// What may follow the metadata.
+#[derive(Encode, Decode)]
+struct Continuation {
+    continues_from: Option<u64>,
+    excerpt: bool,
+}
+
+/// Writes the payload of a metadata block.
+pub(super) fn encode_header(header: &event::Header, bytes: &mut Vec<u8>) -> Result<(), WriteError> {
+    encode("the header", &Metadata::from(header), bytes)?;
+    let event::Header { continues_from, excerpt, .. } = *header;
+    if continues_from.is_some() || excerpt {
+        encode("the header", &Continuation { continues_from, excerpt }, bytes)?;
+    }
+    Ok(())
+}
+
+/// Reads the payload of a metadata block.
+pub(super) fn decode_header(bytes: &[u8]) -> Result<event::Header, Malformed> {
+    let (metadata, length) = decode::<Metadata>("metadata", bytes)?;
+    let header = event::Header::from(metadata);
+    let rest = bytes.get(length..).unwrap_or_default();
+    if rest.is_empty() {
+        return Ok(header);
+    }
+    let Continuation { continues_from, excerpt } = decode("metadata", rest)?.0;
+    Ok(event::Header { continues_from, excerpt, ..header })
 }
 
 impl From<&event::Header> for Metadata {
@@ -94,6 +123,8 @@ impl From<Metadata> for event::Header {
             comment: metadata.comment,
             began_at: metadata.began_at,
             part: metadata.part,
+            continues_from: None,
+            excerpt: false,
         }
     }
 }

@@ -16,7 +16,7 @@ use super::error::WriteError;
 use super::index::{IndexBuilder, Totals};
 use super::live::LiveTable;
 use super::magic::file_header;
-use super::record::{self, Metadata};
+use super::record;
 use super::{MAX_METADATA_BYTES, MAX_RAW_BYTES, MAX_ROWS};
 
 /// Rows are counted as 64 bytes and have 160 at worst, so that a block of this size stays below the format's limit
@@ -109,7 +109,7 @@ impl<W: Write> CaptureWriter<W> {
             failed: None,
         };
         let mut payload = Vec::new();
-        record::encode("the header", &Metadata::from(header), &mut payload)?;
+        record::encode_header(header, &mut payload)?;
         if payload.len() > MAX_METADATA_BYTES {
             return Err(WriteError::TooLong { what: "header", limit: MAX_METADATA_BYTES, found: payload.len() });
         }

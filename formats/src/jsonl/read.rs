@@ -178,6 +178,8 @@ fn read_header(line: &str) -> Result<Header, Problem> {
         comment: object.string("comment")?.unwrap_or_default(),
         began_at: object.u64("began_at")?.unwrap_or(0),
         part: object.u32("part")?.unwrap_or(0),
+        continues_from: object.u64("continues_from")?,
+        excerpt: object.bool("excerpt")?.unwrap_or(false),
     };
     object.finish()?;
     Ok(header)

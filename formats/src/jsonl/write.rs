@@ -44,6 +44,12 @@ impl<W: Write> Exporter<W> {
         line.text_unless_empty("comment", &header.comment)?;
         line.number_unless_zero("began_at", header.began_at);
         line.number_unless_zero("part", header.part.into());
+        if let Some(at) = header.continues_from {
+            line.number("continues_from", at);
+        }
+        if header.excerpt {
+            line.raw("excerpt", "true".to_owned());
+        }
         exporter.end_line()?;
         Ok(exporter)
     }

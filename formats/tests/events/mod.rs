@@ -171,8 +171,10 @@ pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
 
 /// Any header.
 pub(crate) fn header() -> impl Strategy<Value = Header> {
-    ((text(), text(), text(), text(), text()), any::<i64>(), any::<u64>(), any::<(u16, u16, u32)>(), vec(text(), 0..4))
-        .prop_map(|((tool, host, kernel, boot_id, comment), boot_time_ns, interval_ms, ports, command)| Header {
+    let texts = (text(), text(), text(), text(), text());
+    let place = (option::of(number()), any::<bool>());
+    (texts, any::<i64>(), any::<u64>(), any::<(u16, u16, u32)>(), vec(text(), 0..4), place).prop_map(
+        |((tool, host, kernel, boot_id, comment), boot_time_ns, interval_ms, ports, command, place)| Header {
             tool: tool.to_string(),
             host: host.to_string(),
             kernel: kernel.to_string(),
@@ -185,5 +187,8 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
             comment: comment.to_string(),
             began_at: interval_ms / 2,
             part: ports.2,
-        })
+            continues_from: place.0,
+            excerpt: place.1,
+        },
+    )
 }

@@ -14,7 +14,7 @@ use crate::capture::damage::Place;
 use crate::capture::error::{DamagedPart, Malformed, NotACapture, ReadError};
 use crate::capture::index::unwrap_payload;
 use crate::capture::magic::{FILE_HEADER_BYTES, FileHeader, MAGIC, diagnose, file_header, parse_file_header};
-use crate::capture::record::{self, Metadata};
+use crate::capture::record;
 
 impl<R: Read> CaptureReader<R> {
     /// False when the input ends before the section's header is complete.
@@ -125,9 +125,9 @@ impl<R: Read> CaptureReader<R> {
         }
         let metadata = unwrap_payload(&header, stored, &mut self.unpacker)
             .ok_or_else(|| Malformed::new("metadata", "a payload of the stated length", "another"))
-            .and_then(|payload| record::decode::<Metadata>("metadata", payload));
+            .and_then(record::decode_header);
         match metadata {
-            Ok((metadata, _)) => self.header = metadata.into(),
+            Ok(header) => self.header = header,
             Err(what) => self.damages.report(&place, what, 0),
         }
         self.damages.settle(Some(0), None);
