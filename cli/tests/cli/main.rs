@@ -4,6 +4,7 @@
 
 mod events;
 mod files;
+mod hostile;
 mod k8s;
 mod parquet;
 mod readme;
