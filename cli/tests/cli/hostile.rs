@@ -11,6 +11,8 @@ use crate::run::{Ran, netflow_within};
 const MIB: u64 = 1 << 20;
 /// What a reader of a capture needs at most, and the program itself.
 const READER: u64 = (768 + 256) * MIB;
+/// What the largest state of a cluster needs at most while a report is made.
+const CLUSTER: u64 = 2048 * MIB;
 /// Of streams: stored, one zstd frame, one byte repeated.
 const STORED: u8 = 0;
 const ZSTD: u8 = 1;
@@ -60,12 +62,11 @@ fn opens(sequence: u32, names: &[u8]) -> Vec<u8> {
 fn record(kind: u8, bytes: &[u8]) -> Vec<u8> {
     let packed = zstd(bytes);
     let (symbols, bits) = length(bytes.len());
-    one(1, [0; 5], &[
-        (0, STORED, &[kind]),
-        (51 * 8, STORED, &symbols),
-        (51 * 8 + 1, STORED, &bits),
-        (52 * 8, ZSTD, &packed),
-    ])
+    one(
+        1,
+        [0; 5],
+        &[(0, STORED, &[kind]), (51 * 8, STORED, &symbols), (51 * 8 + 1, STORED, &bits), (52 * 8, ZSTD, &packed)],
+    )
 }
 
 /// A number of a measured column, alone, from 16 on.
@@ -97,27 +98,22 @@ fn long(begin: &str, middle: impl Fn(usize) -> String, end: &str) -> String {
     text + end
 }
 
-/// Every command that reads captures does so within the memory; what they say of it.
-fn read_within(memory: u64, name: &str, bytes: &[u8]) -> Vec<Ran> {
+/// Commands that read captures do so within the memory.
+fn read_within(memory: u64, name: &str, bytes: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bomb.nfcap"), bytes).unwrap();
-    [
+    for arguments in [
         &["info", "bomb.nfcap"][..],
         &["verify", "bomb.nfcap"],
         &["report", "bomb.nfcap", "--csv=report.csv"],
-        &["dump", "bomb.nfcap", "-o", "events.jsonl"],
         &["recover", "bomb.nfcap", "-o", "saved.nfcap"],
-    ]
-    .into_iter()
-    .map(|arguments| ended_within(memory, name, folder.path(), arguments))
-    .collect()
+    ] {
+        ended_within(memory, name, folder.path(), arguments);
+    }
 }
 
 fn ended_within(memory: u64, name: &str, folder: &Path, arguments: &[&str]) -> Ran {
     let ran = netflow_within(memory, folder, arguments);
-    if std::env::var_os("SHOW").is_some() {
-        eprintln!("{name} {arguments:?}: {:?} {}", ran.code, ran.stderr.chars().take(200).collect::<String>());
-    }
     assert!(matches!(ran.code, Some(0 | 1 | 3)), "{name} {arguments:?}: {:?} {}", ran.code, ran.stderr);
     assert!(!ran.stderr.contains("panicked"), "{name} {arguments:?}: {}", ran.stderr);
     ran
@@ -146,17 +142,115 @@ fn blocks_that_claim_much_are_read_within_the_stated_memory() {
         ("names", capture(&[opens(1, &names)])),
         (
             "records",
-            capture(&[one(ROWS, [0; 5], &[
-                (0, REPEATED, &[5]),
-                (51 * 8, REPEATED, &[30]),
-                (51 * 8 + 1, REPEATED, &[0]),
-                (52 * 8, ZSTD, &records),
-            ])]),
+            capture(&[one(
+                ROWS,
+                [0; 5],
+                &[
+                    (0, REPEATED, &[5]),
+                    (51 * 8, REPEATED, &[30]),
+                    (51 * 8 + 1, REPEATED, &[0]),
+                    (52 * 8, ZSTD, &records),
+                ],
+            )]),
         ),
-        ("cut", capture(&[block(&Claim { kind: EVENTS, sequence: 1, events: ROWS, ..Claim::default() }, &[0; 9])[..100].to_vec()])),
+        (
+            "cut",
+            capture(&[
+                block(&Claim { kind: EVENTS, sequence: 1, events: ROWS, ..Claim::default() }, &[0; 9])[..100].to_vec()
+            ]),
+        ),
     ];
     for (name, bytes) in bombs {
         assert!(bytes.len() < 1 << 20, "{name} is no little file: {}", bytes.len());
         read_within(READER, name, &bytes);
+    }
+}
+
+#[test]
+fn states_of_clusters_that_claim_much_are_read_within_the_stated_memory() {
+    let list = |item: &str| long(&format!("{{\"kind\":\"List\",\"items\":[{item}"), |_| format!(",{item}"), "]}");
+    let object = "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"containers\":[0";
+    let deep = "[".repeat(32 << 20) + &"]".repeat(32 << 20);
+    let addresses = long("", |at| format!(",{{\"ip\":\"10.{}.{}.{}\"}}", at >> 16 & 255, at >> 8 & 255, at & 255), "");
+    let ports = (2..60_000).map(|port| format!(",{{\"port\":{port}}}")).collect::<String>();
+    let pairs = format!(
+        "{{\"kind\":\"Endpoints\",\"metadata\":{{\"name\":\"a\"}},\"subsets\":[{{\"ports\":[{{\"port\":1}}{ports}],\"addresses\":[{{\"ip\":\"::1\"}}{}]}}]}}",
+        &addresses[..addresses[..4 << 20].rfind(",{").unwrap()]
+    );
+    for (name, text, code) in [
+        ("an object of zeros", long(object, |_| ",0".into(), "]}}"), 3),
+        ("a list of zeros", list("0"), 3),
+        ("a list of lists", list("[]"), 0),
+        ("nothing of use", long("[{\"kind\":\"a\"}", |_| ",{\"kind\":\"a\"}".into(), "]"), 0),
+        ("deep", deep, 3),
+        ("ports of addresses", pairs, 3),
+        (
+            "pods",
+            long(
+                "{\"kind\":\"PodList\",\"items\":[{\"metadata\":{\"name\":\"a\"}}",
+                |at| format!(",{{\"metadata\":{{\"name\":\"{at:x}\"}}}}"),
+                "]}",
+            ),
+            0,
+        ),
+        (
+            "addresses of a node",
+            long(
+                "[{\"kind\":\"a\"}",
+                |at| {
+                    format!(
+                        ",{{\"kind\":\"Node\",\"metadata\":{{\"name\":\"{at}\"}},\"status\":{{\"addresses\":[{{\"address\":\"::1\"}}]}}}}"
+                    )
+                },
+                "]",
+            ),
+            0,
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("bomb.nfcap"), capture(&[state(&text)])).unwrap();
+        let ran = ended_within(CLUSTER, name, folder.path(), &["report", "bomb.nfcap", "--csv=report.csv"]);
+        assert_eq!(ran.code, Some(code), "{name}: {}", ran.stderr);
+        assert!(code == 0 || ran.stderr.contains("the cluster's state cannot be read"), "{name}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn lines_that_claim_much_are_read_within_the_stated_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = "{\"type\":\"header\",\"format\":1,\"boot_time_ns\":1,\"interval_ms\":1}\n";
+    for (name, text, word) in [
+        ("no end", header.to_owned() + &"a".repeat(129 << 20), "at most 134217728 bytes"),
+        ("keys", header.to_owned() + &long("{\"type\":\"tick\"", |at| format!(",\"{at}\":0"), "}"), "at most 64 keys"),
+        (
+            "words",
+            long(
+                "{\"type\":\"header\",\"command\":[\"\"",
+                |_| ",\"\"".into(),
+                "],\"boot_time_ns\":1,\"interval_ms\":1}\n",
+            ),
+            "at most 262144 strings",
+        ),
+        ("deep", format!("{header}{{\"type\":\"tick\",\"at\":{}}}", "[".repeat(64 << 20)), "expected value"),
+        (
+            "deep and closed",
+            format!("{header}{{\"type\":\"tick\",\"at\":{}{}}}", "[".repeat(32 << 20), "]".repeat(32 << 20)),
+            "an integer",
+        ),
+        (
+            "deep state",
+            format!("{header}{{\"type\":\"k8s\",\"at\":1,\"state\":{}{}}}", "[".repeat(32 << 20), "]".repeat(32 << 20)),
+            "",
+        ),
+        (
+            "a state beyond the limit",
+            format!("{header}{{\"type\":\"k8s\",\"at\":1,\"state\":[{}0]}}", "0,".repeat(33 << 20)),
+            "at most 67108864 bytes",
+        ),
+    ] {
+        fs::write(folder.path().join("bomb.jsonl"), text).unwrap();
+        let ran = ended_within(READER, name, folder.path(), &["import", "bomb.jsonl", "-o", "made.nfcap", "--force"]);
+        assert_eq!(ran.code, Some(if word.is_empty() { 0 } else { 1 }), "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains(word) && ran.stderr.len() < 2_000, "{name}: {}", ran.stderr);
     }
 }
