@@ -11,8 +11,9 @@ use crate::run::{Ran, netflow_within};
 const MIB: u64 = 1 << 20;
 /// What a reader of a capture needs at most, and the program itself.
 const READER: u64 = (768 + 256) * MIB;
-/// What the largest state of a cluster needs at most while a report is made.
-const CLUSTER: u64 = 2048 * MIB;
+/// A quarter of what the largest state of a cluster needs at most while a report is made: the texts here have a quarter of
+/// its length.
+const CLUSTER: u64 = 1024 * MIB;
 /// Of streams: stored, one zstd frame, one byte repeated.
 const STORED: u8 = 0;
 const ZSTD: u8 = 1;
@@ -85,12 +86,12 @@ fn state(text: &str) -> Vec<u8> {
     record(8, &bytes)
 }
 
-/// A text of at most 64 MiB: the beginning, the middle as often as there is room, the end.
+/// A text of at most 16 MiB: the beginning, the middle as often as there is room, the end.
 fn long(begin: &str, middle: impl Fn(usize) -> String, end: &str) -> String {
     let mut text = begin.to_owned();
     for place in 0.. {
         let next = middle(place);
-        if text.len() + next.len() + end.len() > 64 << 20 {
+        if text.len() + next.len() + end.len() > 16 << 20 {
             break;
         }
         text.push_str(&next);
