@@ -55,7 +55,12 @@ fn main() {
     let file = std::env::temp_dir().join(format!("capture_rates.{}.nfcap", std::process::id()));
     let (totals, rate) = write(&file, events, options);
     let bytes = file.metadata().unwrap().len();
-    println!("{mix}, {}: {} events in {} blocks, {bytes} bytes", arguments[1..].join(" "), totals.events, totals.blocks);
+    println!(
+        "{mix}, {}: {} events in {} blocks, {bytes} bytes",
+        arguments[1..].join(" "),
+        totals.events,
+        totals.blocks
+    );
     let [opens, samples, ..] = totals.counts;
     let (per, count) = if samples > opens { ("sample", samples) } else { ("connection", opens) };
     println!("  {:.2} bytes per {per}", bytes as f64 / count as f64);

@@ -133,9 +133,9 @@ impl ColumnWriter {
         }
         let (mut symbols, mut bits) = (std::mem::take(&mut self.first), std::mem::take(&mut self.second));
         number::split(values, &mut symbols, &mut bits);
-        self.stream(column as u16 * 8, &symbols)?;
+        self.pack(column as u16 * 8, &symbols, true)?;
         if !bits.is_empty() {
-            self.stream(column as u16 * 8 + 1, &bits)?;
+            self.pack(column as u16 * 8 + 1, &bits, true)?;
         }
         (self.first, self.second) = (symbols, bits);
         Ok(())
@@ -170,8 +170,12 @@ impl ColumnWriter {
     }
 
     pub(super) fn stream(&mut self, id: u16, raw: &[u8]) -> Result<(), WriteError> {
+        self.pack(id, raw, false)
+    }
+
+    fn pack(&mut self, id: u16, raw: &[u8], measured: bool) -> Result<(), WriteError> {
         let before = self.data.len();
-        let codec = self.packer.pack(raw, &mut self.data)?;
+        let codec = self.packer.pack(raw, measured, &mut self.data)?;
         self.directory.streams.push(Stream {
             step: id.wrapping_sub(self.last_id),
             codec,
@@ -302,6 +306,12 @@ impl<'a> ColumnReader<'a> {
         symbols.clear();
         symbols.extend_from_slice(unpacker.unpack(codec, stored, rows)?);
         let length = number::bit_bytes(&symbols);
+        if length == 0 && bits.is_none() {
+            // Each number is its own symbol.
+            values.extend(symbols.iter().map(|symbol| u64::from(*symbol)));
+            unpacker.symbols = symbols;
+            return Ok(());
+        }
         let mut window = std::mem::take(&mut unpacker.bits);
         window.clear();
         match bits {

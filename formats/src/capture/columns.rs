@@ -48,6 +48,8 @@ pub struct Columns {
     pub(super) others: Vec<Option<Body>>,
     stored: Vec<(u16, usize)>,
     scratch: Vec<u64>,
+    firsts: Vec<bool>,
+    are_all_first: bool,
     previous: Vec<u64>,
     pub(super) after_gap: bool,
 }
@@ -306,11 +308,24 @@ impl Columns {
             _ => return Err(Malformed::new("predictions", "0 to 3 and 0 to 1", format!("{:?}", self.reasons))),
         };
         self.reasons.clear();
+        let definitions = columns.rows.definitions as usize;
+        self.find_firsts(definitions);
+        self.previous.clear();
+        self.previous.resize(definitions, 0);
         self.read_counters(columns, selection, rows, predictions.1, unpacker)?;
-        if TOTALS[5..].iter().any(|field| selection.has(*field)) {
-            self.read_gauges(columns, selection, rows, predictions.0, unpacker)?;
-        }
-        Ok(())
+        self.read_gauges(columns, selection, rows, predictions.0, unpacker)
+    }
+
+    /// Finds the rows of totals that are the first of their definition: often that is all of them.
+    fn find_firsts(&mut self, definitions: usize) {
+        let mut seen = vec![false; definitions];
+        let firsts = self.total_rows.iter().map(|row| match seen.get_mut(*row as usize) {
+            Some(seen) => !std::mem::replace(seen, true),
+            None => true,
+        });
+        self.firsts.clear();
+        self.firsts.extend(firsts);
+        self.are_all_first = self.firsts.iter().all(|is_first| *is_first);
     }
 
     fn read_counters(
@@ -341,8 +356,10 @@ impl Columns {
                 values.clear();
                 continue;
             }
-            self.previous.clear();
-            self.previous.resize(columns.rows.definitions as usize, 0);
+            if self.are_all_first {
+                continue;
+            }
+            self.previous.fill(0);
             for (value, row) in values.iter_mut().zip(&self.total_rows) {
                 if let Some(previous) = self.previous.get_mut(*row as usize) {
                     *previous = previous.wrapping_add(*value);
@@ -363,18 +380,20 @@ impl Columns {
     ) -> Result<(), Malformed> {
         let [.., rtts, rtt_vars, unacked, unread] = &mut self.totals;
         let [rtt, rtt_var, unacked_bytes, unread_bytes] = GAUGES;
-        let mut walk = Walk::new(&self.total_rows, columns.rows.definitions as usize, &mut self.previous);
+        let mut walk = Walk {
+            rows: &self.total_rows,
+            firsts: &self.firsts,
+            are_all_first: self.are_all_first,
+            previous: &mut self.previous,
+        };
         if selection.has(Field::Rtt) || selection.has(Field::RttVar) {
             columns.numbers(rtt, rows, unpacker, rtts)?;
-            walk.undo(rtts, |_, code| code);
+            walk.undo(rtts, None);
             at_most("rtt_us", rtts, u32::MAX.into())?;
         }
         if selection.has(Field::RttVar) {
             columns.numbers(rtt_var, rows, unpacker, rtt_vars)?;
-            walk.undo(rtt_vars, |place, code| match shift {
-                0 => code,
-                _ => (rtts.get(place).copied().unwrap_or(0) >> shift).wrapping_add(unzigzag(code)),
-            });
+            walk.undo(rtt_vars, (shift > 0).then_some((&*rtts, shift)));
             at_most("rtt_var_us", rtt_vars, u32::MAX.into())?;
             if !selection.has(Field::Rtt) {
                 rtts.clear();
@@ -382,11 +401,11 @@ impl Columns {
         }
         if selection.has(Field::Unacked) {
             columns.numbers(unacked_bytes, rows, unpacker, unacked)?;
-            walk.undo(unacked, |_, code| code);
+            walk.undo(unacked, None);
         }
         if selection.has(Field::Unread) {
             columns.numbers(unread_bytes, rows, unpacker, unread)?;
-            walk.undo(unread, |_, code| code);
+            walk.undo(unread, None);
         }
         Ok(())
     }
@@ -434,27 +453,28 @@ impl Columns {
 /// Goes through the gauges of a block, each stored as the difference to the one before of the same definition.
 struct Walk<'a> {
     rows: &'a [u32],
-    firsts: Vec<bool>,
-    previous: &'a mut Vec<u64>,
+    firsts: &'a [bool],
+    are_all_first: bool,
+    previous: &'a mut [u64],
 }
 
-impl<'a> Walk<'a> {
-    fn new(rows: &'a [u32], definitions: usize, previous: &'a mut Vec<u64>) -> Self {
-        let mut seen = vec![false; definitions];
-        let mut is_first = |row: &u32| match seen.get_mut(*row as usize) {
-            Some(seen) => !std::mem::replace(seen, true),
-            None => true,
-        };
-        let firsts = rows.iter().map(&mut is_first).collect();
-        previous.resize(definitions, 0);
-        Self { rows, firsts, previous }
-    }
-
-    /// Turns what is stored into what was meant; `first` tells it for the first of a definition.
-    fn undo(&mut self, values: &mut [u64], first: impl Fn(usize, u64) -> u64) {
-        for (place, ((value, row), is_first)) in values.iter_mut().zip(self.rows).zip(&self.firsts).enumerate() {
+impl Walk<'_> {
+    /// Turns what is stored into what was meant. The first of a definition is stored as it is, or as the signed
+    /// difference to a part of another column.
+    fn undo(&mut self, values: &mut [u64], near: Option<(&[u64], u8)>) {
+        if let Some((others, shift)) = near {
+            for ((value, other), is_first) in values.iter_mut().zip(others).zip(self.firsts) {
+                if *is_first {
+                    *value = (other >> shift).wrapping_add(unzigzag(*value));
+                }
+            }
+        }
+        if self.are_all_first {
+            return;
+        }
+        for ((value, row), is_first) in values.iter_mut().zip(self.rows).zip(self.firsts) {
             if let Some(previous) = self.previous.get_mut(*row as usize) {
-                *value = if *is_first { first(place, *value) } else { previous.wrapping_add(unzigzag(*value)) };
+                *value = if *is_first { *value } else { previous.wrapping_add(unzigzag(*value)) };
                 *previous = *value;
             }
         }

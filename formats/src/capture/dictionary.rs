@@ -26,6 +26,11 @@ impl<T: Eq + Hash> Dictionary<T> {
     /// The row of a value, and whether it is new. Rows are numbered in the order of first use.
     pub(super) fn row(&mut self, value: T) -> (u32, bool) {
         let next = self.len();
+        self.row_or(value, next)
+    }
+
+    /// The row of a value, which is `next` when the value is new.
+    pub(super) fn row_or(&mut self, value: T, next: u32) -> (u32, bool) {
         let row = *self.places.entry(value).or_insert(next);
         (row, row == next)
     }

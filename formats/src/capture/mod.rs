@@ -3,7 +3,8 @@
 //! In: events and a [`Header`](netflow_core::event::Header), or bytes. Out: bytes, or the very same events. Never here:
 //! paths, clocks, threads; everything works over `Read` and `Write`. The bytes are specified in `formats/FORMAT.md`.
 //!
-//! [`CaptureWriter`] writes, [`CaptureReader`] reads whatever is intact and lists what is not, [`read_index`] finds the
+//! [`CaptureWriter`] writes, [`CaptureReader`] reads whatever is intact and lists what is not, as events or as the
+//! [`Columns`] of whole blocks of which only a [`Selection`] is decoded, [`read_index`] finds the
 //! totals of a file that was closed cleanly without reading its events. [`Checker`] tells whether all of a file is sound,
 //! [`recover`] writes what is intact of it into a new one.
 
@@ -20,6 +21,7 @@ mod dictionary;
 mod encode;
 mod error;
 mod index;
+mod live;
 mod magic;
 mod number;
 mod reader;
@@ -31,8 +33,8 @@ mod stream;
 mod writer;
 
 pub use block::{BlockHeader, BlockKind};
-pub use columns::Columns;
 pub use check::{Checker, IndexState, SectionCheck};
+pub use columns::Columns;
 pub use definition::{Definitions, Profile};
 pub use error::{Damage, DamagedPart, Malformed, NotACapture, ReadError, WriteError};
 pub use index::{Index, IndexEntry, KIND_NAMES, SectionIndex, Totals, read_index};

@@ -24,7 +24,6 @@ use rustc_hash::FxHashSet;
 
 pub(super) use audit::{Audit, Closing};
 
-use super::stream::Unpacker;
 use super::columns::Columns;
 use super::damage::Damages;
 use super::decode::BlockEvents;
@@ -32,6 +31,7 @@ use super::error::{Damage, ReadError};
 use super::index::Index;
 use super::selection::Selection;
 use super::source::Source;
+use super::stream::Unpacker;
 
 /// How a section ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,6 +17,9 @@ pub(super) const PACKED_ZSTD: u8 = 4;
 /// Below this a zstd frame's own bytes cost more than they save.
 const WORTH_COMPRESSING: usize = 48;
 
+/// Bytes by which a stream is judged.
+const PART: usize = 2048;
+
 /// Compresses streams.
 pub(super) struct Packer {
     /// Finds what was there before.
@@ -56,8 +59,9 @@ impl Packer {
         })
     }
 
-    /// Appends to `out` what is to be stored, and gives the codec.
-    pub(super) fn pack(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<u8, WriteError> {
+    /// Appends to `out` what is to be stored, and gives the codec. What was `measured` hardly repeats: whether it does is
+    /// judged by a part of it.
+    pub(super) fn pack(&mut self, raw: &[u8], measured: bool, out: &mut Vec<u8>) -> Result<u8, WriteError> {
         let Some(first) = raw.first() else { return Ok(STORED) };
         if raw.iter().all(|byte| byte == first) {
             out.push(*first);
@@ -71,38 +75,55 @@ impl Packer {
             out.extend_from_slice(if is_shorter { &self.narrow } else { raw });
             return Ok(if is_shorter { PACKED } else { STORED });
         }
-        compress(&mut self.matching, raw, &mut self.best)?;
-        let mut codec = ZSTD;
         let least = entropy_bytes(raw.len(), &counts);
+        let shrinks = least < raw.len() - raw.len() / 32;
+        let mut codec = STORED;
+        self.best.clear();
+        self.best.extend_from_slice(raw);
+        if !measured || self.repeats(raw)? {
+            compress(&mut self.matching, raw, &mut self.other)?;
+            self.take_shorter(ZSTD, &mut codec);
+        }
         // What repeats is below what its frequencies allow: then nothing else will do better.
         if self.best.len() > least {
             if is_narrow {
                 compress(&mut self.entropy, &self.narrow, &mut self.other)?;
-                if self.other.len() < self.best.len() {
-                    std::mem::swap(&mut self.best, &mut self.other);
-                    codec = PACKED_ZSTD;
-                }
-                if self.narrow.len() <= self.best.len() {
-                    std::mem::swap(&mut self.best, &mut self.narrow);
-                    codec = PACKED;
-                }
+                self.take_shorter(PACKED_ZSTD, &mut codec);
+                std::mem::swap(&mut self.other, &mut self.narrow);
+                self.take_shorter(PACKED, &mut codec);
             }
-            if distinct > 4 && least < raw.len() - raw.len() / 32 {
+            if distinct > 4 && shrinks {
                 compress(&mut self.entropy, raw, &mut self.other)?;
-                if self.other.len() < self.best.len() {
-                    std::mem::swap(&mut self.best, &mut self.other);
-                    codec = ZSTD;
-                }
+                self.take_shorter(ZSTD, &mut codec);
             }
         }
         // A stream that hardly shrinks is stored: it reads much faster.
-        if self.best.len() < raw.len() - raw.len() / 32 {
+        if codec != STORED && self.best.len() < raw.len() - raw.len() / 32 {
             out.extend_from_slice(&self.best);
             Ok(codec)
         } else {
             out.extend_from_slice(raw);
             Ok(STORED)
         }
+    }
+}
+
+impl Packer {
+    fn take_shorter(&mut self, other: u8, codec: &mut u8) {
+        if self.other.len() < self.best.len() {
+            std::mem::swap(&mut self.best, &mut self.other);
+            *codec = other;
+        }
+    }
+
+    /// Whether looking for what was there before pays, by a part from the middle.
+    fn repeats(&mut self, raw: &[u8]) -> Result<bool, WriteError> {
+        let middle = raw.len() / 2;
+        let Some(part) = raw.get(middle..middle + PART).filter(|_| raw.len() > PART * 2) else { return Ok(true) };
+        compress(&mut self.matching, part, &mut self.other)?;
+        let matched = self.other.len();
+        compress(&mut self.entropy, part, &mut self.other)?;
+        Ok(matched < self.other.len() + self.other.len() / 8)
     }
 }
 
@@ -126,7 +147,8 @@ fn count(raw: &[u8]) -> [u32; 256] {
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
 fn entropy_bytes(length: usize, counts: &[u32; 256]) -> usize {
     let all = (length as f32).log2();
-    let bits: f32 = counts.iter().filter(|count| **count > 0).map(|count| *count as f32 * (all - (*count as f32).log2())).sum();
+    let bits: f32 =
+        counts.iter().filter(|count| **count > 0).map(|count| *count as f32 * (all - (*count as f32).log2())).sum();
     (bits / 8.0) as usize
 }
 
@@ -151,9 +173,10 @@ fn narrow(raw: &[u8], counts: &[u32; 256], distinct: usize, out: &mut Vec<u8>) -
             out.push(byte);
         }
     }
-    out.extend(raw.chunks(per_byte).map(|bytes| {
-        bytes.iter().rev().fold(0, |packed, byte| packed << width | codes[usize::from(*byte)])
-    }));
+    out.extend(
+        raw.chunks(per_byte)
+            .map(|bytes| bytes.iter().rev().fold(0, |packed, byte| packed << width | codes[usize::from(*byte)])),
+    );
     true
 }
 
@@ -183,24 +206,31 @@ fn widen(packed: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<(), Malformed> 
     // A code beyond the list would be a byte that nobody wrote.
     if known < 1 << width {
         let mask = (1_u8 << width) - 1;
-        let beyond = codes.iter().any(|byte| (0..8 / width).any(|place| usize::from(byte >> (place * width) & mask) >= known));
+        let beyond =
+            codes.iter().any(|byte| (0..8 / width).any(|place| usize::from(byte >> (place * width) & mask) >= known));
         if beyond {
             return Err(Malformed::new("code of a packed stream", format!("below {known}"), "more"));
         }
     }
     out.clear();
     out.reserve(codes.len() * 8 / width);
-    let at = |byte: u8, shift: usize, mask: u8| meaning[usize::from(byte >> shift & mask)];
     match width {
         1 => {
             let [zero, one] = [meaning[0], meaning[1]];
             let flip = zero ^ one;
-            out.extend(codes.iter().flat_map(|byte| {
-                std::array::from_fn::<u8, 8, _>(|place| zero ^ (flip & (byte >> place & 1).wrapping_neg()))
-            }));
+            let each =
+                |byte: u8| std::array::from_fn::<u8, 8, _>(|place| zero ^ (flip & (byte >> place & 1).wrapping_neg()));
+            out.extend(codes.iter().flat_map(|byte| each(*byte)));
         }
-        2 => out.extend(codes.iter().flat_map(|byte| std::array::from_fn::<u8, 4, _>(|place| at(*byte, place * 2, 3)))),
-        _ => out.extend(codes.iter().flat_map(|byte| std::array::from_fn::<u8, 2, _>(|place| at(*byte, place * 4, 15)))),
+        2 => {
+            let each =
+                |byte: u8| std::array::from_fn::<u8, 4, _>(|place| meaning[usize::from(byte >> (place * 2) & 3)]);
+            out.extend(codes.iter().flat_map(|byte| each(*byte)));
+        }
+        _ => {
+            let each = |byte: u8| [meaning[usize::from(byte & 15)], meaning[usize::from(byte >> 4)]];
+            out.extend(codes.iter().flat_map(|byte| each(*byte)));
+        }
     }
     out.truncate(raw);
     Ok(())
@@ -251,7 +281,9 @@ impl Unpacker {
                 narrow.reserve_exact(most);
                 let found = self.decompressor.decompress_to_buffer(stored, &mut narrow);
                 let widened = found
-                    .map_err(|error| Malformed::new("compressed stream", format!("at most {most} bytes in one zstd frame"), error))
+                    .map_err(|error| {
+                        Malformed::new("compressed stream", format!("at most {most} bytes in one zstd frame"), error)
+                    })
                     .and_then(|_| widen(&narrow, raw, &mut self.buffer));
                 self.narrow = narrow;
                 widened?;

@@ -7,7 +7,6 @@ use std::io::Write;
 use std::sync::Arc;
 
 use netflow_core::event::{Body, Event, Header, Identity, Loss};
-use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{BlockHeader, BlockKind};
@@ -15,6 +14,7 @@ use super::column::{ColumnWriter, length};
 use super::encode::BlockBuilder;
 use super::error::WriteError;
 use super::index::{IndexBuilder, Totals};
+use super::live::LiveTable;
 use super::magic::file_header;
 use super::record::{self, Metadata};
 use super::{MAX_METADATA_BYTES, MAX_RAW_BYTES, MAX_ROWS};
@@ -70,7 +70,7 @@ pub struct CaptureWriter<W: Write> {
     options: WriterOptions,
     builder: BlockBuilder,
     columns: ColumnWriter,
-    live: FxHashMap<u64, Live>,
+    live: LiveTable<Live>,
     index: IndexBuilder,
     buffer: Vec<u8>,
     offset: u64,
@@ -98,7 +98,7 @@ impl<W: Write> CaptureWriter<W> {
             options,
             builder: BlockBuilder::new(),
             columns: ColumnWriter::new(options.level)?,
-            live: FxHashMap::default(),
+            live: LiveTable::default(),
             index: IndexBuilder::default(),
             buffer: Vec::new(),
             offset: 0,
@@ -142,7 +142,7 @@ impl<W: Write> CaptureWriter<W> {
             Body::Sample(sample) => self.push_known(event, sample.conn, sample.identity.as_ref(), "sample")?,
             Body::Close(close) => {
                 self.push_known(event, close.conn, close.identity.as_ref(), "close")?;
-                self.live.remove(&close.conn);
+                self.live.remove(close.conn);
             }
             body => {
                 self.builder.push_other(event)?;
@@ -169,7 +169,7 @@ impl<W: Write> CaptureWriter<W> {
     ) -> Result<(), WriteError> {
         let block = self.sequence;
         let is_open = matches!(event.body, Body::Open(_));
-        if let Some(live) = self.live.get_mut(&conn) {
+        if let Some(live) = self.live.get_mut(conn) {
             let changed = match carried {
                 Some(identity) if !Arc::ptr_eq(identity, &live.identity) && **identity != *live.identity => {
                     Some(identity)
@@ -220,13 +220,7 @@ impl<W: Write> CaptureWriter<W> {
         self.failed.map_or(Ok(()), |offset| Err(WriteError::Failed { offset }))
     }
 
-    fn write_block(
-        &mut self,
-        kind: BlockKind,
-        events: u32,
-        payload: &[u8],
-        first_at: u64,
-    ) -> Result<(), WriteError> {
+    fn write_block(&mut self, kind: BlockKind, events: u32, payload: &[u8], first_at: u64) -> Result<(), WriteError> {
         // Large index and metadata payloads are compressed as a whole; events blocks compress each column.
         let packed;
         let (codec, stored) = match kind {
@@ -271,7 +265,7 @@ impl<W: Write> CaptureWriter<W> {
     pub fn finish(mut self) -> Result<(W, Totals), WriteError> {
         self.seal()?;
         let index_offset = self.offset;
-        let (payload, totals) = self.index.finish(index_offset, self.live.len() as u64, self.losses)?;
+        let (payload, totals) = self.index.finish(index_offset, self.live.len(), self.losses)?;
         let last_at = self.last_at;
         self.write_block(BlockKind::Index, 0, &payload, last_at)?;
         let back = (self.offset - index_offset).to_le_bytes();
