@@ -6,4 +6,5 @@
 pub mod capture;
 pub mod jsonl;
 pub mod k8s;
+#[cfg(feature = "report")]
 pub mod report;

@@ -171,7 +171,7 @@ fn errors_name_line_key_and_what_was_expected() {
     {"type":"close","at":6,"conn":1,"tcp_states":["estabished"]}
         line 3: key "tcp_states": expected "listen", "syn_sent", "new_syn_recv", "syn_recv", "established", "fin_wait1", "fin_wait2", "close_wait", "closing", "last_ack", "time_wait" or "close", found "estabished"; did you mean "established"?
     {"type":"close","at":6,"conn":1,"tcp_states":"established"}
-        line 3: key "tcp_states": expected a list of strings, found "established"
+        line 3: key "tcp_states": expected a list of at most 262144 strings, found "established"
     {"type":"close","at":6,"conn":1,"reason":"reset"}
         line 3: key "reason": expected "fin", "rst", "timeout", "idle", "unknown", "refused" or "unreachable", found "reset"
     {"type":"dns","at":6,"name":"example.org","addr":"example.org"}

@@ -5,6 +5,7 @@
 mod cut;
 mod events;
 mod files;
+mod hostile;
 mod k8s;
 mod merge;
 mod parquet;

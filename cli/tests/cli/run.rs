@@ -49,6 +49,14 @@ pub(crate) fn netflow_with_input(folder: &Path, arguments: &[&str], input: &[u8]
     output.into()
 }
 
+/// Runs `netflow` in a folder with an address space of no more than so many bytes. What it prints is thrown away.
+pub(crate) fn netflow_within(bytes: u64, folder: &Path, arguments: &[&str]) -> Ran {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v \"$1\" && shift && exec \"$@\"", "sh", &(bytes >> 10).to_string()]);
+    limited.arg(env!("CARGO_BIN_EXE_netflow")).args(arguments).current_dir(folder);
+    limited.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output().unwrap().into()
+}
+
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netflow"));
     command.args(arguments).current_dir(folder).env("TZ", "Pacific/Auckland").env("LC_ALL", "tr_TR.UTF-8");

@@ -9,6 +9,7 @@ use bincode::{Decode, Encode};
 use netflow_core::event::{Body, Event, Header, Loss};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::MAX_METADATA_BYTES;
 use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
 use super::error::{Malformed, WriteError};
 use super::magic::{FILE_HEADER_BYTES, FileHeader, parse_file_header};
@@ -293,7 +294,7 @@ fn read_section<R: Read + Seek>(input: &mut R, end: u64) -> io::Result<Option<Se
     input.read_exact(&mut start)?;
     let Ok(FileHeader::Readable) = parse_file_header(&start) else { return Ok(None) };
     let Some((header, payload)) = read_block(input, offset + FILE_HEADER_BYTES as u64)? else { return Ok(None) };
-    if header.kind != BlockKind::Metadata {
+    if header.kind != BlockKind::Metadata || header.raw_bytes as usize > MAX_METADATA_BYTES {
         return Ok(None);
     }
     let Some(payload) = unwrap_payload(&header, &payload, &mut unpacker) else { return Ok(None) };

@@ -9,10 +9,15 @@ use std::sync::Arc;
 
 use netflow_core::address::Endpoint;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{Problem, nearest};
+
+/// No event has as many keys; what a line of nothing but keys takes is many times its length.
+const MAX_KEYS: usize = 64;
+/// Elements that a list may have: more than a command can have words.
+const MAX_ELEMENTS: usize = 1 << 18;
 
 /// Keys and values as written.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
@@ -30,12 +35,43 @@ impl<'de> Deserialize<'de> for Fields<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
+                    if fields.len() == MAX_KEYS {
+                        return Err(A::Error::custom(format_args!("expected at most {MAX_KEYS} keys")));
+                    }
                     fields.push(field);
                 }
                 Ok(Fields(fields))
             }
         }
         deserializer.deserialize_map(Keys)
+    }
+}
+
+/// A list of strings.
+struct Strings(Vec<String>);
+
+impl<'de> Deserialize<'de> for Strings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Strings;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of strings")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Strings, A::Error> {
+                let mut strings = Vec::new();
+                while let Some(string) = list.next_element()? {
+                    if strings.len() == MAX_ELEMENTS {
+                        return Err(A::Error::custom("too many"));
+                    }
+                    strings.push(string);
+                }
+                Ok(Strings(strings))
+            }
+        }
+        deserializer.deserialize_seq(Elements)
     }
 }
 
@@ -175,8 +211,9 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn strings(&mut self, key: &'static str) -> Result<Option<Vec<String>>, Problem> {
-        let read = |raw| serde_json::from_str(raw).map_err(|_| Self::wrong(key, "a list of strings", raw));
-        self.raw(key).map(read).transpose()
+        let expected = format_args!("a list of at most {MAX_ELEMENTS} strings");
+        let read = |raw| serde_json::from_str(raw).map_err(|_| Self::wrong(key, expected, raw));
+        Ok(self.raw(key).map(read).transpose()?.map(|Strings(list)| list))
     }
 
     /// One of a few words.

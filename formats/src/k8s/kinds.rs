@@ -11,13 +11,32 @@ use netflow_core::event::Transport;
 use netflow_core::k8s::{Labels, Name, Objects, Owner, Phase, Pod, PodPort, Service, ServicePort};
 use serde_json::Value;
 
+use super::MAX_PAIRS;
 use super::error::Wrong;
 use super::value::{
     address, address_if_any, each, each_object, gather, object, optional, or_default, port, port_if_any, required,
     text, transport, truth, within,
 };
 
-type Add = fn(&Value, &Name, &mut Objects) -> Result<(), Wrong>;
+/// What was read so far.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) objects: Objects,
+    pairs: usize,
+}
+
+impl Gathered {
+    /// So many addresses have so many ports, each of them each. A text that names a thousand of both claims a million.
+    fn pair(&mut self, addresses: usize, ports: usize) -> Result<(), Wrong> {
+        self.pairs = self.pairs.saturating_add(addresses.saturating_mul(ports));
+        if self.pairs <= MAX_PAIRS {
+            return Ok(());
+        }
+        Err(Wrong::new(format_args!("at most {MAX_PAIRS} ports of all addresses together"), self.pairs))
+    }
+}
+
+type Add = fn(&Value, &Name, &mut Gathered) -> Result<(), Wrong>;
 
 /// What reads objects of that kind, if any of it is of use.
 pub(super) fn reader(kind: &str) -> Option<Add> {
@@ -42,7 +61,7 @@ pub(super) fn name(item: &Value) -> Result<Name, Wrong> {
     required(item, "metadata", "an object", |metadata| object(metadata, named))
 }
 
-fn pod(item: &Value, name: &Name, objects: &mut Objects) -> Result<(), Wrong> {
+fn pod(item: &Value, name: &Name, gathered: &mut Gathered) -> Result<(), Wrong> {
     let mut pod = Pod::default();
     within(item, "metadata", |metadata| {
         pod.labels = labels(metadata, "labels")?;
@@ -68,7 +87,8 @@ fn pod(item: &Value, name: &Name, objects: &mut Objects) -> Result<(), Wrong> {
         pod.host_ips = addresses(status, "hostIP", "hostIPs")?;
         Ok(())
     })?;
-    objects.pods.insert(name.clone(), pod);
+    gathered.pair(pod.ips.len() + pod.host_ips.len(), pod.ports.len())?;
+    gathered.objects.pods.insert(name.clone(), pod);
     Ok(())
 }
 
@@ -79,7 +99,7 @@ fn pod_port(of: &Value, ports: &mut BTreeSet<PodPort>) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn service(item: &Value, name: &Name, objects: &mut Objects) -> Result<(), Wrong> {
+fn service(item: &Value, name: &Name, gathered: &mut Gathered) -> Result<(), Wrong> {
     let mut service = Service::default();
     within(item, "spec", |spec| {
         // Without an address of its own a service says "None", one that is a mere name says "".
@@ -98,26 +118,26 @@ fn service(item: &Value, name: &Name, objects: &mut Objects) -> Result<(), Wrong
             gather(&mut service.external_ips, balancer, "ingress", |of| optional(of, "ip", address))
         })
     })?;
-    objects.services.insert(name.clone(), service);
+    gathered.pair(service.cluster_ips.len() + service.external_ips.len(), service.ports.len())?;
+    gathered.objects.services.insert(name.clone(), service);
     Ok(())
 }
 
-fn endpoints(item: &Value, name: &Name, objects: &mut Objects) -> Result<(), Wrong> {
+fn endpoints(item: &Value, name: &Name, gathered: &mut Gathered) -> Result<(), Wrong> {
     each_object(item, "subsets", |subset| {
         let ports = ports(subset)?;
         // What is not ready yet is known to belong to the service all the same.
         for list in ["addresses", "notReadyAddresses"] {
             each_object(subset, list, |of| {
                 let ip = required(of, "ip", "an address, like \"10.0.0.1\"", address)?;
-                add_backend(objects, name, ip, target(of, name)?, &ports);
-                Ok(())
+                add_backend(gathered, name, ip, target(of, name)?, &ports)
             })?;
         }
         Ok(())
     })
 }
 
-fn endpoint_slice(item: &Value, name: &Name, objects: &mut Objects) -> Result<(), Wrong> {
+fn endpoint_slice(item: &Value, name: &Name, gathered: &mut Gathered) -> Result<(), Wrong> {
     let service = within(item, "metadata", |metadata| {
         let label = labels(metadata, "labels")?.get("kubernetes.io/service-name").cloned();
         Ok(label.or(owner(metadata)?.filter(|owner| &*owner.kind == "Service").map(|owner| owner.name)))
@@ -129,7 +149,7 @@ fn endpoint_slice(item: &Value, name: &Name, objects: &mut Objects) -> Result<()
         let pod = target(of, &service)?;
         each(of, "addresses", |value| {
             if let Some(ip) = address_if_any(value)? {
-                add_backend(objects, &service, ip, pod.clone(), &ports);
+                add_backend(gathered, &service, ip, pod.clone(), &ports)?;
             }
             Ok(())
         })
@@ -138,15 +158,17 @@ fn endpoint_slice(item: &Value, name: &Name, objects: &mut Objects) -> Result<()
 
 /// Several slices, and the older kind of object beside them, tell of the same backends.
 fn add_backend(
-    objects: &mut Objects,
+    gathered: &mut Gathered,
     service: &Name,
     ip: IpAddr,
     pod: Option<Name>,
     ports: &BTreeSet<(Transport, u16)>,
-) {
-    let backend = objects.backends.entry(service.clone()).or_default().entry(ip).or_default();
+) -> Result<(), Wrong> {
+    gathered.pair(1, ports.len())?;
+    let backend = gathered.objects.backends.entry(service.clone()).or_default().entry(ip).or_default();
     backend.pod = pod.or_else(|| backend.pod.take());
     backend.ports.extend(ports);
+    Ok(())
 }
 
 fn ports(of: &Value) -> Result<BTreeSet<(Transport, u16)>, Wrong> {
@@ -170,22 +192,22 @@ fn target(of: &Value, service: &Name) -> Result<Option<Name>, Wrong> {
     })
 }
 
-fn node(item: &Value, name: &Name, objects: &mut Objects) -> Result<(), Wrong> {
+fn node(item: &Value, name: &Name, gathered: &mut Gathered) -> Result<(), Wrong> {
     let mut ips = BTreeSet::new();
     within(item, "status", |status| {
         gather(&mut ips, status, "addresses", |of| Ok(optional(of, "address", address_if_any)?.flatten()))
     })?;
-    objects.nodes.insert(name.name.clone(), ips);
+    gathered.objects.nodes.insert(name.name.clone(), ips);
     Ok(())
 }
 
-fn replica_set(item: &Value, name: &Name, objects: &mut Objects) -> Result<(), Wrong> {
+fn replica_set(item: &Value, name: &Name, gathered: &mut Gathered) -> Result<(), Wrong> {
     let owner = within(item, "metadata", owner)?;
-    objects.replica_sets.insert(name.clone(), owner);
+    gathered.objects.replica_sets.insert(name.clone(), owner);
     Ok(())
 }
 
-fn deployment(item: &Value, name: &Name, objects: &mut Objects) -> Result<(), Wrong> {
+fn deployment(item: &Value, name: &Name, gathered: &mut Gathered) -> Result<(), Wrong> {
     let selector = within(item, "spec", |spec| {
         within(spec, "selector", |selector| {
             // Labels alone do not tell what a selector with expressions selects.
@@ -193,7 +215,7 @@ fn deployment(item: &Value, name: &Name, objects: &mut Objects) -> Result<(), Wr
             Ok(if is_plain { labels(selector, "matchLabels")? } else { Labels::new() })
         })
     })?;
-    objects.deployments.insert(name.clone(), selector);
+    gathered.objects.deployments.insert(name.clone(), selector);
     Ok(())
 }
 

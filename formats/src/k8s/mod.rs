@@ -18,5 +18,9 @@ pub use write::write;
 
 /// Bytes that the text may have.
 pub const MAX_BYTES: usize = 512 << 20;
+/// Bytes that the text of one object may have. A cluster keeps none above 1.5 MiB; printed with indentation it grows.
+pub const MAX_OBJECT_BYTES: usize = 8 << 20;
+/// Ports that all addresses may have, those of each counted by themselves.
+pub const MAX_PAIRS: usize = 1 << 22;
 /// Lists that may lie in each other.
 const MAX_DEPTH: usize = 4;

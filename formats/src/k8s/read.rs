@@ -4,14 +4,17 @@
 //! kind.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use netflow_core::k8s::Objects;
 use serde::Deserialize;
+use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error::{ReadError, Wrong};
-use super::{MAX_BYTES, MAX_DEPTH, kinds};
+use super::kinds::Gathered;
+use super::{MAX_BYTES, MAX_DEPTH, MAX_OBJECT_BYTES, kinds};
 
 /// The two keys by which a document is told.
 #[derive(Deserialize)]
@@ -31,7 +34,7 @@ pub fn read(text: &str) -> Result<Objects, ReadError> {
     if text.len() > MAX_BYTES {
         return Err(ReadError::TooLong { limit: MAX_BYTES, found: text.len() });
     }
-    let mut objects = Objects::default();
+    let mut gathered = Gathered::default();
     let mut documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().enumerate().peekable();
     while let Some((place, document)) = documents.next() {
         let document = document.map_err(|error| ReadError::Syntax {
@@ -41,19 +44,19 @@ pub fn read(text: &str) -> Result<Objects, ReadError> {
         })?;
         // One document alone needs no number.
         let is_alone = place == 0 && documents.peek().is_none();
-        let read = any(document.get(), None, 0, &mut objects);
+        let read = any(document.get(), None, 0, &mut gathered);
         read.map_err(|wrong| if is_alone { wrong } else { wrong.in_document(place + 1) })?;
         if is_alone {
-            return Ok(objects);
+            return Ok(gathered.objects);
         }
     }
-    if text.trim_ascii().is_empty() { Err(ReadError::Nothing) } else { Ok(objects) }
+    if text.trim_ascii().is_empty() { Err(ReadError::Nothing) } else { Ok(gathered.objects) }
 }
 
 /// A list of objects, or an object; `kind` is what the list around it says of its elements.
-fn any(raw: &str, kind: Option<&str>, depth: usize, objects: &mut Objects) -> Result<(), Wrong> {
+fn any(raw: &str, kind: Option<&str>, depth: usize, gathered: &mut Gathered) -> Result<(), Wrong> {
     if raw.starts_with('[') {
-        return list(raw, kind, depth, objects);
+        return list(raw, kind, depth, gathered);
     }
     if !raw.starts_with('{') {
         return Err(Wrong::new("a List or an object with a kind", raw));
@@ -63,31 +66,64 @@ fn any(raw: &str, kind: Option<&str>, depth: usize, objects: &mut Objects) -> Re
     match (kind.strip_suffix("List"), head.items) {
         (Some(of), Some(items)) => {
             let of = Some(of).filter(|of| !of.is_empty());
-            list(items.get(), of, depth, objects).map_err(|wrong| wrong.under("items"))
+            list(items.get(), of, depth, gathered).map_err(|wrong| wrong.under("items"))
         }
         (Some(""), None) => Err(Wrong::missing("a list").under("items")),
         _ => match kinds::reader(kind) {
             Some(read) => {
+                if raw.len() > MAX_OBJECT_BYTES {
+                    return Err(Wrong::new(format_args!("an object of at most {MAX_OBJECT_BYTES} bytes"), raw.len()));
+                }
                 let item: Value = parse(raw)?;
-                read(&item, &kinds::name(&item)?, objects)
+                read(&item, &kinds::name(&item)?, gathered)
             }
             None => Ok(()),
         },
     }
 }
 
-fn list(raw: &str, kind: Option<&str>, depth: usize, objects: &mut Objects) -> Result<(), Wrong> {
+fn list(raw: &str, kind: Option<&str>, depth: usize, gathered: &mut Gathered) -> Result<(), Wrong> {
     if depth == MAX_DEPTH {
         return Err(Wrong::new(format_args!("at most {MAX_DEPTH} lists in each other"), "more"));
     }
     if !raw.starts_with('[') {
         return Err(Wrong::new("a list", raw));
     }
-    let items: Vec<&RawValue> = parse(raw)?;
-    for (place, item) in items.into_iter().enumerate() {
-        any(item.get(), kind, depth + 1, objects).map_err(|wrong| wrong.at(place))?;
+    let mut items = Items { kind, depth: depth + 1, gathered, wrong: None };
+    let read = serde_json::Deserializer::from_str(raw).deserialize_seq(&mut items);
+    match (items.wrong, read) {
+        (Some(wrong), _) => Err(wrong),
+        (None, Err(error)) => Err(Wrong::new("a list", reason(&error))),
+        (None, Ok(())) => Ok(()),
     }
-    Ok(())
+}
+
+/// Reads the elements of a list one by one: a list of nothing would take eight times its text.
+struct Items<'k, 'g> {
+    kind: Option<&'k str>,
+    depth: usize,
+    gathered: &'g mut Gathered,
+    wrong: Option<Wrong>,
+}
+
+impl<'de> Visitor<'de> for &mut Items<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let mut place = 0;
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            if let Err(wrong) = any(item.get(), self.kind, self.depth, self.gathered) {
+                self.wrong = Some(wrong.at(place));
+                return Err(A::Error::custom("an element"));
+            }
+            place += 1;
+        }
+        Ok(())
+    }
 }
 
 /// Parses what is known to be JSON: what goes wrong is its types, or how deep it is.

@@ -138,7 +138,7 @@ impl<R: Read> CaptureReader<R> {
             let [expected, found] = [header.checksum, checksum].map(|checksum| format!("{checksum:016x}"));
             return self.recover(part, Malformed::new("checksum of payload", expected, found), Some(header));
         }
-        self.events += u64::from(header.events);
+        self.events = self.events.saturating_add(header.events.into());
         self.losses = header.losses;
         match header.kind {
             BlockKind::Events => self.open_block(header, whole),

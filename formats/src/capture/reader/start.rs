@@ -9,6 +9,7 @@ use netflow_core::event::{Header, Loss};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{CaptureReader, End, Phase};
+use crate::capture::MAX_METADATA_BYTES;
 use crate::capture::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind, hex};
 use crate::capture::damage::Place;
 use crate::capture::error::{DamagedPart, Malformed, NotACapture, ReadError};
@@ -123,9 +124,14 @@ impl<R: Read> CaptureReader<R> {
         if xxh3_64(stored) != header.checksum {
             return Ok(true);
         }
-        let metadata = unwrap_payload(&header, stored, &mut self.unpacker)
-            .ok_or_else(|| Malformed::new("metadata", "a payload of the stated length", "another"))
-            .and_then(record::decode_header);
+        let metadata = if header.raw_bytes as usize > MAX_METADATA_BYTES {
+            let expected = format!("at most {MAX_METADATA_BYTES}");
+            Err(Malformed::new("raw length of metadata", expected, header.raw_bytes))
+        } else {
+            unwrap_payload(&header, stored, &mut self.unpacker)
+                .ok_or_else(|| Malformed::new("metadata", "a payload of the stated length", "another"))
+                .and_then(record::decode_header)
+        };
         match metadata {
             Ok(header) => self.header = header,
             Err(what) => self.damages.report(&place, what, 0),
