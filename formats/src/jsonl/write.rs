@@ -48,7 +48,7 @@ impl<W: Write> Exporter<W> {
             line.number("continues_from", at);
         }
         if header.excerpt {
-            line.raw("excerpt", "true".to_owned());
+            line.raw("excerpt", "true");
         }
         exporter.end_line()?;
         Ok(exporter)
