@@ -20,6 +20,7 @@ use crate::input::{self, Capture};
 use crate::outcome::Usage;
 
 /// What there is in the part.
+#[derive(Clone, Copy)]
 pub(crate) enum Part<'a> {
     /// A section begins.
     Begin(&'a Header),
