@@ -9,7 +9,7 @@ use netflow_core::event::{
     Totals, Transport,
 };
 use netflow_formats::capture::{
-    CaptureReader, CaptureWriter, DamagedPart, End, NotACapture, ReadError, WriteError, WriterOptions, read_index,
+    CaptureReader, CaptureWriter, Checker, DamagedPart, End, NotACapture, ReadError, WriteError, WriterOptions, read_index,
 };
 
 fn identity(remote: &str) -> Arc<Identity> {
@@ -352,4 +352,84 @@ fn time_is_found_by_the_index_and_without_it() {
     assert_introduced(&sought_events);
     assert_eq!((sought.damage(), sought.end()), (&[][..], Some(End::Clean)));
     assert_eq!((skipped.damage(), skipped.end()), (&[][..], Some(End::Clean)));
+}
+
+/// Where the blocks of a capture begin.
+fn blocks(bytes: &[u8]) -> Vec<usize> {
+    let marker = [0xf1, 0x0e, 0xb1, 0x0c, 0xa7, 0x95, 0xe3, 0xdc];
+    (0..bytes.len()).filter(|place| bytes[*place..].starts_with(&marker)).collect()
+}
+
+#[test]
+fn every_number_of_a_block_header_may_lie() {
+    let stream = small_stream();
+    let intact = write(&stream, 4);
+    // Kind and codec, then offsets and lengths of the numbers.
+    let numbers = [(8, 1), (9, 1), (12, 4), (16, 4), (20, 4), (24, 8), (32, 4), (40, 8), (48, 8)];
+    let losses = (0..9).map(|place| (56 + place * 8, 8));
+    for block in blocks(&intact) {
+        for (offset, length) in numbers.into_iter().chain(losses.clone()) {
+            let place = block + offset..block + offset + length;
+            let mut stored = [0; 8];
+            stored[..length].copy_from_slice(&intact[place.clone()]);
+            let stored = u64::from_le_bytes(stored);
+            for lie in [0, 1, u64::MAX, u64::MAX / 2, stored.wrapping_add(1), stored.wrapping_sub(1)] {
+                let mut bytes = intact.clone();
+                bytes[place.clone()].copy_from_slice(&lie.to_le_bytes()[..length]);
+                let checksum = xxhash_rust::xxh3::xxh3_64(&bytes[block..block + 136]).to_le_bytes();
+                bytes[block + 136..block + 144].copy_from_slice(&checksum);
+                let Ok(outcome) = read(&bytes) else { continue };
+                let context = format!("block at {block}, offset {offset}: {lie}");
+                // The time of a block's first event has no witness but the last one's, which must then lie as well.
+                assert!(missing(&outcome.events, &stream).is_some(), "{context}: {:?}", outcome.events);
+                let lost = stream.len() - outcome.events.len();
+                assert!(lost == 0 || !outcome.damage.is_empty() || outcome.end != Some(End::Clean), "{context}");
+                assert_introduced(&outcome.events);
+                let mut checker = Checker::new(bytes.as_slice()).unwrap();
+                while checker.next_section().unwrap().is_some() {}
+                let _ = read_index(Cursor::new(&bytes)).unwrap();
+            }
+        }
+    }
+}
+
+/// The same numbers on every run.
+struct Lot(u64);
+
+impl Lot {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+}
+
+#[test]
+fn damage_anywhere_in_a_long_capture_is_told_and_costs_whole_blocks() {
+    let stream: Vec<Event> = (0..6_000)
+        .map(|number| match number {
+            0 => Event { at: 0, body: Body::Open(Open { conn: 1, identity: identity("10.0.0.9:443") }) },
+            _ if number % 50 == 0 => Event { at: number * 1000, body: Body::Tick(Tick { complete: true }) },
+            _ => sample(number * 1000 + number % 7, 1, number * number * 31),
+        })
+        .collect();
+    let intact = write(&stream, 100);
+    let mut lot = Lot(7);
+    for round in 0..150 {
+        let mut bytes = intact.clone();
+        for _ in 0..=lot.below(4) {
+            let begin = lot.below(bytes.len());
+            let end = (begin + 1 + lot.below(300)).min(bytes.len());
+            match lot.below(4) {
+                0 => bytes[begin] ^= 1 << lot.below(8),
+                1 => bytes[begin..end].fill_with(|| u8::try_from(lot.below(256)).unwrap()),
+                2 => drop(bytes.drain(begin..end)),
+                _ => bytes[begin..end].fill(0),
+            }
+        }
+        let Ok(outcome) = read(&bytes) else { continue };
+        let lost = missing(&outcome.events, &stream).unwrap_or_else(|| panic!("round {round}: a wrong event"));
+        assert!(bytes == intact || !outcome.damage.is_empty() || outcome.end != Some(End::Clean), "round {round}");
+        assert_eq!(lost.len() % 100, 0, "round {round}");
+        assert!(!outcome.all_known || outcome.end != Some(End::Clean) || outcome.lost == lost.len() as u64, "round {round}");
+    }
 }
