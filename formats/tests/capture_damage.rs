@@ -9,7 +9,8 @@ use netflow_core::event::{
     Totals, Transport,
 };
 use netflow_formats::capture::{
-    CaptureReader, CaptureWriter, Checker, DamagedPart, End, NotACapture, ReadError, WriteError, WriterOptions, read_index,
+    CaptureReader, CaptureWriter, Checker, DamagedPart, End, NotACapture, ReadError, WriteError, WriterOptions,
+    read_index,
 };
 
 fn identity(remote: &str) -> Arc<Identity> {
@@ -430,6 +431,9 @@ fn damage_anywhere_in_a_long_capture_is_told_and_costs_whole_blocks() {
         let lost = missing(&outcome.events, &stream).unwrap_or_else(|| panic!("round {round}: a wrong event"));
         assert!(bytes == intact || !outcome.damage.is_empty() || outcome.end != Some(End::Clean), "round {round}");
         assert_eq!(lost.len() % 100, 0, "round {round}");
-        assert!(!outcome.all_known || outcome.end != Some(End::Clean) || outcome.lost == lost.len() as u64, "round {round}");
+        assert!(
+            !outcome.all_known || outcome.end != Some(End::Clean) || outcome.lost == lost.len() as u64,
+            "round {round}"
+        );
     }
 }
