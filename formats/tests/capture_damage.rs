@@ -365,8 +365,8 @@ fn blocks(bytes: &[u8]) -> Vec<usize> {
 fn every_number_of_a_block_header_may_lie() {
     let stream = small_stream();
     let intact = write(&stream, 4);
-    // Kind and codec, then offsets and lengths of the numbers.
-    let numbers = [(8, 1), (9, 1), (12, 4), (16, 4), (20, 4), (24, 8), (32, 4), (40, 8), (48, 8)];
+    // Offsets and lengths. A kind that is not known is no lie: it is a later version's, and skipped.
+    let numbers = [(9, 1), (12, 4), (16, 4), (20, 4), (24, 8), (32, 4), (40, 8), (48, 8)];
     let losses = (0..9).map(|place| (56 + place * 8, 8));
     for block in blocks(&intact) {
         for (offset, length) in numbers.into_iter().chain(losses.clone()) {

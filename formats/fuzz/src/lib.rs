@@ -167,9 +167,7 @@ pub fn k8s(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(objects) = k8s::read(text) else { return };
     let _ = Cluster::new(&objects);
-    let written = k8s::write(&objects);
-    let again = k8s::read(&written).unwrap_or_else(|error| panic!("{error}: {written}"));
-    assert_eq!(again, objects, "{written}");
+    // Only what is reduced is written.
     let reduced = objects.reduced();
     assert_eq!(k8s::read(&k8s::write(&reduced)).as_ref(), Ok(&reduced));
 }
