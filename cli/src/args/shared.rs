@@ -41,11 +41,11 @@ pub(crate) struct PipelineArgs {
 /// Which time of captures: the same for every command that reads a part of them.
 #[derive(Debug, Args, PartialEq, Clone, Copy)]
 pub(crate) struct WindowArgs {
-    /// Leave out what was before T: a time like 2026-11-23T09:00:00Z, or HH:MM[:SS] in UTC on the day on which the (first)
-    /// capture begins. Connections that were open then count from T on.
+    /// Leave out what was before T: a time like 2026-11-23T09:00:00Z, or `HH:MM` or `HH:MM:SS` in UTC on the day on which the
+    /// (first) capture begins. Connections that were open then count from T on.
     #[arg(long, value_name = "T", value_parser = Moment::parse)]
     pub(crate) since: Option<Moment>,
-    /// Leave out what was at T or later; HH:MM[:SS] that is not after --since is on the day after it.
+    /// Leave out what was at T or later; `HH:MM` that is not after --since is on the day after it.
     #[arg(long, value_name = "T", value_parser = Moment::parse)]
     pub(crate) until: Option<Moment>,
 }
