@@ -36,12 +36,16 @@ host_packages=(qemu-system-x86 cpio xz-utils zstd binutils debian-archive-keyrin
 say() { echo "kernels/run.sh: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
-jobs=$(nproc) filter='' skips=() update=false kernels=()
+# The options that leave out the tests that a file names.
+skip() { sed -n 's/^\([a-z_]*\) .*/--skip=\1/p' "$here/$1"; }
+
+mapfile -t skips < <(skip native)
+jobs=$(nproc) filter='' update=false kernels=()
 while (($#)); do
     case $1 in
         -l | --list) grep -v '^#' "$here/kernels"; exit ;;
         -f | --filter) filter=${2-}; shift ;;
-        -s | --short) mapfile -t skips < <(sed -n 's/^\([a-z_]*\) .*/--skip=\1/p' "$here/slow") ;;
+        -s | --short) mapfile -t -O "${#skips[@]}" skips < <(skip slow) ;;
         -j | --jobs) jobs=${2-}; shift ;;
         -u | --update) update=true ;;
         -h | --help) usage; exit ;;
