@@ -73,7 +73,11 @@ build() {
             CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS AYA_BPF_TARGET_ARCH
         /usr/bin/cargo build --quiet --release --locked -Z build-std=core --target bpfel-unknown-none
     )
-    $llvm/bin/llvm-objcopy --strip-debug "$1/target/bpfel-unknown-none/release/netflow" "$1/netflow.bpf.o"
+    # The names of functions have a number in them that comes from the path of the sources.
+    built=$1/target/bpfel-unknown-none/release/netflow
+    $llvm/bin/llvm-nm --format=just-symbols "$built" |
+        sed -n 's/^\(.*\)Cs[0-9A-Za-z]*_\(7netflow.*\)$/& \1C\2/p' >"$1/names"
+    $llvm/bin/llvm-objcopy --strip-debug --redefine-syms="$1/names" "$built" "$1/netflow.bpf.o"
 }
 
 install_toolchain
