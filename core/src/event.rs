@@ -237,6 +237,22 @@ impl Totals {
     pub fn is_same(&self, other: &Self) -> bool {
         *self == Self { rtt_us: self.rtt_us, rtt_var_us: self.rtt_var_us, ..*other }
     }
+
+    /// All of them, in the order in which they stand above.
+    #[must_use]
+    pub fn numbers(&self) -> [u64; 9] {
+        [
+            self.sent_bytes,
+            self.recv_bytes,
+            self.sent_packets,
+            self.recv_packets,
+            self.retransmits,
+            self.rtt_us.into(),
+            self.rtt_var_us.into(),
+            self.unacked_bytes,
+            self.unread_bytes,
+        ]
+    }
 }
 
 /// The totals of a connection that is open.

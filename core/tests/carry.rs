@@ -8,9 +8,6 @@ use std::collections::BTreeMap;
 
 use netflow_core::carry::Carry;
 use netflow_core::event::{Body, Event, Header, Identity, Totals, Transport};
-use netflow_core::field::Field;
-use netflow_core::filter::BuiltIn;
-use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Report;
 use netflow_core::sums::Sums;
@@ -18,7 +15,9 @@ use netflow_core::ticks::Ticks;
 use netflow_core::value::Value;
 use proptest::prelude::*;
 use stream::chance::{deeds, events};
-use stream::{S, TICK, bytes, client, close, dns, exit, in_container, listen, nat, open, process, sample, tcp};
+use stream::{
+    S, TICK, bytes, client, close, dns, exit, in_container, listen, nat, open, options, process, sample, tcp,
+};
 
 /// The stream in parts that begin at these places.
 fn parts(events: &[Event], places: &[prop::sample::Index]) -> Vec<Vec<Event>> {
@@ -77,16 +76,6 @@ fn sums<'a>(reports: impl IntoIterator<Item = &'a Report>) -> BTreeMap<(i64, Vec
         sums.entry((row.window.start_us, row.key.to_vec())).or_default().merge(&Sums { connections: 0, ..row.sums });
     }
     sums
-}
-
-fn options(by: &str, every_s: u64, keep_idle: bool) -> ReportOptions {
-    ReportOptions {
-        by: by.split(' ').filter(|name| !name.is_empty()).map(|name| Field::by_name(name).unwrap()).collect(),
-        every_ns: Some(every_s * S),
-        filter: BuiltIn { keep_idle, ..BuiltIn::default() },
-        ports: PortOptions { no_fold: true, ..PortOptions::default() },
-        ..ReportOptions::default()
-    }
 }
 
 /// What no connection learns later.

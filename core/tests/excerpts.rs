@@ -8,9 +8,6 @@ use std::collections::BTreeMap;
 
 use netflow_core::event::{Body, Clock, Event, Header};
 use netflow_core::excerpt::{Excerpt, Place, Span};
-use netflow_core::field::Field;
-use netflow_core::filter::BuiltIn;
-use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Report;
 use netflow_core::sums::Sums;
@@ -18,7 +15,7 @@ use netflow_core::ticks::Ticks;
 use netflow_core::value::Value;
 use proptest::prelude::*;
 use stream::chance::{Deed, deeds, events};
-use stream::{S, TICK, bytes, client, close, open, sample};
+use stream::{S, TICK, bytes, client, close, open, options, sample};
 
 /// UTC of the boot, in nanoseconds.
 const BOOT: i64 = 1_700_000_000_123_456_789;
@@ -85,16 +82,6 @@ fn points<'a>(captures: impl IntoIterator<Item = &'a Capture>, options: &ReportO
     points.push(ticks.finish());
     points.retain(|report| report.span.is_some());
     points
-}
-
-fn options(by: &str, every_s: u64, keep_idle: bool) -> ReportOptions {
-    ReportOptions {
-        by: by.split(' ').filter(|name| !name.is_empty()).map(|name| Field::by_name(name).unwrap()).collect(),
-        every_ns: Some(every_s * S),
-        filter: BuiltIn { keep_idle, ..BuiltIn::default() },
-        ports: PortOptions { no_fold: true, ..PortOptions::default() },
-        ..ReportOptions::default()
-    }
 }
 
 /// What each group did in each window, however many captures its connections are in.

@@ -11,6 +11,8 @@ use netflow_core::event::{
     Transport,
 };
 use netflow_core::field::{Field, Source};
+use netflow_core::filter::BuiltIn;
+use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Report;
 use netflow_core::value::Value;
@@ -23,6 +25,17 @@ pub(crate) const TICK: Body = Body::Tick(Tick { complete: true });
 
 /// The end of a snapshot that was cut short.
 pub(crate) const CUT_TICK: Body = Body::Tick(Tick { complete: false });
+
+/// A report by these fields in windows of so many seconds, with every port as it is.
+pub(crate) fn options(by: &str, every_s: u64, keep_idle: bool) -> ReportOptions {
+    ReportOptions {
+        by: by.split(' ').filter(|name| !name.is_empty()).map(|name| Field::by_name(name).unwrap()).collect(),
+        every_ns: Some(every_s * S),
+        filter: BuiltIn { keep_idle, ..BuiltIn::default() },
+        ports: PortOptions { no_fold: true, ..PortOptions::default() },
+        ..ReportOptions::default()
+    }
+}
 
 /// A TCP connection of which nothing else is known.
 pub(crate) fn tcp(local: &str, remote: &str) -> Identity {

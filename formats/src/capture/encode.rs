@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use netflow_core::event::{Body, Direction, Event, Identity, Reason, Totals, Transport};
+use netflow_core::event::{Body, Direction, Event, Identity, Reason, Transport};
 
 use super::MAX_TEXT_BYTES;
 use super::column::{Column, ColumnWriter, TableRows, length};
@@ -67,25 +67,11 @@ fn apart(rtt: u64, rtt_var: u64, shift: u8) -> u64 {
     if shift == 0 { rtt_var } else { zigzag(rtt_var.wrapping_sub(rtt >> shift)) }
 }
 
-/// Every field of [`Totals`] with its column; counters are stored as differences.
+/// The numbers of [`netflow_core::event::Totals`] in their order, counters and then gauges, with their columns; counters are
+/// stored as differences.
 pub(super) const COUNTERS: [Column; 5] =
     [Column::SentBytes, Column::RecvBytes, Column::SentPackets, Column::RecvPackets, Column::Retransmits];
 pub(super) const GAUGES: [Column; 4] = [Column::Rtt, Column::RttVar, Column::Unacked, Column::Unread];
-
-/// Counters, then gauges.
-fn numbers(totals: &Totals) -> [u64; TOTALS] {
-    [
-        totals.sent_bytes,
-        totals.recv_bytes,
-        totals.sent_packets,
-        totals.recv_packets,
-        totals.retransmits,
-        totals.rtt_us.into(),
-        totals.rtt_var_us.into(),
-        totals.unacked_bytes,
-        totals.unread_bytes,
-    ]
-}
 
 const TOTALS: usize = COUNTERS.len() + GAUGES.len();
 
@@ -101,7 +87,7 @@ struct Profile {
     service_port: u16,
 }
 
-/// Places in [`numbers`].
+/// Places in [`netflow_core::event::Totals::numbers`].
 const SENT: usize = 0;
 const RECV: usize = 1;
 const SENT_PACKETS: usize = 2;
@@ -273,7 +259,7 @@ impl BlockBuilder {
             let place = u32::try_from(self.totals.len()).unwrap_or(NONE);
             let before = self.latest.get_mut(row as usize).map(|latest| std::mem::replace(latest, place));
             self.befores.push(before.unwrap_or(NONE));
-            self.totals.push(numbers(totals));
+            self.totals.push(totals.numbers());
         }
         if let Body::Close(close) = &event.body {
             self.tcp_states.push(close.tcp_states.bits().into());

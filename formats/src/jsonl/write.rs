@@ -271,18 +271,7 @@ impl Line {
     }
 
     fn totals(&mut self, totals: &Totals) {
-        let values = [
-            totals.sent_bytes,
-            totals.recv_bytes,
-            totals.sent_packets,
-            totals.recv_packets,
-            totals.retransmits,
-            totals.rtt_us.into(),
-            totals.rtt_var_us.into(),
-            totals.unacked_bytes,
-            totals.unread_bytes,
-        ];
-        for (key, value) in COUNTER_KEYS.into_iter().zip(values) {
+        for (key, value) in COUNTER_KEYS.into_iter().zip(totals.numbers()) {
             self.number_unless_zero(key, value);
         }
     }
