@@ -1,5 +1,6 @@
 //! The command line: every command, flag and help text, and nothing that acts.
 
+mod fixture;
 mod shared;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use crate::pace::Speed;
 use crate::record::rotation::{Keep, Rotation};
 use crate::units;
+pub(crate) use fixture::{FixtureArgs, FixtureCheckArgs, FixtureCommand, FixtureFormat};
 pub(crate) use shared::{BesideArgs, PipelineArgs, PointArgs, PointFormat, WindowArgs};
 
 /// A flight recorder for a Linux host's connections.
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     Merge(MergeArgs),
     Dump(DumpArgs),
     Import(ImportArgs),
+    Fixture(FixtureArgs),
     /// List every field of a report: name, type, unit, meaning.
     Fields,
 }

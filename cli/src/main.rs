@@ -9,6 +9,7 @@ mod cut;
 mod doctor;
 mod dump;
 mod fields;
+mod fixture;
 mod import;
 mod info;
 mod input;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Merge(args) => merge::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Import(args) => import::run(args),
+        Command::Fixture(args) => fixture::run(args),
         Command::Fields => fields::run(),
     };
     outcome::exit_code(result)

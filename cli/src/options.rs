@@ -5,7 +5,7 @@
 use anyhow::Context;
 use netflow_capture::Options;
 use netflow_core::event::Header;
-use netflow_core::field::{FIELDS, Field, Source};
+use netflow_core::field::Field;
 use netflow_core::filter::BuiltIn;
 use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::ReportOptions;
@@ -60,17 +60,6 @@ pub(crate) fn capture(ring_size: u64, beside: &BesideArgs, header: &Header) -> a
     })
 }
 
-/// The field of that name.
-pub(crate) fn field(name: &str) -> Result<&'static Field, Usage> {
-    Field::by_name(name).ok_or_else(|| Usage(format!("no field is named {name:?}; `netflow fields` lists them all")))
-}
-
 fn tag(name: &str) -> Result<&'static Field, Usage> {
-    let field = field(name)?;
-    if matches!(field.source, Source::Tag(_)) {
-        return Ok(field);
-    }
-    let tags: Vec<&str> =
-        FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_))).map(|field| field.name).collect();
-    Err(Usage(format!("{name} is a {}, rows are grouped by tags: {}", field.source.name(), tags.join(", "))))
+    Field::tag_by_name(name).map_err(|error| Usage(error.to_string()))
 }

@@ -59,7 +59,7 @@ pub(crate) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {
 }
 
 /// The chain of causes on one line. A cause that the sentence before already ends with is not said twice.
-fn message(error: &anyhow::Error) -> String {
+pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();

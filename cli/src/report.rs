@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use netflow_core::field::Source;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
 use netflow_formats::report::{TableOptions, note, table, write_csv, write_json, write_parquet};
@@ -28,12 +27,15 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
             output::refuse_existing(path)?;
         }
     }
-    let order = args.sort.as_deref().map(|sort| order(sort, &args.pipeline.by)).transpose()?;
     let default_tags: &[&str] = if files.is_empty() { &TABLE_TAGS } else { &[] };
+    let options = options::pipeline(&args.pipeline, default_tags)?;
+    let by = if args.pipeline.by.is_empty() { &[] } else { options.by.as_slice() };
+    let order = args.sort.as_deref().map(|sort| Order::parse(sort, by)).transpose();
+    let order = order.map_err(|error| Usage(error.to_string()))?;
     let options = ReportOptions {
         every_ns: args.every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
         order: order.unwrap_or_default(),
-        ..options::pipeline(&args.pipeline, default_tags)?
+        ..options
     };
     if args.pipeline.k8s.as_deref().is_some_and(input::is_std) && args.inputs.iter().any(|path| input::is_std(path)) {
         return Err(Usage("only one of capture and cluster can come from stdin".to_owned()).into());
@@ -85,21 +87,6 @@ fn feed(pipeline: &mut Pipeline, clusters: &Clusters, path: &Path, window: &mut 
         Ok(())
     })?;
     Ok(is_damaged || is_lossy)
-}
-
-fn order(text: &str, by: &[String]) -> Result<Order, Usage> {
-    let (name, ascending) = text.strip_suffix(":asc").map_or((text, false), |name| (name, true));
-    let field = options::field(name)?;
-    let is_column = if by.is_empty() { !field.on_request } else { by.iter().any(|tag| tag == name) };
-    if matches!(field.source, Source::Tag(_)) && !is_column {
-        let among = if by.is_empty() {
-            "the columns: ask for it with --by".to_owned()
-        } else {
-            format!("--by {}", by.join(","))
-        };
-        return Err(Usage(format!("rows cannot be sorted by {name}, which is not among {among}")));
-    }
-    Ok(Order::By { field, ascending })
 }
 
 /// The files that were asked for, with what writes each.

@@ -56,12 +56,60 @@ impl Field {
         FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_)) && !field.on_request)
     }
 
+    /// The tag of that name, by which rows can be grouped.
+    ///
+    /// # Errors
+    /// When no field has that name, or it is no tag.
+    pub fn tag_by_name(name: &str) -> Result<&'static Self, FieldError> {
+        let field = Self::by_name(name).ok_or_else(|| FieldError::Unknown { name: name.to_owned() })?;
+        if matches!(field.source, Source::Tag(_)) { Ok(field) } else { Err(FieldError::NoTag { field }) }
+    }
+
     /// The field of that name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<&'static Self> {
         FIELDS.iter().find(|field| field.name == name)
     }
 }
+
+/// A name that cannot stand where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// No field has it.
+    #[error("no field is named {name:?}; `netflow fields` lists them all")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// Rows are grouped by tags only.
+    #[error("{} is a {}, rows are grouped by tags: {}", .field.name, .field.source.name(), tags())]
+    NoTag {
+        /// The field.
+        field: &'static Field,
+    },
+    /// Rows are sorted by columns only.
+    #[error("rows cannot be sorted by {}, which is not among {among}", .field.name)]
+    NoColumn {
+        /// The field.
+        field: &'static Field,
+        /// The tags of the report.
+        among: String,
+    },
+}
+
+fn tags() -> String {
+    let tags = FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_))).map(|field| field.name);
+    tags.collect::<Vec<_>>().join(", ")
+}
+
+/// A field is its name: the list has each once.
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Field {}
 
 const fn window(name: &'static str, help: &'static str, get: fn(&Window) -> Value) -> Field {
     Field { name, ty: Type::Time, unit: "UTC", help, source: Source::Window(get), on_request: false }

@@ -4,7 +4,7 @@
 
 use crate::delta::Diagnostics;
 use crate::event::Header;
-use crate::field::{FIELDS, Field, Source};
+use crate::field::{FIELDS, Field, FieldError, Source};
 use crate::filter::LeftOutCounts;
 use crate::sums::Sums;
 use crate::value::Value;
@@ -45,6 +45,29 @@ pub enum Order {
         /// The smallest first; otherwise the greatest.
         ascending: bool,
     },
+}
+
+impl Order {
+    /// The order that `FIELD`, or `FIELD:asc`, asks for of a report that is grouped by these tags (none: by all that need
+    /// not be asked for).
+    ///
+    /// # Errors
+    /// When no field has that name, or the report has no such column.
+    pub fn parse(text: &str, by: &[&'static Field]) -> Result<Self, FieldError> {
+        let (name, ascending) = text.strip_suffix(":asc").map_or((text, false), |name| (name, true));
+        let field = Field::by_name(name).ok_or_else(|| FieldError::Unknown { name: name.to_owned() })?;
+        let is_column = if by.is_empty() { !field.on_request } else { by.contains(&field) };
+        if matches!(field.source, Source::Tag(_)) && !is_column {
+            let names: Vec<_> = by.iter().map(|tag| tag.name).collect();
+            let among = if by.is_empty() {
+                "the columns: ask for it with --by".to_owned()
+            } else {
+                format!("--by {}", names.join(","))
+            };
+            return Err(FieldError::NoColumn { field, among });
+        }
+        Ok(Self::By { field, ascending })
+    }
 }
 
 /// A report.

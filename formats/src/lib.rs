@@ -4,6 +4,8 @@
 //! side, `Read`, `Write` and text on the other. Never here: paths, the kernel, decisions about what is counted.
 
 pub mod capture;
+#[cfg(feature = "report")]
+pub mod fixture;
 pub mod jsonl;
 pub mod k8s;
 #[cfg(feature = "report")]

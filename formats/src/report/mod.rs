@@ -8,6 +8,7 @@ mod frame;
 mod json;
 mod line;
 mod parquet;
+mod run;
 mod table;
 
 pub use csv::{write_csv, write_csv_rows};
@@ -15,6 +16,7 @@ pub use frame::frame;
 pub use json::write_json;
 pub use line::write_line;
 pub use parquet::write_parquet;
+pub use run::{RunError, report, reports, reports_on_events};
 pub use table::{TableOptions, note, table};
 
 use chrono::{DateTime, SecondsFormat};

@@ -1,0 +1,16 @@
+//! `netflow fixture`: regression tests of recorded traffic.
+
+mod check;
+mod tell;
+
+use crate::args::{FixtureArgs, FixtureCommand};
+use crate::outcome::Outcome;
+
+/// The file that makes a folder a fixture.
+const TOML: &str = "fixture.toml";
+
+pub(crate) fn run(args: &FixtureArgs) -> anyhow::Result<Outcome> {
+    match &args.command {
+        FixtureCommand::Check(args) => check::run(args),
+    }
+}
