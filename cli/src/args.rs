@@ -398,6 +398,8 @@ mod tests {
     fn all() -> PipelineArgs {
         PipelineArgs {
             by: Vec::new(),
+            filter: None,
+            having: None,
             no_fold: false,
             ephemeral_port_min: None,
             keep_loopback: false,

@@ -6,7 +6,7 @@ use anyhow::Context;
 use netflow_capture::Options;
 use netflow_core::event::Header;
 use netflow_core::field::Field;
-use netflow_core::filter::BuiltIn;
+use netflow_core::filter::{BuiltIn, Filter, FilterError, Having};
 use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::ReportOptions;
 
@@ -33,8 +33,12 @@ pub(crate) fn pipeline(args: &PipelineArgs, default_tags: &[&str]) -> Result<Rep
     if by.is_empty() {
         by = default_tags.iter().map(|name| tag(name)).collect::<Result<_, _>>()?;
     }
+    let tags: Vec<_> = if by.is_empty() { Field::default_tags().collect() } else { by.clone() };
+    let having = args.having.as_deref().map(|text| Having::parse(text, &tags));
     Ok(ReportOptions {
         by,
+        only: args.filter.as_deref().map(filter).transpose()?,
+        having: having.transpose().map_err(|error| unclear("--having", &error))?,
         filter: BuiltIn {
             keep_unspecified: args.keep_unspecified,
             keep_loopback: args.keep_loopback,
@@ -44,6 +48,15 @@ pub(crate) fn pipeline(args: &PipelineArgs, default_tags: &[&str]) -> Result<Rep
         ports: PortOptions { no_fold: args.no_fold, ephemeral_port_min: args.ephemeral_port_min },
         ..ReportOptions::default()
     })
+}
+
+/// A filter of connections.
+pub(crate) fn filter(text: &str) -> Result<Filter, Usage> {
+    Filter::parse(text).map_err(|error| unclear("--filter", &error))
+}
+
+fn unclear(option: &str, error: &FilterError) -> Usage {
+    Usage(format!("{option}: {error}"))
 }
 
 /// The recorder's options, for a stream that begins with `header`.

@@ -75,14 +75,26 @@ impl Groups {
                 Step::Delta(_) => {}
                 Step::Ended(slot) => {
                     let pending = section.pending.get_mut(slot).map(std::mem::take).unwrap_or_default();
-                    let identity = &section.deltas.connection(slot).identity;
-                    let idle = (pending.windows.is_empty() && !pending.was_active).then_some(LeftOut::Idle);
-                    match self.options.filter.leaves_out(identity).or(idle) {
-                        Some(cause) => self.left_out.count(cause),
-                        None => self.fold(section, slot, pending.windows),
-                    }
+                    self.end(section, slot, pending);
                     section.surroundings.forget(slot);
                 }
+            }
+        }
+    }
+
+    /// All is known of a connection. What it did goes to its group, or it is counted as left out.
+    fn end(&mut self, section: &Section, slot: usize, pending: Pending) {
+        let identity = &section.deltas.connection(slot).identity;
+        // Who asked for some connections wants to know what is left out of these.
+        let flow = self.options.only.is_some().then(|| self.flow(section, slot));
+        let other = flow.as_ref().is_some_and(|flow| !self.admits(flow)).then_some(LeftOut::Filter);
+        let idle = (pending.windows.is_empty() && !pending.was_active).then_some(LeftOut::Idle);
+        match other.or_else(|| self.options.filter.leaves_out(identity)).or(idle) {
+            Some(cause) => self.left_out.count(cause),
+            None if pending.windows.is_empty() => {}
+            None => {
+                let flow = flow.unwrap_or_else(|| self.flow(section, slot));
+                self.fold(&flow, pending.windows);
             }
         }
     }
@@ -95,38 +107,47 @@ impl Groups {
                 section.pending[slot].was_active = true;
                 // Who is left out is counted once, at its end.
                 if self.options.filter.leaves_out(&section.deltas.connection(slot).identity).is_none() {
-                    self.fold(section, slot, windows);
+                    let flow = self.flow(section, slot);
+                    if self.admits(&flow) {
+                        self.fold(&flow, windows);
+                    }
                 }
             }
         }
     }
 
-    /// The rows so far, which begin anew after it; `whole` is the window where there is only one.
+    /// The rows so far that are wanted; they begin anew after it. `whole` is the window where there is only one.
     pub(crate) fn take_rows(&mut self, whole: Window) -> Vec<Row> {
         let every_us = self.every_ns().map(|every| every / 1000);
         let window_of = |start_us: i64| match every_us {
             Some(every) => Window { start_us, end_us: start_us.saturating_add(every) },
             None => whole,
         };
+        let having = self.options.having.as_ref();
         std::mem::take(&mut self.sums)
             .into_iter()
             .map(|((start, key), sums)| Row { window: window_of(start), key, sums })
+            .filter(|row| having.is_none_or(|having| having.admits(row)))
             .collect()
     }
 
-    /// Adds what a connection did to its group, by what is known of it now.
-    fn fold(&mut self, section: &Section, slot: usize, windows: Vec<(i64, Sums)>) {
-        if windows.is_empty() {
-            return;
-        }
-        let identity = &section.deltas.connection(slot).identity;
-        let ports = self.options.ports;
-        let flow =
-            section.surroundings.resolve(slot, section.host.as_ref(), identity, ports, section.ephemeral_port_min);
-        let key = self.key(&flow);
+    /// Adds what a connection did to its group.
+    fn fold(&mut self, flow: &Flow, windows: Vec<(i64, Sums)>) {
+        let key = self.key(flow);
         for (window, sums) in windows {
             self.sums.entry((window, key.clone())).or_default().merge(&sums);
         }
+    }
+
+    /// A connection with all that is known of it now.
+    fn flow(&self, section: &Section, slot: usize) -> Flow {
+        let identity = &section.deltas.connection(slot).identity;
+        let ports = self.options.ports;
+        section.surroundings.resolve(slot, section.host.as_ref(), identity, ports, section.ephemeral_port_min)
+    }
+
+    fn admits(&self, flow: &Flow) -> bool {
+        self.options.only.as_ref().is_none_or(|only| only.admits(flow))
     }
 
     fn key(&self, flow: &Flow) -> Box<[Value]> {

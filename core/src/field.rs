@@ -25,6 +25,8 @@ pub struct Field {
     pub source: Source,
     /// A report has it only when it is asked for by name.
     pub on_request: bool,
+    /// All that it can be, where that is one of a few words; otherwise empty.
+    pub words: &'static [&'static str],
 }
 
 /// Where a value comes from, which is also what a field can be used for.
@@ -48,6 +50,15 @@ impl Source {
             Self::Measure(_) => "measure",
         }
     }
+
+    /// What such a field can be used for, as the names of the options.
+    #[must_use]
+    pub fn uses(self) -> &'static [&'static str] {
+        match self {
+            Self::Tag(_) => &["filter", "having", "by", "sort"],
+            Self::Window(_) | Self::Measure(_) => &["having", "sort"],
+        }
+    }
 }
 
 impl Field {
@@ -63,6 +74,23 @@ impl Field {
     pub fn tag_by_name(name: &str) -> Result<&'static Self, FieldError> {
         let field = Self::by_name(name).ok_or_else(|| FieldError::Unknown { name: name.to_owned() })?;
         if matches!(field.source, Source::Tag(_)) { Ok(field) } else { Err(FieldError::NoTag { field }) }
+    }
+
+    /// A connection's own value: of a port the real one, though rows may have it folded. What only rows have is missing.
+    #[must_use]
+    pub fn of_connection(&self) -> fn(&Flow) -> Value {
+        match (self.name, self.source) {
+            ("src_port", _) => |flow| Value::Number(flow.identity.local.port().into()),
+            ("dst_port", _) => |flow| Value::Number(flow.identity.remote.port().into()),
+            (_, Source::Tag(get)) => get,
+            (_, Source::Window(_) | Source::Measure(_)) => |_| Value::Null,
+        }
+    }
+
+    /// It is known when the first event of a connection is recorded, or never from that event alone.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        RECORDED.contains(&self.name)
     }
 
     /// The field of that name.
@@ -111,20 +139,43 @@ impl PartialEq for Field {
 
 impl Eq for Field {}
 
+/// The tags that the first event of a connection tells by itself.
+const RECORDED: [&str; 11] = [
+    "src_ip",
+    "src_port",
+    "dst_ip",
+    "dst_port",
+    "src_ip_type",
+    "dst_ip_type",
+    "family",
+    "transport",
+    "pid",
+    "process_name",
+    "netns",
+];
+
+/// The kinds of address.
+const IP_TYPES: &[&str] = &["private", "multicast", "loopback", "other"];
+
 const fn window(name: &'static str, help: &'static str, get: fn(&Window) -> Value) -> Field {
-    Field { name, ty: Type::Time, unit: "UTC", help, source: Source::Window(get), on_request: false }
+    Field { name, ty: Type::Time, unit: "UTC", help, source: Source::Window(get), on_request: false, words: &[] }
 }
 
 const fn tag(name: &'static str, ty: Type, help: &'static str, get: fn(&Flow) -> Value) -> Field {
-    Field { name, ty, unit: "", help, source: Source::Tag(get), on_request: false }
+    Field { name, ty, unit: "", help, source: Source::Tag(get), on_request: false, words: &[] }
 }
 
-const fn tag_on_request(name: &'static str, ty: Type, help: &'static str, get: fn(&Flow) -> Value) -> Field {
-    Field { name, ty, unit: "", help, source: Source::Tag(get), on_request: true }
+const fn word(
+    name: &'static str,
+    words: &'static [&'static str],
+    help: &'static str,
+    get: fn(&Flow) -> Value,
+) -> Field {
+    Field { words, ..tag(name, Type::Text, help, get) }
 }
 
 const fn measure(name: &'static str, unit: &'static str, help: &'static str, get: fn(&Sums) -> Value) -> Field {
-    Field { name, ty: Type::U64, unit, help, source: Source::Measure(get), on_request: false }
+    Field { name, ty: Type::U64, unit, help, source: Source::Measure(get), on_request: false, words: &[] }
 }
 
 /// Every field, in the order of the columns.
@@ -138,21 +189,26 @@ pub static FIELDS: [Field; 42] = [
         Value::Ip(flow.identity.remote.ip())
     }),
     tag("dst_port", Type::U16, "Port of the remote end; folded when it is a client's.", |flow| port(flow.dst_port)),
-    tag("src_ip_type", Type::Text, "Kind of the local address: private, multicast, loopback or other.", |flow| {
+    word("src_ip_type", IP_TYPES, "Kind of the local address: private, multicast, loopback or other.", |flow| {
         Value::Word(AddressType::of(flow.identity.local.ip()).name())
     }),
-    tag("dst_ip_type", Type::Text, "Kind of the remote address: private, multicast, loopback or other.", |flow| {
+    word("dst_ip_type", IP_TYPES, "Kind of the remote address: private, multicast, loopback or other.", |flow| {
         Value::Word(AddressType::of(flow.identity.remote.ip()).name())
     }),
-    tag("family", Type::Text, "IPv4 or IPv6, of the addresses (an IPv4 address mapped into IPv6 is IPv4).", |flow| {
-        Value::Word(if flow.identity.local.ip().is_ipv4() && flow.identity.remote.ip().is_ipv4() {
-            "IPv4"
-        } else {
-            "IPv6"
-        })
-    }),
-    tag("transport", Type::Text, "tcp or udp.", |flow| Value::Word(flow.identity.transport.name())),
-    tag("direction", Type::Text, "incoming or outgoing: who began.", |flow| {
+    word(
+        "family",
+        &["IPv4", "IPv6"],
+        "IPv4 or IPv6, of the addresses (an IPv4 address mapped into IPv6 is IPv4).",
+        |flow| {
+            Value::Word(if flow.identity.local.ip().is_ipv4() && flow.identity.remote.ip().is_ipv4() {
+                "IPv4"
+            } else {
+                "IPv6"
+            })
+        },
+    ),
+    word("transport", &["tcp", "udp"], "tcp or udp.", |flow| Value::Word(flow.identity.transport.name())),
+    word("direction", &["incoming", "outgoing"], "incoming or outgoing: who began.", |flow| {
         Value::word(flow.direction.map(Direction::name))
     }),
     tag("pid", Type::U32, "Id of the process that owns the socket.", |flow| Value::number(flow.identity.pid)),
@@ -168,7 +224,7 @@ pub static FIELDS: [Field; 42] = [
     tag("dst_domain", Type::Text, "Name under which the remote address was looked up.", |flow| {
         Value::text(flow.dst_domain.as_ref())
     }),
-    tag("sub_source", Type::Text, "K8s when either end belongs to the cluster.", |flow| Value::word(flow.sub_source)),
+    word("sub_source", &["K8s"], "K8s when either end belongs to the cluster.", |flow| Value::word(flow.sub_source)),
     tag("src_k8s_namespace", Type::Text, "Kubernetes namespace of the local end.", |flow| {
         k8s(&flow.src_k8s, |end| &end.namespace)
     }),
@@ -189,12 +245,15 @@ pub static FIELDS: [Field; 42] = [
     tag("dst_k8s_deployment_name", Type::Text, "Deployment of the remote end.", |flow| {
         k8s(&flow.dst_k8s, |end| &end.deployment_name)
     }),
-    tag_on_request(
-        "shared",
-        Type::Text,
-        "true when several processes held the socket, pid being one of them; only when asked for.",
-        |flow| Value::Word(if flow.identity.shared { "true" } else { "false" }),
-    ),
+    Field {
+        on_request: true,
+        ..word(
+            "shared",
+            &["true", "false"],
+            "true when several processes held the socket, pid being one of them; only when asked for.",
+            |flow| Value::Word(if flow.identity.shared { "true" } else { "false" }),
+        )
+    },
     measure("bytes_read", "bytes", "Payload received by the local end.", |sums| Value::Number(sums.bytes_read)),
     measure("bytes_written", "bytes", "Payload sent by the local end.", |sums| Value::Number(sums.bytes_written)),
     measure("packets_read", "packets", "Segments (TCP) or datagrams (UDP) received.", |sums| {

@@ -42,6 +42,27 @@ pub struct Flow {
     pub dst_k8s: Option<Workload>,
 }
 
+impl Flow {
+    /// A connection of which only this is known.
+    #[must_use]
+    pub fn of_identity(identity: &Arc<Identity>) -> Self {
+        Self {
+            host: None,
+            identity: Arc::clone(identity),
+            direction: identity.direction,
+            src_port: Some(identity.local.port()),
+            dst_port: Some(identity.remote.port()),
+            process_name: identity.process.clone().filter(|name| !name.is_empty()),
+            container_id: None,
+            dst_nat: None,
+            dst_domain: None,
+            sub_source: None,
+            src_k8s: None,
+            dst_k8s: None,
+        }
+    }
+}
+
 /// What a Kubernetes cluster says of one end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Workload {
@@ -260,20 +281,17 @@ impl Surroundings {
             direction::fold(identity, direction, min)
         };
         let owner = beside.owner;
-        let named = identity.process.clone().filter(|name| !name.is_empty());
+        let told = Flow::of_identity(identity);
         let mut flow = Flow {
             host: host.cloned(),
-            identity: Arc::clone(identity),
             direction,
             src_port,
             dst_port,
-            process_name: named.or_else(|| owner.as_ref().map(|owner| Arc::clone(&owner.name))),
+            process_name: told.process_name.or_else(|| owner.as_ref().map(|owner| Arc::clone(&owner.name))),
             container_id: owner.and_then(|owner| owner.container_id),
             dst_nat: beside.nat,
             dst_domain: beside.domain,
-            sub_source: None,
-            src_k8s: None,
-            dst_k8s: None,
+            ..told
         };
         if let Some(cluster) = &self.cluster {
             cluster.tag(&mut flow);

@@ -11,7 +11,7 @@ use crate::aggregate::{Groups, Pending};
 use crate::delta::{Deltas, Diagnostics, Step};
 use crate::event::{Body, Event, Header};
 use crate::field::Field;
-use crate::filter::BuiltIn;
+use crate::filter::{BuiltIn, Filter, Having};
 use crate::flow::{PortOptions, Surroundings};
 use crate::k8s::Cluster;
 use crate::report::{Order, Report, Window};
@@ -25,6 +25,10 @@ pub struct ReportOptions {
     pub every_ns: Option<u64>,
     /// The built-in filters.
     pub filter: BuiltIn,
+    /// Only connections of which this holds, by all that is known of each when what it did is counted.
+    pub only: Option<Filter>,
+    /// Only rows of which this holds; it must have been read with the same tags as `by`.
+    pub having: Option<Having>,
     /// How ports are read.
     pub ports: PortOptions,
     /// How rows are sorted.

@@ -14,6 +14,13 @@ pub(crate) struct PipelineArgs {
     /// Group by these tags only (see `netflow fields`).
     #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
     pub(crate) by: Vec<String>,
+    /// Only connections of which this holds, such as 'dst_port in {80, 443} and not process_name matches "^kube"'
+    /// (core/FILTER.md describes it). Ports are the real ones here, not folded.
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) filter: Option<String>,
+    /// Only rows of which this holds, such as 'bytes_read > 1MB or rtt > 20ms'.
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) having: Option<String>,
     /// Keep clients' ports instead of folding them into one group.
     #[arg(long)]
     pub(crate) no_fold: bool,

@@ -217,6 +217,7 @@ fn left_out(report: &Report) -> String {
         (counts.idle, "without activity (--keep-idle)"),
         (counts.unspecified, "with port 0 or an unspecified address (--keep-unspecified)"),
         (counts.same_ip, "of an address with itself"),
+        (counts.filter, "that --filter does not ask for"),
     ]
     .iter()
     .filter(|(count, _)| *count > 0)

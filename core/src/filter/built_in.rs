@@ -1,7 +1,7 @@
 //! What is left out of a report unless asked for.
 //!
-//! In: a connection's attributes, the change of one event. Out: keep or drop. Never here: state. A filter looks at deltas
-//! that were computed before it, so what it drops in one window does not distort the next.
+//! In: a connection's attributes, the change of one event. Out: keep or drop. Never here: state, and what a person asks for
+//! in words.
 
 use crate::address::AddressType;
 use crate::delta::Counts;
@@ -18,6 +18,8 @@ pub enum LeftOut {
     SameIp,
     /// Nothing happened in it.
     Idle,
+    /// The user's filter does not hold of it.
+    Filter,
 }
 
 /// How many connections were left out, by cause.
@@ -31,6 +33,8 @@ pub struct LeftOutCounts {
     pub same_ip: u64,
     /// [`LeftOut::Idle`].
     pub idle: u64,
+    /// [`LeftOut::Filter`].
+    pub filter: u64,
 }
 
 impl LeftOutCounts {
@@ -40,6 +44,7 @@ impl LeftOutCounts {
             LeftOut::Loopback => self.loopback += 1,
             LeftOut::SameIp => self.same_ip += 1,
             LeftOut::Idle => self.idle += 1,
+            LeftOut::Filter => self.filter += 1,
         }
     }
 }

@@ -1,0 +1,279 @@
+//! An expression as it was understood.
+//!
+//! In: what the parser found. Out: a tree that can be compared, and shown as text that means the same. Never here: values
+//! of connections or rows.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use chrono::{DateTime, SecondsFormat};
+use ipnet::IpNet;
+use regex::Regex;
+
+use crate::field::Field;
+
+/// An expression. Every literal has the type of its field; `All` and `Any` have at least two parts, none of which is of
+/// the same kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expression {
+    /// `and`: every part holds.
+    All(Vec<Self>),
+    /// `or`: some part holds.
+    Any(Vec<Self>),
+    /// `not`: it does not hold.
+    Not(Box<Self>),
+    /// One question about one field.
+    Test(Subject, Test),
+}
+
+/// What is asked about.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject {
+    /// A field.
+    Field(&'static Field),
+    /// `src_ip` or `dst_ip`: the test holds of either.
+    Ip,
+    /// `src_port` or `dst_port`: the test holds of either.
+    Port,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Test {
+    /// Whether the value is missing: `== null`.
+    Missing,
+    /// Whether it is there: `!= null`.
+    Present,
+    /// How it compares with another.
+    Compare(Comparison, Literal),
+    /// Whether it is among others.
+    In(Vec<Item>),
+    /// Whether the text is in it.
+    Contains(String),
+    /// Whether the regular expression is found in it.
+    Matches(Pattern),
+}
+
+/// How two values compare. Only numbers and times are less or greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `==`
+    Equal,
+    /// `!=`: everything of which `==` does not hold, missing values too.
+    Unequal,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+/// A value in an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Literal {
+    /// In the field's own unit.
+    Number(u64),
+    /// Canonical.
+    Ip(IpAddr),
+    /// Text.
+    Text(String),
+    /// Microseconds since 1970 in UTC.
+    Time(i64),
+}
+
+/// What a set holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// One value.
+    One(Literal),
+    /// All from the first to the last, both included.
+    Range(Literal, Literal),
+    /// All addresses of a network, whose own address is canonical.
+    Network(IpNet),
+}
+
+/// A regular expression; equal to another with the same text.
+#[derive(Debug, Clone)]
+pub struct Pattern(pub(super) Regex);
+
+impl Expression {
+    /// All parts hold.
+    #[must_use]
+    pub fn all(parts: Vec<Self>) -> Self {
+        let flat = parts.into_iter().flat_map(|part| match part {
+            Self::All(parts) => parts,
+            other => vec![other],
+        });
+        Self::of(flat.collect(), Self::All)
+    }
+
+    /// Some part holds.
+    #[must_use]
+    pub fn any(parts: Vec<Self>) -> Self {
+        let flat = parts.into_iter().flat_map(|part| match part {
+            Self::Any(parts) => parts,
+            other => vec![other],
+        });
+        Self::of(flat.collect(), Self::Any)
+    }
+
+    fn of(mut parts: Vec<Self>, make: fn(Vec<Self>) -> Self) -> Self {
+        match (parts.len(), parts.pop()) {
+            (1, Some(part)) => part,
+            (_, last) => {
+                parts.extend(last);
+                make(parts)
+            }
+        }
+    }
+}
+
+impl Subject {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Field(field) => field.name,
+            Self::Ip => "ip",
+            Self::Port => "port",
+        }
+    }
+
+    /// The field that it is, or both of which it may be either.
+    pub(super) fn fields(self) -> [Option<&'static Field>; 2] {
+        match self {
+            Self::Field(field) => [Some(field), None],
+            Self::Ip => ["src_ip", "dst_ip"].map(Field::by_name),
+            Self::Port => ["src_port", "dst_port"].map(Field::by_name),
+        }
+    }
+}
+
+impl PartialEq for Subject {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Subject {}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Pattern {
+    /// It is found in the text.
+    #[must_use]
+    pub fn is_found_in(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
+
+/// Text that is read as the same expression.
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All(parts) => list(f, parts, " and ", |part, f| match part {
+                Self::Any(_) => write!(f, "({part})"),
+                _ => part.fmt(f),
+            }),
+            Self::Any(parts) => list(f, parts, " or ", Self::fmt),
+            Self::Not(part) => match **part {
+                Self::All(_) | Self::Any(_) => write!(f, "not ({part})"),
+                _ => write!(f, "not {part}"),
+            },
+            Self::Test(subject, test) => write!(f, "{} {test}", subject.name()),
+        }
+    }
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("== null"),
+            Self::Present => f.write_str("!= null"),
+            Self::Compare(comparison, literal) => write!(f, "{} {literal}", comparison.name()),
+            Self::In(items) => match items.as_slice() {
+                [Item::Network(network)] => write!(f, "in {network}"),
+                items => {
+                    f.write_str("in {")?;
+                    list(f, items, ", ", Item::fmt)?;
+                    f.write_str("}")
+                }
+            },
+            Self::Contains(text) => {
+                f.write_str("contains ")?;
+                quoted(f, text)
+            }
+            Self::Matches(pattern) => {
+                f.write_str("matches ")?;
+                quoted(f, pattern.0.as_str())
+            }
+        }
+    }
+}
+
+impl Comparison {
+    /// How it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Equal => "==",
+            Self::Unequal => "!=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        }
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(literal) => literal.fmt(f),
+            Self::Range(first, last) => write!(f, "{first}..{last}"),
+            Self::Network(network) => network.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Text(text) => quoted(f, text),
+            Self::Time(us) => {
+                let time = DateTime::from_timestamp_micros(*us).unwrap_or_default();
+                f.write_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+            }
+        }
+    }
+}
+
+fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn list<T>(
+    f: &mut fmt::Formatter<'_>,
+    items: &[T],
+    separator: &str,
+    show: impl Fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result,
+) -> fmt::Result {
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            f.write_str(separator)?;
+        }
+        show(item, f)?;
+    }
+    Ok(())
+}

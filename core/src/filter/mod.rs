@@ -1,0 +1,174 @@
+//! What is left out of a report: by rules that are built in, and by expressions of the person who asks.
+//!
+//! In: a connection's attributes, or a finished row; the rules, or an expression as text. Out: keep or drop. Never here:
+//! state. A filter looks at what was computed before it, so what it drops in one window does not distort the next.
+//!
+//! `FILTER.md` beside this crate describes the language. A [`Filter`] asks about connections, a [`Having`] about rows; an
+//! expression that asks the one about the other is an error when it is read, and so is a value that does not fit its field.
+
+mod built_in;
+mod error;
+pub mod expression;
+mod literal;
+mod parse;
+mod program;
+mod token;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use built_in::{BuiltIn, LeftOut, LeftOutCounts};
+pub use error::{FilterError, Wrong};
+pub use expression::Expression;
+
+use crate::event::Identity;
+use crate::field::{Field, Source};
+use crate::flow::Flow;
+use crate::report::{Row, Window};
+use crate::sums::Sums;
+use crate::value::Value;
+use program::Program;
+
+/// The longest expression that is read, in bytes.
+pub const MAX_LENGTH: usize = 1 << 16;
+
+/// How deep parentheses and `not` may stand within each other.
+pub const MAX_DEPTH: usize = 64;
+
+/// How many regular expressions an expression may hold.
+pub const MAX_PATTERNS: usize = 32;
+
+/// The most memory that one compiled regular expression may take, in bytes, and that it may use for its work.
+pub const MAX_PATTERN_BYTES: usize = 1 << 20;
+
+/// Of what an expression speaks, which is to say which fields it may use.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope<'a> {
+    /// Connections: all tags.
+    Connections,
+    /// Connections while they are recorded: the tags that are known then.
+    Recorded,
+    /// Rows that are grouped by these tags: them, measures and windows.
+    Rows(&'a [&'static Field]),
+}
+
+impl Expression {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be understood, or asks what cannot be asked there.
+    pub fn parse(text: &str, scope: Scope<'_>) -> Result<Self, FilterError> {
+        parse::parse(text, scope)
+    }
+}
+
+/// Which connections are kept. Ports are the real ones, also where rows have them folded.
+#[derive(Clone)]
+pub struct Filter(Arc<Compiled<fn(&Flow) -> Value>>);
+
+/// Which rows are kept. A folded port is a missing value.
+#[derive(Clone)]
+pub struct Having(Arc<Compiled<Cell>>);
+
+struct Compiled<G> {
+    expression: Expression,
+    program: Program<G>,
+}
+
+/// Where a row has a value.
+#[derive(Clone, Copy)]
+enum Cell {
+    Window(fn(&Window) -> Value),
+    /// Which of its tags.
+    Key(usize),
+    Measure(fn(&Sums) -> Value),
+}
+
+impl Filter {
+    /// Reads a filter of connections.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be understood, or asks for what rows have.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        Ok(Self::new(Expression::parse(text, Scope::Connections)?))
+    }
+
+    /// Reads a filter of connections that are being recorded, of which less is known.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be understood, or asks for what is found out later.
+    pub fn parse_recorded(text: &str) -> Result<Self, FilterError> {
+        Ok(Self::new(Expression::parse(text, Scope::Recorded)?))
+    }
+
+    fn new(expression: Expression) -> Self {
+        let program = Program::new(&expression, &Field::of_connection);
+        Self(Arc::new(Compiled { expression, program }))
+    }
+
+    /// Whether it holds of a connection.
+    #[must_use]
+    pub fn admits(&self, flow: &Flow) -> bool {
+        self.0.program.holds(&|get| get(flow))
+    }
+
+    /// Whether it holds of a connection of which only this is known.
+    #[must_use]
+    pub fn admits_identity(&self, identity: &Arc<Identity>) -> bool {
+        self.admits(&Flow::of_identity(identity))
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn expression(&self) -> &Expression {
+        &self.0.expression
+    }
+}
+
+impl Having {
+    /// Reads a filter of rows that are grouped by these tags.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be understood, or asks for a tag that the rows do not have.
+    pub fn parse(text: &str, tags: &[&'static Field]) -> Result<Self, FilterError> {
+        let expression = Expression::parse(text, Scope::Rows(tags))?;
+        let program = Program::new(&expression, &|field| match field.source {
+            Source::Window(get) => Cell::Window(get),
+            Source::Measure(get) => Cell::Measure(get),
+            Source::Tag(_) => Cell::Key(tags.iter().position(|tag| tag.name == field.name).unwrap_or(usize::MAX)),
+        });
+        Ok(Self(Arc::new(Compiled { expression, program })))
+    }
+
+    /// Whether it holds of a row whose tags are those with which it was read.
+    #[must_use]
+    pub fn admits(&self, row: &Row) -> bool {
+        self.0.program.holds(&|cell| match *cell {
+            Cell::Window(get) => get(&row.window),
+            Cell::Key(index) => row.key.get(index).cloned().unwrap_or(Value::Null),
+            Cell::Measure(get) => get(&row.sums),
+        })
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn expression(&self) -> &Expression {
+        &self.0.expression
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Filter({})", self.0.expression)
+    }
+}
+
+impl fmt::Debug for Having {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Having({})", self.0.expression)
+    }
+}

@@ -1,0 +1,185 @@
+//! An expression as it is evaluated: for every connection of a capture, so without search for names and without memory.
+//!
+//! In: an [`Expression`], once; then values. Out: whether it holds. Never here: types, which the parser has checked.
+//!
+//! Numbers, times and addresses are compared in one way: a sorted list of ranges that do not touch.
+
+use std::net::IpAddr;
+
+use regex::Regex;
+
+use super::expression::{Comparison, Expression, Item, Literal, Subject, Test};
+use crate::field::Field;
+use crate::value::Value;
+
+/// A compiled expression; `G` finds a field's value.
+#[derive(Debug, Clone)]
+pub(super) enum Program<G> {
+    All(Box<[Self]>),
+    Any(Box<[Self]>),
+    Not(Box<Self>),
+    Test(G, Check),
+}
+
+/// What a value is compared with. A missing value, a folded port and a value of another type are in nothing.
+#[derive(Debug, Clone)]
+pub(super) enum Check {
+    Missing,
+    Numbers(Box<[(u64, u64)]>),
+    Ips(Box<[(IpAddr, IpAddr)]>),
+    Times(Box<[(i64, i64)]>),
+    /// Sorted.
+    Texts(Box<[Box<str>]>),
+    Contains(Box<str>),
+    Matches(Regex),
+}
+
+impl<G> Program<G> {
+    /// Compiles; `find` says how a field's value is found.
+    pub(super) fn new(expression: &Expression, find: &impl Fn(&'static Field) -> G) -> Self {
+        let parts = |parts: &[Expression]| parts.iter().map(|part| Self::new(part, find)).collect();
+        match expression {
+            Expression::All(all) => Self::All(parts(all)),
+            Expression::Any(any) => Self::Any(parts(any)),
+            Expression::Not(part) => Self::Not(Box::new(Self::new(part, find))),
+            Expression::Test(subject, test) => Self::test(*subject, test, find),
+        }
+    }
+
+    fn test(subject: Subject, test: &Test, find: &impl Fn(&'static Field) -> G) -> Self {
+        let (check, is_negated) = match test {
+            Test::Missing => (Check::Missing, false),
+            Test::Present => (Check::Missing, true),
+            Test::Compare(comparison, literal) => {
+                (Check::comparison(*comparison, literal), *comparison == Comparison::Unequal)
+            }
+            Test::In(items) => (Check::set(items), false),
+            Test::Contains(text) => (Check::Contains(text.as_str().into()), false),
+            Test::Matches(pattern) => (Check::Matches(pattern.0.clone()), false),
+        };
+        let fields = subject.fields().into_iter().flatten();
+        let mut tests: Vec<Self> = fields.map(|field| Self::Test(find(field), check.clone())).collect();
+        let test = match (tests.len(), tests.pop()) {
+            (1, Some(test)) => test,
+            (_, last) => Self::Any(tests.into_iter().chain(last).collect()),
+        };
+        if is_negated { Self::Not(Box::new(test)) } else { test }
+    }
+
+    /// Whether it holds where `get` gives the values.
+    pub(super) fn holds(&self, get: &impl Fn(&G) -> Value) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds(get)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(get)),
+            Self::Not(part) => !part.holds(get),
+            Self::Test(field, check) => check.holds(&get(field)),
+        }
+    }
+}
+
+impl Check {
+    fn comparison(comparison: Comparison, literal: &Literal) -> Self {
+        match literal {
+            Literal::Number(number) => {
+                Self::Numbers(compared(comparison, *number, (0, u64::MAX), u64::checked_add, u64::checked_sub))
+            }
+            Literal::Time(time) => {
+                Self::Times(compared(comparison, *time, (i64::MIN, i64::MAX), i64::checked_add, i64::checked_sub))
+            }
+            // Neither is less or greater than another.
+            Literal::Ip(ip) => Self::Ips([(*ip, *ip)].into()),
+            Literal::Text(text) => Self::Texts([text.as_str().into()].into()),
+        }
+    }
+
+    fn set(items: &[Item]) -> Self {
+        let (mut numbers, mut ips, mut times, mut texts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for item in items {
+            let (first, last) = match item {
+                Item::One(literal) => (literal, literal),
+                Item::Range(first, last) => (first, last),
+                Item::Network(network) => {
+                    ips.push((network.network(), network.broadcast()));
+                    continue;
+                }
+            };
+            match (first, last) {
+                (Literal::Number(first), Literal::Number(last)) => numbers.push((*first, *last)),
+                (Literal::Ip(first), Literal::Ip(last)) => ips.push((*first, *last)),
+                (Literal::Time(first), Literal::Time(last)) => times.push((*first, *last)),
+                (Literal::Text(text), Literal::Text(_)) => texts.push(Box::from(text.as_str())),
+                _ => {}
+            }
+        }
+        if !numbers.is_empty() {
+            Self::Numbers(joined(numbers))
+        } else if !ips.is_empty() {
+            Self::Ips(joined(ips))
+        } else if !times.is_empty() {
+            Self::Times(joined(times))
+        } else {
+            texts.sort_unstable();
+            Self::Texts(texts.into())
+        }
+    }
+
+    fn holds(&self, value: &Value) -> bool {
+        let text = match value {
+            Value::Text(text) => Some(&**text),
+            Value::Word(word) => Some(*word),
+            _ => None,
+        };
+        match (self, value) {
+            (Self::Missing, Value::Null | Value::Folded) => true,
+            (Self::Numbers(ranges), Value::Number(number)) => is_in(ranges, number),
+            (Self::Ips(ranges), Value::Ip(ip)) => is_in(ranges, ip),
+            (Self::Times(ranges), Value::Time(time)) => is_in(ranges, time),
+            (Self::Texts(texts), _) => {
+                text.is_some_and(|text| texts.binary_search_by(|known| (**known).cmp(text)).is_ok())
+            }
+            (Self::Contains(part), _) => text.is_some_and(|text| text.contains(&**part)),
+            (Self::Matches(regex), _) => text.is_some_and(|text| regex.is_match(text)),
+            _ => false,
+        }
+    }
+}
+
+/// The values for which the comparison holds; of `!=`, those for which it does not.
+fn compared<T: Copy>(
+    comparison: Comparison,
+    value: T,
+    (least, most): (T, T),
+    add: fn(T, T) -> Option<T>,
+    subtract: fn(T, T) -> Option<T>,
+) -> Box<[(T, T)]>
+where
+    T: From<u8>,
+{
+    let one = T::from(1);
+    let range = match comparison {
+        Comparison::Equal | Comparison::Unequal => Some((value, value)),
+        Comparison::Less => subtract(value, one).map(|last| (least, last)),
+        Comparison::LessOrEqual => Some((least, value)),
+        Comparison::Greater => add(value, one).map(|first| (first, most)),
+        Comparison::GreaterOrEqual => Some((value, most)),
+    };
+    range.into_iter().collect()
+}
+
+/// The same ranges, sorted, and none within reach of another.
+fn joined<T: Copy + Ord>(mut ranges: Vec<(T, T)>) -> Box<[(T, T)]> {
+    ranges.sort_unstable();
+    let mut joined: Vec<(T, T)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match joined.last_mut() {
+            Some(before) if first <= before.1 => before.1 = before.1.max(last),
+            _ => joined.push((first, last)),
+        }
+    }
+    joined.into()
+}
+
+fn is_in<T: Ord>(ranges: &[(T, T)], value: &T) -> bool {
+    let behind = ranges.partition_point(|(first, _)| first <= value);
+    behind.checked_sub(1).is_some_and(|index| *value <= ranges[index].1)
+}
