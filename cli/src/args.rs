@@ -1,5 +1,6 @@
 //! The command line: every command, flag and help text, and nothing that acts.
 
+mod anonymize;
 mod shared;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use crate::pace::Speed;
 use crate::record::rotation::{Keep, Rotation};
 use crate::units;
+pub(crate) use anonymize::AnonymizeArgs;
 pub(crate) use shared::{BesideArgs, PipelineArgs, PointArgs, PointFormat, WindowArgs};
 
 /// A flight recorder for a Linux host's connections.
@@ -38,6 +40,7 @@ pub(crate) enum Command {
     Recover(RecoverArgs),
     Cut(CutArgs),
     Merge(MergeArgs),
+    Anonymize(AnonymizeArgs),
     Dump(DumpArgs),
     Import(ImportArgs),
     /// List every field of a report: name, type, unit, meaning.
