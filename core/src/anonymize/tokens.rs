@@ -16,10 +16,10 @@ use rustc_hash::FxHashMap;
 
 use super::key::Key;
 
-/// Tokens that are remembered; when there are more, all are forgotten and made anew.
-const MOST: usize = 1 << 16;
-/// Bytes of a text that are remembered with its token.
-const LONGEST: usize = 1 << 10;
+/// Tokens of each kind that are remembered; when there are more, all of that kind are forgotten and made anew.
+const MOST: usize = 1 << 14;
+/// Bytes that a text may have to be remembered with its token.
+const LONGEST: usize = 128;
 /// Hexadecimal digits of a token: two of a million different names are the same with a chance of one in 560.
 const DIGITS: usize = 12;
 /// Parts that a domain or a path may have; a text of more is one name.
