@@ -1,6 +1,7 @@
 //! The command line: every command, flag and help text, and nothing that acts.
 
 mod fixture;
+mod anonymize;
 mod shared;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use crate::pace::Speed;
 use crate::record::rotation::{Keep, Rotation};
 use crate::units;
 pub(crate) use fixture::{FixtureArgs, FixtureCheckArgs, FixtureCommand, FixtureFormat};
+pub(crate) use anonymize::AnonymizeArgs;
 pub(crate) use shared::{BesideArgs, PipelineArgs, PointArgs, PointFormat, WindowArgs};
 
 /// A flight recorder for a Linux host's connections.
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     Recover(RecoverArgs),
     Cut(CutArgs),
     Merge(MergeArgs),
+    Anonymize(AnonymizeArgs),
     Dump(DumpArgs),
     Import(ImportArgs),
     Fixture(FixtureArgs),

@@ -3,17 +3,14 @@
 //! In: a capture and two moments. Out: a capture of the sections and events between them, which first says again what held
 //! at its beginning and states what is missing in it. Never here: how a part is found, and never a change to the input.
 
-use std::io::Write;
-
 use anyhow::bail;
-use netflow_core::event::{Body, Event, Header, Loss};
-use netflow_formats::capture::{CaptureWriter, Totals, WriteError, WriterOptions};
 
 use crate::args::CutArgs;
 use crate::input;
 use crate::outcome::Outcome;
 use crate::output;
-use crate::passage::{self, Part, Window};
+use crate::passage::{self, Window};
+use crate::sections::{Sections, Written};
 use crate::units;
 
 pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
@@ -26,9 +23,10 @@ pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
     let mut is_lossy = false;
     let mut written = Written::default();
     output::write(&args.out, args.force, |out| {
-        let mut sections = Sections { out: Some(out), writer: None, nothing: None, last_at: 0, written: &mut written };
+        let mut sections = Sections::new(out);
         is_lossy = passage::read(capture, &args.input, &mut window, |part| sections.take(part))?;
-        sections.finish()
+        written = sections.finish()?;
+        Ok(())
     })?;
     let out = if input::is_std(&args.out) { "stdout".to_owned() } else { args.out.display().to_string() };
     if written.events == 0 {
@@ -44,94 +42,4 @@ pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
         eprintln!("{out}: {events}, and before them {again} that say what held at its beginning{lost}");
     }
     Ok(if is_lossy { Outcome::Lossy } else { Outcome::Done })
-}
-
-/// What was written.
-#[derive(Default)]
-struct Written {
-    events: u64,
-    again: u64,
-    missing: u64,
-}
-
-/// The sections of the new capture.
-struct Sections<'a, 'b> {
-    /// Where the next section goes; not here while one is written.
-    out: Option<&'a mut dyn Write>,
-    writer: Option<CaptureWriter<&'a mut dyn Write>>,
-    /// The header of a capture without events.
-    nothing: Option<Header>,
-    last_at: u64,
-    written: &'b mut Written,
-}
-
-impl Sections<'_, '_> {
-    fn take(&mut self, part: Part<'_>) -> anyhow::Result<()> {
-        match part {
-            Part::Begin(header) => self.begin(header)?,
-            Part::Again(event) => {
-                self.written.again += 1;
-                self.push(event)?;
-            }
-            Part::Event(event) => {
-                self.written.events += 1;
-                self.push(event)?;
-            }
-            Part::Missing(events) => self.miss(events)?,
-            // Where the time lies within a section, that one's header says where.
-            Part::Nothing(header) => {
-                if self.nothing.is_none() || header.continues_from.is_some() {
-                    self.nothing = Some(header.clone());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, header: &Header) -> Result<(), WriteError> {
-        self.end()?;
-        if let Some(out) = self.out.take() {
-            self.writer = Some(CaptureWriter::new(out, header, WriterOptions::compact())?);
-            self.last_at = 0;
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, event: &Event) -> Result<(), WriteError> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        match writer.push(event) {
-            // An intact event that makes no sense: only damage, or a program of another, makes such.
-            Err(WriteError::Unintroduced { .. } | WriteError::Order { .. } | WriteError::TooLong { .. }) => {
-                self.miss(1)
-            }
-            pushed => {
-                self.last_at = event.at;
-                pushed
-            }
-        }
-    }
-
-    /// States that so many events are missing here.
-    fn miss(&mut self, events: u64) -> Result<(), WriteError> {
-        self.written.missing = self.written.missing.saturating_add(events);
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        writer.push(&Event { at: self.last_at, body: Body::Loss(Loss { queue_full: events, ..Loss::default() }) })
-    }
-
-    fn end(&mut self) -> Result<Option<Totals>, WriteError> {
-        let Some(writer) = self.writer.take() else { return Ok(None) };
-        let (out, totals) = writer.finish()?;
-        self.out = Some(out);
-        Ok(Some(totals))
-    }
-
-    fn finish(mut self) -> anyhow::Result<()> {
-        if self.end()?.is_none()
-            && let Some(header) = self.nothing.take()
-        {
-            self.begin(&header)?;
-            self.end()?;
-        }
-        Ok(())
-    }
 }

@@ -151,6 +151,9 @@ fn text(path: &Path, section: &Section) -> String {
         let from = from.map_or("its beginning".to_owned(), |from| format!("behind its event at {from}"));
         lines.push(("cut out", format!("of a capture, from {from} on")));
     }
+    if header.anonymized {
+        lines.push(("anonymized", "names and addresses stand for others".to_owned()));
+    }
     let kinds: Vec<String> = KIND_NAMES
         .iter()
         .zip(totals.counts)
@@ -205,7 +208,7 @@ fn object(path: &Path, section: &Section) -> Value {
         "boot_time_ns": header.boot_time_ns, "interval_ms": header.interval_ms,
         "ephemeral_port_min": header.ephemeral_port_min, "ephemeral_port_max": header.ephemeral_port_max,
         "began_at": header.began_at, "part": header.part, "command": header.command, "comment": header.comment,
-        "continues_from": header.continues_from, "excerpt": header.excerpt,
+        "continues_from": header.continues_from, "excerpt": header.excerpt, "anonymized": header.anonymized,
         "first": first, "last": last, "seconds": seconds,
         "events": totals.events, "counts": counts, "preexisting": totals.preexisting, "live_at_end": totals.live_at_end,
         "losses": losses, "bytes": section.bytes, "source": section.source, "end": section.end,

@@ -3,6 +3,7 @@
 //! In: the command line. Out: an exit code. Never here: anything but parsing, dispatching and that translation; each
 //! command has a file of its own.
 
+mod anonymize;
 mod args;
 mod cluster;
 mod cut;
@@ -13,6 +14,7 @@ mod fixture;
 mod import;
 mod info;
 mod input;
+mod key;
 mod live;
 mod merge;
 mod moment;
@@ -29,6 +31,7 @@ mod recorder;
 mod recover;
 mod replay;
 mod report;
+mod sections;
 mod stop;
 mod units;
 mod verify;
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Recover(args) => recover::run(args),
         Command::Cut(args) => cut::run(args),
         Command::Merge(args) => merge::run(args),
+        Command::Anonymize(args) => anonymize::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Import(args) => import::run(args),
         Command::Fixture(args) => fixture::run(args),

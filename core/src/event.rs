@@ -44,6 +44,8 @@ pub struct Header {
     pub continues_from: Option<u64>,
     /// It was cut out of a capture: more of the same file may have been before or behind it.
     pub excerpt: bool,
+    /// Names and addresses in it stand for others: see [`anonymize`](crate::anonymize).
+    pub anonymized: bool,
 }
 
 impl Header {

@@ -10,6 +10,7 @@
 pub mod address;
 mod again;
 mod aggregate;
+pub mod anonymize;
 pub mod carry;
 pub mod delta;
 pub mod direction;

@@ -221,7 +221,7 @@ fn errors_name_line_key_and_what_was_expected() {
     "{\"type\":\"header\",\"boot_time_ns\":1,\"interval_ms\":1,\"ephemeral_port_min\":65536}"
         line 1: key "ephemeral_port_min": expected an integer from 0 to 65535, found 65536
     "{\"type\":\"header\",\"boot_time_ns\":1,\"interval_ms\":1,\"hostname\":\"a\"}"
-        line 1: key "hostname": expected "type", "format", "tool", "host", "kernel", "boot_id", "boot_time_ns", "interval_ms", "ephemeral_port_min", "ephemeral_port_max", "command", "comment", "began_at", "part", "continues_from" or "excerpt", found an unknown key of "header"
+        line 1: key "hostname": expected "type", "format", "tool", "host", "kernel", "boot_id", "boot_time_ns", "interval_ms", "ephemeral_port_min", "ephemeral_port_max", "command", "comment", "began_at", "part", "continues_from", "excerpt" or "anonymized", found an unknown key of "header"
     latin-1
         line 1: expected UTF-8, found another byte at column 29
     "#);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod anonymize;
 mod cut;
 mod events;
 mod files;

@@ -67,12 +67,21 @@ struct Continuation {
     excerpt: bool,
 }
 
+/// What may follow that.
+#[derive(Encode, Decode)]
+struct Origin {
+    anonymized: bool,
+}
+
 /// Writes the payload of a metadata block.
 pub(super) fn encode_header(header: &event::Header, bytes: &mut Vec<u8>) -> Result<(), WriteError> {
     encode("the header", &Metadata::from(header), bytes)?;
-    let event::Header { continues_from, excerpt, .. } = *header;
-    if continues_from.is_some() || excerpt {
+    let event::Header { continues_from, excerpt, anonymized, .. } = *header;
+    if continues_from.is_some() || excerpt || anonymized {
         encode("the header", &Continuation { continues_from, excerpt }, bytes)?;
+    }
+    if anonymized {
+        encode("the header", &Origin { anonymized }, bytes)?;
     }
     Ok(())
 }
@@ -85,8 +94,14 @@ pub(super) fn decode_header(bytes: &[u8]) -> Result<event::Header, Malformed> {
     if rest.is_empty() {
         return Ok(header);
     }
-    let Continuation { continues_from, excerpt } = decode("metadata", rest)?.0;
-    Ok(event::Header { continues_from, excerpt, ..header })
+    let (Continuation { continues_from, excerpt }, length) = decode("metadata", rest)?;
+    let header = event::Header { continues_from, excerpt, ..header };
+    let rest = rest.get(length..).unwrap_or_default();
+    if rest.is_empty() {
+        return Ok(header);
+    }
+    let Origin { anonymized } = decode("metadata", rest)?.0;
+    Ok(event::Header { anonymized, ..header })
 }
 
 impl From<&event::Header> for Metadata {
@@ -125,6 +140,7 @@ impl From<Metadata> for event::Header {
             part: metadata.part,
             continues_from: None,
             excerpt: false,
+            anonymized: false,
         }
     }
 }

@@ -180,6 +180,7 @@ fn read_header(line: &str) -> Result<Header, Problem> {
         part: object.u32("part")?.unwrap_or(0),
         continues_from: object.u64("continues_from")?,
         excerpt: object.bool("excerpt")?.unwrap_or(false),
+        anonymized: object.bool("anonymized")?.unwrap_or(false),
     };
     object.finish()?;
     Ok(header)

@@ -47,9 +47,8 @@ impl<W: Write> Exporter<W> {
         if let Some(at) = header.continues_from {
             line.number("continues_from", at);
         }
-        if header.excerpt {
-            line.raw("excerpt", "true");
-        }
+        line.flag("excerpt", header.excerpt);
+        line.flag("anonymized", header.anonymized);
         exporter.end_line()?;
         Ok(exporter)
     }

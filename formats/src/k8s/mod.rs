@@ -6,12 +6,14 @@
 //! There is one shape only. What [`write()`] makes is a `List` like any other, with all left out that is not read: so
 //! one reader does for both, and events can be written by hand from what `kubectl` prints.
 
+mod anonymize;
 mod error;
 mod kinds;
 mod read;
 mod value;
 mod write;
 
+pub use anonymize::anonymize;
 pub use error::ReadError;
 pub use read::read;
 pub use write::write;

@@ -172,7 +172,7 @@ pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
 /// Any header.
 pub(crate) fn header() -> impl Strategy<Value = Header> {
     let texts = (text(), text(), text(), text(), text());
-    let place = (option::of(number()), any::<bool>());
+    let place = (option::of(number()), any::<bool>(), any::<bool>());
     (texts, any::<i64>(), any::<u64>(), any::<(u16, u16, u32)>(), vec(text(), 0..4), place).prop_map(
         |((tool, host, kernel, boot_id, comment), boot_time_ns, interval_ms, ports, command, place)| Header {
             tool: tool.to_string(),
@@ -189,6 +189,7 @@ pub(crate) fn header() -> impl Strategy<Value = Header> {
             part: ports.2,
             continues_from: place.0,
             excerpt: place.1,
+            anonymized: place.2,
         },
     )
 }
