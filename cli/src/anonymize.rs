@@ -42,7 +42,7 @@ pub(crate) fn run(args: &AnonymizeArgs) -> anyhow::Result<Outcome> {
     };
     let ranges = if args.no_keep_ranges { Ranges::Mapped } else { Ranges::Kept };
     let options = Options { ranges, shift: args.shift_times.unwrap_or_default() };
-    let mut copy = Copy { path: input, anonymizer: Anonymizer::new(&key, options), unreadable: 0 };
+    let mut copy = Copy::new(input, &key, options);
     let capture = input::open_capture(input)?;
     let mut window = Window::new(WindowArgs { since: None, until: None });
     let mut is_damaged = false;
@@ -64,15 +64,19 @@ pub(crate) fn run(args: &AnonymizeArgs) -> anyhow::Result<Outcome> {
 }
 
 /// A capture on its way.
-struct Copy<'a> {
+pub(crate) struct Copy<'a> {
     path: &'a Path,
     anonymizer: Anonymizer,
     /// States of clusters that could not be read.
-    unreadable: u64,
+    pub(crate) unreadable: u64,
 }
 
-impl Copy<'_> {
-    fn take(&mut self, part: Part<'_>, sections: &mut Sections<'_>) -> anyhow::Result<()> {
+impl<'a> Copy<'a> {
+    pub(crate) fn new(path: &'a Path, key: &Key, options: Options) -> Self {
+        Self { path, anonymizer: Anonymizer::new(key, options), unreadable: 0 }
+    }
+
+    pub(crate) fn take(&mut self, part: Part<'_>, sections: &mut Sections<'_>) -> anyhow::Result<()> {
         match part {
             Part::Begin(header) => sections.take(Part::Begin(&self.anonymizer.header(header))),
             Part::Nothing(header) => sections.take(Part::Nothing(&self.anonymizer.header(header))),

@@ -1,7 +1,7 @@
 //! The command line: every command, flag and help text, and nothing that acts.
 
-mod fixture;
 mod anonymize;
+mod fixture;
 mod shared;
 
 use std::ffi::OsString;
@@ -13,8 +13,8 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 use crate::pace::Speed;
 use crate::record::rotation::{Keep, Rotation};
 use crate::units;
-pub(crate) use fixture::{FixtureArgs, FixtureCheckArgs, FixtureCommand, FixtureFormat};
 pub(crate) use anonymize::AnonymizeArgs;
+pub(crate) use fixture::{FixtureArgs, FixtureCheckArgs, FixtureCommand, FixtureFormat, FixtureNewArgs};
 pub(crate) use shared::{BesideArgs, PipelineArgs, PointArgs, PointFormat, WindowArgs};
 
 /// A flight recorder for a Linux host's connections.

@@ -1,6 +1,7 @@
 //! `netflow fixture`: regression tests of recorded traffic.
 
 mod check;
+mod new;
 mod tell;
 
 use crate::args::{FixtureArgs, FixtureCommand};
@@ -11,6 +12,7 @@ const TOML: &str = "fixture.toml";
 
 pub(crate) fn run(args: &FixtureArgs) -> anyhow::Result<Outcome> {
     match &args.command {
+        FixtureCommand::New(args) => new::run(args),
         FixtureCommand::Check(args) => check::run(args),
     }
 }

@@ -3,7 +3,9 @@
 //! In: `2026-11-23T09:00:00Z`, or `09:00` and `09:00:30`, which are times of a day in UTC. Out: moments, or a message that
 //! says what was expected. Never here: what happens at that time.
 
-use chrono::{DateTime, NaiveTime, Timelike as _};
+use std::fmt;
+
+use chrono::{DateTime, NaiveTime, SecondsFormat, Timelike as _};
 use netflow_core::excerpt::Span;
 
 use crate::args::WindowArgs;
@@ -40,6 +42,24 @@ impl Moment {
         match self {
             Self::Utc(nanos) => nanos,
             Self::OfDay(nanos) => day.saturating_sub(day.rem_euclid(DAY)).saturating_add(nanos),
+        }
+    }
+}
+
+/// As it can be said again on the command line.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Utc(nanos) => {
+                f.write_str(&DateTime::from_timestamp_nanos(*nanos).to_rfc3339_opts(SecondsFormat::AutoSi, true))
+            }
+            Self::OfDay(nanos) => {
+                let (seconds, nanos) = (nanos.div_euclid(SECOND), nanos.rem_euclid(SECOND));
+                let seconds = u32::try_from(seconds).unwrap_or_default();
+                let time =
+                    NaiveTime::from_num_seconds_from_midnight_opt(seconds, u32::try_from(nanos).unwrap_or_default());
+                write!(f, "{}", time.unwrap_or_default())
+            }
         }
     }
 }
@@ -89,6 +109,13 @@ mod tests {
         assert_eq!(span("2026-11-24T01:05:00+01:00", "2026-11-24T00:10:00Z"), Ok((minutes(35), minutes(40))));
         assert_eq!(span("23:40", "23:40"), Ok((minutes(10), minutes(10 + 24 * 60))));
         assert_eq!(span("23:30:00.5", "23:31"), Ok((SECOND / 2, minutes(1))));
+    }
+
+    #[test]
+    fn what_is_said_is_understood_again() {
+        for text in ["00:00:00", "23:59:59.250", "2026-11-24T00:05:00Z", "2026-11-24T00:05:00.123456789Z"] {
+            assert_eq!(Moment::parse(text).unwrap().to_string(), text);
+        }
     }
 
     #[test]

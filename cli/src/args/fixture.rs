@@ -3,7 +3,12 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+
+use super::{PipelineArgs, WindowArgs};
+use crate::units;
 
 /// Regression tests of recorded traffic: a small capture with the reports that are expected of it.
 #[derive(Debug, Args, PartialEq)]
@@ -14,7 +19,58 @@ pub(crate) struct FixtureArgs {
 
 #[derive(Debug, Subcommand, PartialEq)]
 pub(crate) enum FixtureCommand {
+    New(FixtureNewArgs),
     Check(FixtureCheckArgs),
+}
+
+/// Make a fixture of a part of a capture: a folder with a small, anonymized capture and the report that is expected of it.
+///
+/// The same capture and the same options give the same bytes on every machine. Look at report.csv before you keep it: what
+/// it says is what `netflow fixture check` expects from now on. Exit code 0: done; 3: done, but the capture is damaged, or cut
+/// off (the fixture's capture states how much is lost).
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    group = ArgGroup::new("which-key").args(["key", "key_from_seed", "not_anonymized"]).required(true),
+    after_help = "Examples:\n  netflow fixture new tests.nfcap fixtures/login --key-from-seed 1\n  netflow fixture new out.nfcap fixtures/web --key secret.key --since 09:00 --until 09:01 --filter 'dst_port == 443' --max-connections 100 --by process_name,dst_ip --every 10s"
+)]
+pub(crate) struct FixtureNewArgs {
+    /// Capture file.
+    #[arg(value_name = "IN.nfcap")]
+    pub(crate) input: PathBuf,
+    /// Folder to make; one that is there is a fixture to replace with --force.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) window: WindowArgs,
+    /// Take only the first N connections (of those that pass the filter).
+    #[arg(long, value_name = "N")]
+    pub(crate) max_connections: Option<u64>,
+    /// Anonymize with the key in this file: see `netflow anonymize --help`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Anonymize with a key made from a number, the same everywhere, which is no secret.
+    #[arg(long, value_name = "N")]
+    pub(crate) key_from_seed: Option<u64>,
+    /// Keep addresses and names as they are.
+    #[arg(long)]
+    pub(crate) not_anonymized: bool,
+    /// One sentence on what it is a test of.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) about: Option<String>,
+    /// The report has one window each DURATION, aligned to the clock (UTC).
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub(crate) every: Option<Duration>,
+    /// The report is sorted by a field, the greatest first; `FIELD:asc`: the smallest first [default: by tags].
+    #[arg(long, value_name = "FIELD[:asc]")]
+    pub(crate) sort: Option<String>,
+    /// The report has this many rows only.
+    #[arg(long, value_name = "N")]
+    pub(crate) top: Option<usize>,
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// Replace the fixture if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Make the reports of fixtures again and compare them with what is expected.
