@@ -5,6 +5,7 @@
 mod cut;
 mod events;
 mod files;
+mod filter;
 mod hostile;
 mod k8s;
 mod merge;
