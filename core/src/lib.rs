@@ -11,6 +11,7 @@ pub mod address;
 mod again;
 mod aggregate;
 pub mod carry;
+pub mod choice;
 pub mod delta;
 pub mod direction;
 pub mod domains;
