@@ -8,6 +8,7 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::choice::Note;
 use crate::delta::{Delta, Step};
 use crate::event::Transport;
 use crate::field::{Field, Source};
@@ -49,12 +50,13 @@ pub(crate) struct Groups {
     pub(crate) tags: Vec<&'static Field>,
     sums: FxHashMap<(i64, Box<[Value]>), Sums>,
     pub(crate) left_out: LeftOutCounts,
+    pub(crate) note: Note,
 }
 
 impl Groups {
     pub(crate) fn new(options: ReportOptions) -> Self {
         let tags = if options.by.is_empty() { Field::default_tags().collect() } else { options.by.clone() };
-        Self { options, tags, sums: FxHashMap::default(), left_out: LeftOutCounts::default() }
+        Self { options, tags, sums: FxHashMap::default(), left_out: LeftOutCounts::default(), note: Note::Nothing }
     }
 
     /// Takes what one event brought about.
@@ -76,6 +78,11 @@ impl Groups {
                 Step::Ended(slot) => {
                     let pending = section.pending.get_mut(slot).map(std::mem::take).unwrap_or_default();
                     self.end(section, slot, pending);
+                    if let Note::Released(choice, released) = &mut self.note
+                        && !choice.has(section.number_of(slot))
+                    {
+                        released.extend(section.surroundings.translations_of(slot));
+                    }
                     section.surroundings.forget(slot);
                 }
             }
@@ -88,6 +95,9 @@ impl Groups {
         // Who asked for some connections wants to know what is left out of these.
         let flow = self.options.only.is_some().then(|| self.flow(section, slot));
         let other = flow.as_ref().is_some_and(|flow| !self.admits(flow)).then_some(LeftOut::Filter);
+        if let Note::Chosen(choice) = &mut self.note {
+            choice.set(section.number_of(slot), other.is_none());
+        }
         let idle = (pending.windows.is_empty() && !pending.was_active).then_some(LeftOut::Idle);
         match other.or_else(|| self.options.filter.leaves_out(identity)).or(idle) {
             Some(cause) => self.left_out.count(cause),

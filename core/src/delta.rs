@@ -109,6 +109,8 @@ impl Diagnostics {
 pub struct Connection {
     /// Its id in the capture.
     pub id: u64,
+    /// How many connections were introduced before it.
+    pub(crate) number: usize,
     /// The last known attributes.
     pub identity: Arc<Identity>,
     /// When it was first heard of.
@@ -149,6 +151,8 @@ pub struct Deltas {
     /// Slots whose end was told in the last push.
     told: Vec<usize>,
     snapshot: u64,
+    /// Connections that were ever introduced.
+    introduced: usize,
     diagnostics: Diagnostics,
 }
 
@@ -181,6 +185,11 @@ impl Deltas {
     /// The connection in a slot was seen since the last tick.
     pub(crate) fn is_seen(&self, slot: usize) -> bool {
         self.slots[slot].seen == self.snapshot
+    }
+
+    /// The connection that has this id now.
+    pub(crate) fn known(&self, id: u64) -> Option<&Connection> {
+        self.by_id.get(&id).map(|slot| &self.slots[*slot])
     }
 
     /// A connection is known, and was seen since the last tick.
@@ -286,6 +295,7 @@ impl Deltas {
         };
         let connection = Connection {
             id,
+            number: self.introduced,
             identity: Arc::clone(identity),
             began: at,
             last: (!identity.preexisting).then(Totals::default),
@@ -293,6 +303,7 @@ impl Deltas {
             closed: false,
             seen: self.snapshot,
         };
+        self.introduced += 1;
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot] = connection;

@@ -170,6 +170,12 @@ impl Surroundings {
         }
     }
 
+    /// The translations that go with the connection in a slot when it is forgotten.
+    pub(crate) fn translations_of(&self, slot: usize) -> Vec<Nat> {
+        let Some(beside) = self.beside.get(slot) else { return Vec::new() };
+        beside.identity.as_ref().map_or(Vec::new(), |identity| self.translations.of(identity, beside.at))
+    }
+
     /// Events that tell which sockets listen and which translations hold.
     pub(crate) fn restate_ends(&self) -> Vec<Body> {
         [self.listening.restate(), self.translations.restate()].concat()

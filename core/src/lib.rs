@@ -12,6 +12,7 @@ mod again;
 mod aggregate;
 pub mod anonymize;
 pub mod carry;
+pub mod choice;
 pub mod delta;
 pub mod direction;
 pub mod domains;

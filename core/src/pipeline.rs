@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::again::Again;
 use crate::aggregate::{Groups, Pending};
+use crate::choice::Note;
 use crate::delta::{Deltas, Diagnostics, Step};
-use crate::event::{Body, Event, Header};
+use crate::event::{Body, Event, Header, Nat};
 use crate::field::Field;
 use crate::filter::{BuiltIn, Filter, Having};
 use crate::flow::{PortOptions, Surroundings};
@@ -38,6 +39,8 @@ pub struct ReportOptions {
 /// One capture while it is read.
 #[derive(Debug)]
 pub(crate) struct Section {
+    /// How many there were before it that do not go on with each other.
+    number: usize,
     pub(crate) ephemeral_port_min: u16,
     pub(crate) host: Option<Arc<str>>,
     /// UTC of the boot; a clock event changes it.
@@ -59,6 +62,8 @@ pub(crate) struct Section {
 pub struct Pipeline {
     groups: Groups,
     section: Option<Section>,
+    /// How many there were.
+    sections: usize,
     headers: Vec<Header>,
     span: Option<Window>,
     order: Order,
@@ -74,11 +79,44 @@ impl Pipeline {
             order: options.order,
             groups: Groups::new(options),
             section: None,
+            sections: 0,
             headers: Vec::new(),
             span: None,
             diagnostics: Diagnostics::default(),
             steps: Vec::new(),
         }
+    }
+
+    /// A pipeline that notes something beside the sums.
+    pub(crate) fn noting(options: ReportOptions, note: Note) -> Self {
+        let mut pipeline = Self::new(options);
+        pipeline.groups.note = note;
+        pipeline
+    }
+
+    /// Everything was pushed: what was noted.
+    pub(crate) fn into_note(mut self) -> Note {
+        self.end_section();
+        self.groups.note
+    }
+
+    /// The translations of connections that are not chosen and that ended since the last call.
+    pub(crate) fn take_released(&mut self) -> Vec<Nat> {
+        match &mut self.groups.note {
+            Note::Released(_, released) => std::mem::take(released),
+            Note::Nothing | Note::Chosen(_) => Vec::new(),
+        }
+    }
+
+    /// The last event said what was known.
+    pub(crate) fn is_said_again(&self) -> bool {
+        self.section.as_ref().is_some_and(|section| !matches!(section.again, Again::Over))
+    }
+
+    /// The number of the section, and in it that of the connection that has this id now.
+    pub(crate) fn number_of(&self, conn: u64) -> Option<(usize, usize)> {
+        let section = self.section.as_ref()?;
+        section.deltas.known(conn).map(|connection| (section.number, connection.number))
     }
 
     /// A capture begins. What is still pending of the one before it ends here, unless this one goes on with the same
@@ -93,6 +131,7 @@ impl Pipeline {
         }
         self.end_section();
         self.section = Some(Section {
+            number: self.sections,
             host: (!header.host.is_empty()).then(|| Arc::from(header.host.as_str())),
             boot_time_ns: header.boot_time_ns,
             ephemeral_port_min: header.ephemeral_port_min,
@@ -103,6 +142,7 @@ impl Pipeline {
             surroundings: Surroundings::default(),
             pending: Vec::new(),
         });
+        self.sections += 1;
     }
 
     /// The cluster that the host of the capture that began last belongs to. A `k8s` event carries text, which is not for
@@ -202,6 +242,11 @@ impl Section {
         let until = until.max(from.saturating_add(1000));
         self.interval = Some((until, until));
         Some(Window { start_us: self.utc_ns(from).div_euclid(1000), end_us: self.utc_ns(until).div_euclid(1000) })
+    }
+
+    /// Its own number, and that of the connection in a slot.
+    pub(crate) fn number_of(&self, slot: usize) -> (usize, usize) {
+        (self.number, self.deltas.connection(slot).number)
     }
 
     pub(crate) fn utc_ns(&self, at: u64) -> i64 {

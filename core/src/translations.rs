@@ -110,14 +110,21 @@ impl Translations {
         let key = ends(identity);
         let Some(translations) = self.known.get_mut(&key) else { return };
         let before = translations.len();
-        translations.retain(|nat| {
-            let elsewhere = nat.netns.is_some() && identity.netns.is_some() && nat.netns != identity.netns;
-            nat.from > at || elsewhere
-        });
+        translations.retain(|nat| !nat.is_of(identity, at));
         self.count -= before - translations.len();
         if translations.is_empty() {
             self.known.remove(&key);
         }
+    }
+
+    /// Those that have not ended and that [`Translations::forget`] would forget.
+    pub(crate) fn of(&self, identity: &Identity, at: u64) -> Vec<Nat> {
+        let (transport, local, remote) = ends(identity);
+        let known = self.known.get(&(transport, local, remote)).into_iter().flatten();
+        known
+            .filter(|nat| nat.ended.is_none() && nat.is_of(identity, at))
+            .map(|nat| Nat { transport, local, remote, dst: nat.dst, netns: nat.netns, end: false })
+            .collect()
     }
 
     fn clear_out(&mut self, now: u64) {
@@ -136,6 +143,14 @@ impl Translations {
             !translations.is_empty()
         });
         self.count = self.known.values().map(Vec::len).sum();
+    }
+}
+
+impl Translation {
+    /// It belongs to a connection with its ends that was last heard of at `at`.
+    fn is_of(&self, identity: &Identity, at: u64) -> bool {
+        let elsewhere = self.netns.is_some() && identity.netns.is_some() && self.netns != identity.netns;
+        self.from <= at && !elsewhere
     }
 }
 

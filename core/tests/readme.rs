@@ -42,8 +42,10 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 fn exists(folder: &Path, path: &[&str]) -> bool {
     let module = (1..=path.len()).rev().find_map(|length| {
         let module = folder.join(path[..length].join("/"));
-        let file = [module.with_extension("rs"), module.join("mod.rs")].into_iter().find(|file| file.is_file())?;
-        Some((vec![file], &path[length..]))
+        let file = module.with_extension("rs");
+        // A folder's module names what the files in it have.
+        let files = if file.is_file() { vec![file] } else { module.is_dir().then(|| sources(&module))? };
+        Some((files, &path[length..]))
     });
     let (files, names) = module.unwrap_or_else(|| (sources(folder), path));
     files.iter().any(|file| {

@@ -146,6 +146,16 @@ fn wrong_usage_says_what_was_meant() {
         (vec!["report", "events.nfcap", "--by", "proces"], "netflow fields"),
         (vec!["report", "events.nfcap", "--by", "rtt"], "grouped by tags"),
         (vec!["report", "events.nfcap", "--sort", "nothing"], "netflow fields"),
+        (
+            vec!["report", "events.nfcap", "--filter", "pid == x"],
+            "error: --filter: expected a number, found \"x\"\n  pid == x\n",
+        ),
+        (vec!["replay", "events.nfcap", "--filter", "rtt > 1ms"], "use --having"),
+        (vec!["live", "--filter", "dst_prot == 1"], "dst_port is the nearest"),
+        (
+            vec!["report", "events.nfcap", "--by", "pid", "--having", "host == a"],
+            "error: --having: the rows have no host",
+        ),
         (vec!["report", "events.nfcap", "--by", "host", "--sort", "pid"], "--by"),
         (vec!["report", "events.nfcap", "--every", "soon"], "expected a duration"),
         (vec!["report", "events.nfcap", "--csv=-", "--json=-"], "stdout"),

@@ -6,6 +6,7 @@ mod anonymize;
 mod cut;
 mod events;
 mod files;
+mod filter;
 mod hostile;
 mod k8s;
 mod merge;

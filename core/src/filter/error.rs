@@ -104,11 +104,11 @@ pub enum Wrong {
         most: u64,
     },
     /// A fraction.
-    #[error("{found} is not a whole number of {unit}")]
+    #[error("{found} is not a whole number{}{unit}", if unit.is_empty() { "" } else { " of " })]
     Fraction {
         /// What was found.
         found: String,
-        /// The field's unit.
+        /// The field's unit; empty where it has none.
         unit: &'static str,
     },
     /// A unit that does not fit.

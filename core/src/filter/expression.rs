@@ -8,8 +8,9 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, SecondsFormat};
 use ipnet::IpNet;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
+use super::{MAX_DEPTH, MAX_PATTERN_BYTES};
 use crate::field::Field;
 
 /// An expression. Every literal has the type of its field; `All` and `Any` have at least two parts, none of which is of
@@ -169,6 +170,24 @@ impl PartialEq for Pattern {
 impl Eq for Pattern {}
 
 impl Pattern {
+    /// A regular expression.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in one line.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let regex = RegexBuilder::new(text)
+            .size_limit(MAX_PATTERN_BYTES)
+            .dfa_size_limit(MAX_PATTERN_BYTES)
+            .nest_limit(u32::try_from(MAX_DEPTH).unwrap_or(u32::MAX))
+            .build();
+        regex.map(Self).map_err(|error| match error {
+            regex::Error::CompiledTooBig(most) => format!("it takes more than {most} bytes of memory"),
+            // Of the lines that show the place in the pattern, only the last says what is wrong.
+            error => error.to_string().rsplit("error: ").next().unwrap_or_default().to_owned(),
+        })
+    }
+
     /// It is found in the text.
     #[must_use]
     pub fn is_found_in(&self, text: &str) -> bool {

@@ -154,14 +154,17 @@ fn number(subject: Subject, word: &str) -> Result<Option<u64>, Wrong> {
         Some((_, times, part)) => (*times, *part),
         None if rest.is_empty() => (1, 1),
         None => {
-            let units = units.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(" ");
-            return Err(Wrong::Unit { name: subject.name(), units });
+            let mut units = units.to_vec();
+            // One name of each is enough to know.
+            units.dedup_by_key(|(_, times, part)| (*times, *part));
+            let units: Vec<_> = units.into_iter().map(|(name, ..)| name).collect();
+            return Err(Wrong::Unit { name: subject.name(), units: units.join(" ") });
         }
     };
     let most = most(type_of(subject));
     let too_great = || Wrong::TooGreat { name: subject.name(), most };
     let fraction = fraction.trim_end_matches('0');
-    let not_whole = || Wrong::Fraction { found: found(word), unit: if unit.is_empty() { "anything" } else { unit } };
+    let not_whole = || Wrong::Fraction { found: found(word), unit };
     if fraction.len() > MOST_DIGITS {
         return Err(not_whole());
     }

@@ -65,7 +65,7 @@ impl Expression {
 
 /// Which connections are kept. Ports are the real ones, also where rows have them folded.
 #[derive(Clone)]
-pub struct Filter(Arc<Compiled<fn(&Flow) -> Value>>);
+pub struct Filter(Arc<Compiled<OfFlow>>);
 
 /// Which rows are kept. A folded port is a missing value.
 #[derive(Clone)]
@@ -75,6 +75,9 @@ struct Compiled<G> {
     expression: Expression,
     program: Program<G>,
 }
+
+/// Where a connection has a value.
+type OfFlow = fn(&Flow) -> Value;
 
 /// Where a row has a value.
 #[derive(Clone, Copy)]

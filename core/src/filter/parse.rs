@@ -5,13 +5,11 @@
 
 use std::ops::Range;
 
-use regex::RegexBuilder;
-
 use super::error::{FilterError, Wrong, found};
 use super::expression::{Comparison, Expression, Item, Literal, Pattern, Subject, Test};
 use super::literal::{self, Found};
 use super::token::{Kind, Sign, Token, tokens};
-use super::{MAX_DEPTH, MAX_LENGTH, MAX_PATTERN_BYTES, MAX_PATTERNS, Scope};
+use super::{MAX_DEPTH, MAX_LENGTH, MAX_PATTERNS, Scope};
 use crate::field::{FIELDS, Field, Source};
 use crate::value::Type;
 
@@ -149,17 +147,7 @@ impl<'a> Parser<'a> {
         if self.patterns > MAX_PATTERNS {
             return Err(self.wrong(self.place(), Wrong::TooManyPatterns));
         }
-        let regex = RegexBuilder::new(text)
-            .size_limit(MAX_PATTERN_BYTES)
-            .dfa_size_limit(MAX_PATTERN_BYTES)
-            .nest_limit(u32::try_from(MAX_DEPTH).unwrap_or(u32::MAX))
-            .build();
-        regex.map(Pattern).map_err(|error| {
-            // Of the lines that show the place in the pattern, only the last says what is wrong.
-            let message = error.to_string();
-            let message = message.rsplit("error: ").next().unwrap_or_default().trim_end_matches('.').to_owned();
-            self.wrong(self.place(), Wrong::Pattern(message))
-        })
+        Pattern::new(text).map_err(|message| self.wrong(self.place(), Wrong::Pattern(message)))
     }
 
     fn set(&mut self, subject: Subject) -> Result<Vec<Item>, FilterError> {
@@ -220,6 +208,10 @@ impl<'a> Parser<'a> {
         let found = match self.kind() {
             Kind::Word(word) => Found::Word(word),
             Kind::Text(text) => Found::Text(text),
+            Kind::Sign(_) if literal::type_of(subject) == Type::Text && self.is_keyword() => {
+                let found = format!("the keyword {}; as text it needs quotes", found(&self.text[self.place()]));
+                return Err(self.wrong(self.place(), Wrong::Expected { expected: literal::expected(subject), found }));
+            }
             _ => return Err(self.unexpected(&literal::expected(subject))),
         };
         let value = read(subject, found).map_err(|wrong| self.wrong(self.place(), wrong))?;
@@ -245,6 +237,10 @@ impl<'a> Parser<'a> {
     fn kind(&self) -> &Kind<'a> {
         const END: Kind<'_> = Kind::End;
         self.tokens.get(self.next).map_or(&END, |token| &token.kind)
+    }
+
+    fn is_keyword(&self) -> bool {
+        self.text[self.place()].starts_with(char::is_alphabetic)
     }
 
     fn place(&self) -> Range<usize> {
@@ -292,7 +288,10 @@ impl Scope<'_> {
 /// The name that is most like this one, if any is.
 fn nearest(name: &str) -> Option<&'static str> {
     let names = FIELDS.iter().map(|field| field.name).chain(["ip", "port"]);
-    let likeness = names.map(|known| (strsim::jaro_winkler(known, name), known));
+    let likeness = names.map(|known| {
+        let is_slip = name.len() > 2 && strsim::osa_distance(known, name) <= 1;
+        (if is_slip { 1.0 } else { strsim::jaro_winkler(known, name) }, known)
+    });
     let nearest = likeness.max_by(|(one, _), (other, _)| one.total_cmp(other));
     nearest.filter(|(likeness, _)| *likeness >= ALIKE).map(|(_, name)| name)
 }

@@ -81,10 +81,12 @@ impl Check {
     fn comparison(comparison: Comparison, literal: &Literal) -> Self {
         match literal {
             Literal::Number(number) => {
-                Self::Numbers(compared(comparison, *number, (0, u64::MAX), u64::checked_add, u64::checked_sub))
+                let next = (number.checked_sub(1), number.checked_add(1));
+                Self::Numbers(compared(comparison, *number, (u64::MIN, u64::MAX), next))
             }
             Literal::Time(time) => {
-                Self::Times(compared(comparison, *time, (i64::MIN, i64::MAX), i64::checked_add, i64::checked_sub))
+                let next = (time.checked_sub(1), time.checked_add(1));
+                Self::Times(compared(comparison, *time, (i64::MIN, i64::MAX), next))
             }
             // Neither is less or greater than another.
             Literal::Ip(ip) => Self::Ips([(*ip, *ip)].into()),
@@ -144,23 +146,18 @@ impl Check {
     }
 }
 
-/// The values for which the comparison holds; of `!=`, those for which it does not.
+/// The values for which the comparison holds; of `!=`, those for which it does not. Next to it are `before` and `after`.
 fn compared<T: Copy>(
     comparison: Comparison,
     value: T,
     (least, most): (T, T),
-    add: fn(T, T) -> Option<T>,
-    subtract: fn(T, T) -> Option<T>,
-) -> Box<[(T, T)]>
-where
-    T: From<u8>,
-{
-    let one = T::from(1);
+    (before, after): (Option<T>, Option<T>),
+) -> Box<[(T, T)]> {
     let range = match comparison {
         Comparison::Equal | Comparison::Unequal => Some((value, value)),
-        Comparison::Less => subtract(value, one).map(|last| (least, last)),
+        Comparison::Less => before.map(|before| (least, before)),
         Comparison::LessOrEqual => Some((least, value)),
-        Comparison::Greater => add(value, one).map(|first| (first, most)),
+        Comparison::Greater => after.map(|after| (after, most)),
         Comparison::GreaterOrEqual => Some((value, most)),
     };
     range.into_iter().collect()
