@@ -1,7 +1,9 @@
-//! `netflow cut`: a part of a capture, by time, as a capture.
+//! `netflow cut`: a part of a capture, by time or by connections, as a capture.
 //!
-//! In: a capture and two moments. Out: a capture of the sections and events between them, which first says again what held
-//! at its beginning and states what is missing in it. Never here: how a part is found, and never a change to the input.
+//! In: a capture, two moments, a filter. Out: a capture of the sections and events between them, which first says again what
+//! held at its beginning and states what is missing in it. Never here: how a part is found, and never a change to the input.
+
+mod connections;
 
 use std::io::Write;
 
@@ -11,37 +13,54 @@ use netflow_formats::capture::{CaptureWriter, Totals, WriteError, WriterOptions}
 
 use crate::args::CutArgs;
 use crate::input;
+use crate::options;
 use crate::outcome::Outcome;
 use crate::output;
 use crate::passage::{self, Part, Window};
 use crate::units;
+use connections::{Connections, Input};
 
 pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
     let name = input::name(&args.input);
     if output::is_same(&args.input, &args.out) {
         bail!("{name} would be replaced by a part of it; give another name");
     }
-    let capture = input::open_capture(&args.input)?;
+    let filter = args.filter.as_deref().map(options::filter).transpose()?;
+    let mut input = Input::new(&args.input, filter.is_some())?;
+    let mut connections =
+        filter.as_ref().map(|filter| Connections::survey(&mut input, args.window, filter)).transpose()?;
+    let capture = input.open()?;
     let mut window = Window::new(args.window);
     let mut is_lossy = false;
     let mut written = Written::default();
     output::write(&args.out, args.force, |out| {
         let mut sections = Sections { out: Some(out), writer: None, nothing: None, last_at: 0, written: &mut written };
-        is_lossy = passage::read(capture, &args.input, &mut window, |part| sections.take(part))?;
+        is_lossy = passage::read(capture, &args.input, &mut window, |part| match &mut connections {
+            Some(connections) => connections.take(part, &mut |part| sections.take(part)),
+            None => sections.take(part),
+        })?;
+        if let Some(connections) = &mut connections {
+            connections.end(&mut |part| sections.take(part))?;
+        }
         sections.finish()
     })?;
     let out = if input::is_std(&args.out) { "stdout".to_owned() } else { args.out.display().to_string() };
     if written.events == 0 {
         eprintln!("note: {out} is empty: {name} has no event of that time; `netflow info` tells which time it has");
     } else {
-        let [events, again] =
-            [(written.events, "event"), (written.again, "event")].map(|(n, noun)| units::count(n, noun));
+        let events = units::count(written.events, "event");
+        let again = match written.again {
+            0 if args.window.is_whole() => String::new(),
+            again => {
+                format!(", and before them {} that say what held at its beginning", units::count(again, "event"))
+            }
+        };
         let lost = if written.missing > 0 {
             format!("; at least {} missing, which it states", written.missing)
         } else {
             String::new()
         };
-        eprintln!("{out}: {events}, and before them {again} that say what held at its beginning{lost}");
+        eprintln!("{out}: {events}{again}{lost}");
     }
     Ok(if is_lossy { Outcome::Lossy } else { Outcome::Done })
 }
