@@ -244,15 +244,16 @@ pub(crate) struct RecoverArgs {
     pub(crate) force: bool,
 }
 
-/// Write a part of a capture, by time, into a new capture that can be read alone.
+/// Write a part of a capture, by time or by connections, into a new capture that can be read alone.
 ///
 /// What was open and known at its beginning is said again there, so a report on the part is the report on that time, and a
-/// report on all parts in order is the report on the whole. Exit code 0: done; 3: done, but the capture is damaged, or cut
+/// report on all parts in order is the report on the whole. With --filter it has whole connections only, and a report on it
+/// is the report with that filter; losses are those of all connections. Exit code 0: done; 3: done, but the capture is damaged, or cut
 /// off (the new capture states how much is lost).
 #[derive(Debug, Args, PartialEq)]
 #[command(
-    group = ArgGroup::new("window").args(["since", "until"]).required(true).multiple(true),
-    after_help = "Examples:\n  netflow cut out.nfcap -o part.nfcap --since 09:00 --until 09:15\n  netflow cut - -o - --since 2026-11-23T09:00:00Z <out.nfcap | netflow report -"
+    group = ArgGroup::new("part").args(["since", "until", "filter"]).required(true).multiple(true),
+    after_help = "Examples:\n  netflow cut out.nfcap -o part.nfcap --since 09:00 --until 09:15\n  netflow cut out.nfcap -o curl.nfcap --filter 'process_name == curl and port == 443'\n  netflow cut - -o - --since 2026-11-23T09:00:00Z <out.nfcap | netflow report -"
 )]
 pub(crate) struct CutArgs {
     /// Capture file; `-` is stdin.
@@ -263,6 +264,10 @@ pub(crate) struct CutArgs {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) window: WindowArgs,
+    /// Only connections of which this holds at their end, as for `netflow report`. The capture is read twice; stdin is kept in a
+    /// temporary file for that.
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) filter: Option<String>,
     /// Replace the file if it exists.
     #[arg(long)]
     pub(crate) force: bool,

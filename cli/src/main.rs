@@ -6,6 +6,7 @@
 mod anonymize;
 mod args;
 mod cluster;
+mod connections;
 mod cut;
 mod doctor;
 mod dump;

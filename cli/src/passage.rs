@@ -86,15 +86,26 @@ pub(crate) fn read(
     mut capture: Capture,
     path: &Path,
     window: &mut Window,
-    mut take: impl FnMut(Part<'_>) -> anyhow::Result<()>,
+    take: impl FnMut(Part<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
+    read_quietly(&mut capture, path, window, take)?;
+    Ok(input::tell_damage(path, &capture))
+}
+
+/// The same, and what is missing is left for who reads it again to say.
+pub(crate) fn read_quietly(
+    capture: &mut Capture,
+    path: &Path,
+    window: &mut Window,
+    mut take: impl FnMut(Part<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let cannot = || format!("cannot read {}", input::name(path));
     let sections = window.sections(path)?;
     let mut number = 0;
     loop {
         let is_wanted = sections.as_ref().is_none_or(|wanted| wanted.get(number).is_none_or(|wanted| *wanted));
         if is_wanted {
-            read_section(&mut capture, path, window, &mut take)?;
+            read_section(capture, path, window, &mut take)?;
         } else {
             take(Part::Nothing(capture.header()))?;
         }
@@ -109,7 +120,7 @@ pub(crate) fn read(
         }
         capture.skip_before(0);
     }
-    Ok(input::tell_damage(path, &capture))
+    Ok(())
 }
 
 fn read_section(

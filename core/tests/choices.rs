@@ -18,7 +18,7 @@ use stream::{S, at_seconds, bytes, client, close, lines, nat, open, options, pro
 type Capture = (Header, Vec<Event>);
 
 fn chosen(captures: &[Capture], filter: &Filter) -> Vec<Capture> {
-    let mut survey = Survey::new(filter.clone());
+    let mut survey = Survey::new(Some(filter.clone()));
     for (header, events) in captures {
         survey.begin(header);
         events.iter().for_each(|event| survey.push(event));

@@ -129,6 +129,13 @@ impl Filter {
     pub fn expression(&self) -> &Expression {
         &self.0.expression
     }
+
+    /// The remark of a capture that has only the connections of which it holds.
+    #[must_use]
+    pub fn remark(&self, comment: &str) -> String {
+        let separator = if comment.is_empty() { "" } else { "; " };
+        format!("{comment}{separator}only connections with {}", self.expression())
+    }
 }
 
 impl Having {
