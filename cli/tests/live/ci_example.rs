@@ -42,7 +42,8 @@ pub(crate) fn the_example_of_a_ci_job_works() {
     let program = Path::new(env!("CARGO_BIN_EXE_netflow")).parent().unwrap();
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     let step = |command: &str| {
-        let output = Command::new("bash").args(["-ec", command]).current_dir(&folder).env("PATH", &path).output().unwrap();
+        let output =
+            Command::new("bash").args(["-ec", command]).current_dir(&folder).env("PATH", &path).output().unwrap();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };
 
