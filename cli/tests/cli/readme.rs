@@ -14,3 +14,17 @@ fn the_picture_is_what_the_program_prints() {
     let arguments: Vec<&str> = command.split(' ').collect();
     assert_eq!(netflow(root, &arguments).ok(), picture);
 }
+
+#[test]
+fn a_capture_for_others_is_reported_as_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("<!-- anonymized -->\n```console\n").unwrap();
+    let (console, _) = rest.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(root.join("fixtures"), folder.path().join("fixtures")).unwrap();
+    let commands = console.lines().filter_map(|line| line.strip_prefix("$ netflow "));
+    let run = |command: &str| netflow(folder.path(), &command.split(' ').collect::<Vec<_>>()).ok();
+    let printed: String = commands.map(|command| format!("$ netflow {command}\n{}", run(command))).collect();
+    assert_eq!(printed, console);
+}

@@ -4,6 +4,7 @@
 
 use std::io::Cursor;
 
+use netflow_core::anonymize::{Anonymizer, Key, Options};
 use netflow_core::event::Event;
 use netflow_core::k8s::Cluster;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
@@ -170,4 +171,6 @@ pub fn k8s(bytes: &[u8]) {
     // Only what is reduced is written.
     let reduced = objects.reduced();
     assert_eq!(k8s::read(&k8s::write(&reduced)).as_ref(), Ok(&reduced));
+    let other = Anonymizer::new(&Key::from_seed(1), Options::default()).objects(&objects);
+    assert_eq!(k8s::read(&k8s::write(&other)).as_ref(), Ok(&other));
 }
