@@ -4,11 +4,11 @@
 //! stream in place of each. Never here: what is found out in other ways ([`crate::choice`] chooses by that, from what was
 //! recorded).
 //!
-//! A connection is decided about once, and is recorded as a whole or not at all: `opened + preexisting = closed + lost closes
-//! + live at end` holds of those that are recorded. It is decided about as soon as what the filter asks for is known, and at
-//! its end at the latest. Until then it waits; then it is introduced anew, with the time when it came to be, and its counts
-//! are what they would have been. Ticks, losses and what is known beside connections pass as they are: losses are those of
-//! all connections, for nobody knows of whom they were.
+//! A connection is decided about once, and is recorded as a whole or not at all, so the law
+//! `opened + preexisting = closed + lost closes + live at end` holds of those that are recorded. It is decided about as soon
+//! as what the filter asks for is known, and at its end at the latest. Until then it waits; then it is introduced anew, with
+//! the time when it came to be, and its counts are what they would have been. Ticks, losses and what is known beside
+//! connections pass as they are: losses are those of all connections, for nobody knows of whom they were.
 //!
 //! Memory is bounded by the connections that live.
 
