@@ -83,6 +83,10 @@ pub(crate) struct RecordArgs {
     /// Stop after this many events.
     #[arg(long, value_name = "N")]
     pub(crate) max_events: Option<u64>,
+    /// Record only connections of which this holds, such as 'process_name == nginx or port == 53' (core/FILTER.md describes it):
+    /// addresses, ports, transport, process and network namespace. The remark in the file says so.
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) filter: Option<String>,
     /// A remark that is kept in the file.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) comment: String,
@@ -355,6 +359,7 @@ mod tests {
             keep: None,
             max_size: None,
             max_events: None,
+            filter: None,
             comment: String::new(),
             force: false,
             ring_size: 8 << 20,

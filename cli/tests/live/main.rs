@@ -10,6 +10,7 @@ mod containers;
 mod departure;
 mod doctor;
 mod endings;
+mod filter;
 mod lab;
 mod names;
 mod overload;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         ("the_example_of_a_ci_job_works", ci_example::the_example_of_a_ci_job_works),
         ("a_full_disk_ends_a_recording", endings::a_full_disk_ends_a_recording),
         ("paths_that_cannot_be_written", endings::paths_that_cannot_be_written),
+        ("some_connections_are_recorded_and_add_up", filter::some_connections_are_recorded_and_add_up),
         ("a_cluster_is_kept_in_the_recording", cluster::a_cluster_is_kept_in_the_recording),
         ("a_container_is_a_column_of_the_report", containers::a_container_is_a_column_of_the_report),
         ("nothing_stays_in_the_kernel", departure::nothing_stays_in_the_kernel),

@@ -124,6 +124,13 @@ impl Filter {
         self.admits(&Flow::of_identity(identity))
     }
 
+    /// Whether it holds of a connection whatever becomes known of it; `None` while that depends on what is missing.
+    #[must_use]
+    pub fn decides(&self, identity: &Arc<Identity>) -> Option<bool> {
+        let flow = Flow::of_identity(identity);
+        self.0.program.decides(&|get| get(&flow))
+    }
+
     /// What it says.
     #[must_use]
     pub fn expression(&self) -> &Expression {

@@ -6,6 +6,8 @@ use std::io::Cursor;
 
 use netflow_core::anonymize::{Anonymizer, Key, Options};
 use netflow_core::event::Event;
+use netflow_core::field::Field;
+use netflow_core::filter::{Expression, MAX_LENGTH, Scope};
 use netflow_core::k8s::Cluster;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_formats::capture::{
@@ -173,4 +175,27 @@ pub fn k8s(bytes: &[u8]) {
     assert_eq!(k8s::read(&k8s::write(&reduced)).as_ref(), Ok(&reduced));
     let other = Anonymizer::new(&Key::from_seed(1), Options::default()).objects(&objects);
     assert_eq!(k8s::read(&k8s::write(&other)).as_ref(), Ok(&other));
+}
+
+/// Any text as a filter.
+pub fn filter(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let tags: Vec<&'static Field> = Field::default_tags().collect();
+    for scope in [Scope::Connections, Scope::Recorded, Scope::Rows(&tags)] {
+        match Expression::parse(text, scope) {
+            Ok(expression) => {
+                let shown = expression.to_string();
+                if shown.len() <= MAX_LENGTH {
+                    let again = Expression::parse(&shown, scope);
+                    let again = again.unwrap_or_else(|error| panic!("cannot be read again: {error}"));
+                    assert_eq!(again, expression, "{shown}");
+                    assert_eq!(again.to_string(), shown);
+                }
+            }
+            Err(error) => {
+                assert_eq!(error.to_string().lines().count(), 3, "{error}");
+                assert!(text.get(error.place()).is_some() || text.len() > MAX_LENGTH);
+            }
+        }
+    }
 }
