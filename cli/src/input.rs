@@ -8,7 +8,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use netflow_formats::capture::{CaptureReader, End};
+use netflow_formats::capture::{CaptureReader, End, PassedOver};
 
 use crate::progress::Reading;
 use crate::units;
@@ -44,8 +44,29 @@ pub(crate) fn name(path: &Path) -> String {
     if is_std(path) { "stdin".to_owned() } else { path.display().to_string() }
 }
 
-/// Says on stderr what is damaged or missing; true when data is lost by it.
+/// Says on stderr what is damaged, missing, or of a later version; true when data is lost by it.
 pub(crate) fn tell_damage(path: &Path, capture: &Capture) -> bool {
+    let is_lossy = tell_passed_over(path, &capture.passed_over());
+    tell_end(path, capture) || is_lossy
+}
+
+/// Says on stderr what was passed over; true when events are missing by it.
+pub(crate) fn tell_passed_over(path: &Path, passed_over: &PassedOver) -> bool {
+    let name = name(path);
+    if passed_over.block_events > 0 {
+        let missing = units::count(passed_over.block_events, "event");
+        eprintln!(
+            "warning: {name}: a newer netflow wrote what this one does not know: {passed_over}; at least {missing} missing here, read it with a newer netflow"
+        );
+    } else if !passed_over.is_nothing() {
+        eprintln!(
+            "note: {name}: a newer netflow wrote what this one does not know: {passed_over}; what is shown is whole, a newer netflow shows more"
+        );
+    }
+    passed_over.block_events > 0
+}
+
+fn tell_end(path: &Path, capture: &Capture) -> bool {
     let name = name(path);
     for damage in capture.damage() {
         eprintln!("warning: {name}: {damage}");

@@ -7,6 +7,7 @@ mod events;
 mod files;
 mod hostile;
 mod k8s;
+mod later;
 mod merge;
 mod parquet;
 mod readme;

@@ -140,6 +140,12 @@ impl<R: Read> CaptureReader<R> {
         }
         self.events = self.events.saturating_add(header.events.into());
         self.losses = header.losses;
+        if header.events > 0 && matches!(header.kind, BlockKind::Metadata | BlockKind::Index | BlockKind::End) {
+            let place = self.place(DamagedPart::Content, Some(header));
+            let what = Malformed::new("events of a block that has none", 0, header.events);
+            self.damages.report_block(&place, what, header.events, (header.first_at, header.last_at));
+            self.break_off();
+        }
         match header.kind {
             BlockKind::Events => self.open_block(header, whole),
             BlockKind::Index => self.read_closing(header, whole),
@@ -147,13 +153,23 @@ impl<R: Read> CaptureReader<R> {
                 self.closed = true;
                 self.read_closing(header, whole);
             }
-            BlockKind::Metadata | BlockKind::Unknown(_) => {}
+            BlockKind::Metadata => {}
+            BlockKind::Unknown(_) => self.pass_over(header),
         }
         if let Some(audit) = &mut self.audit {
             audit.block(offset - self.section_offset, header);
         }
         self.source.consume(whole);
         Ok(true)
+    }
+
+    /// A block of a later version. Nobody knows what its events tell, so it is as if they were lost.
+    fn pass_over(&mut self, header: &BlockHeader) {
+        self.passed_over.blocks += 1;
+        self.passed_over.block_events = self.passed_over.block_events.saturating_add(header.events.into());
+        if header.events > 0 {
+            self.break_off();
+        }
     }
 
     /// A block that was there before, or that follows the end.
@@ -209,7 +225,8 @@ impl<R: Read> CaptureReader<R> {
         match checked {
             Ok(skipped) => {
                 self.last_at = header.last_at;
-                self.skipped += skipped;
+                self.passed_over.events += skipped.events;
+                self.passed_over.wider_blocks += skipped.wider_blocks;
                 if let Some(audit) = &mut self.audit
                     && let Err(what) = audit.losses(header.losses, self.block.losses(), self.is_broken)
                 {
