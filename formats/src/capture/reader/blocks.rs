@@ -110,8 +110,7 @@ impl<R: Read> CaptureReader<R> {
             self.events = header.events_before;
         }
         if self.closed || header.sequence < self.sequence || header.events_before < self.events {
-            self.leave_out(header, whole);
-            return Ok(true);
+            return self.leave_out(header, whole);
         }
         self.account(header);
         if !complete {
@@ -173,7 +172,7 @@ impl<R: Read> CaptureReader<R> {
     }
 
     /// A block that was there before, or that follows the end.
-    fn leave_out(&mut self, header: &BlockHeader, whole: usize) {
+    fn leave_out(&mut self, header: &BlockHeader, whole: usize) -> Result<bool, ReadError> {
         let expected = match self.closed {
             true => "nothing after the end".to_owned(),
             false => format!("block {} after {} events", self.sequence, self.events),
@@ -182,7 +181,14 @@ impl<R: Read> CaptureReader<R> {
         self.settle(None);
         let place = self.place(DamagedPart::Sequence, Some(header));
         self.damages.report(&place, Malformed::new("blocks", expected, found), 0);
-        self.source.consume(whole);
+        let payload = self.source.window().get(BLOCK_HEADER_BYTES..whole);
+        if payload.is_some_and(|payload| xxh3_64(payload) == header.checksum) {
+            self.source.consume(whole);
+        } else {
+            // A piece of it, in which the next block may begin.
+            self.source.resync()?;
+        }
+        Ok(true)
     }
 
     /// Compares an intact header with what was read before it.
