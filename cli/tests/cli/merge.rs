@@ -36,6 +36,15 @@ fn hosts_stay_apart_and_add_up() {
     assert_eq!((&hosts[0]["host"], &hosts[1]["host"]), (&"db1".into(), &"db2".into()));
     assert!(hosts.iter().all(|section| section["source"] == "index"), "{info}");
     assert_eq!(fs::read(folder.path().join("db2.nfcap")).unwrap(), before);
+    // As text, and back.
+    let dump = netflow(folder.path(), &["dump", "both.nfcap"]).ok();
+    assert_eq!((dump.lines().count(), dump.matches(r#""type":"header""#).count()), (20, 2), "{dump}");
+    for import in [&["import", "-", "-o", "back.nfcap"][..], &["import", "-", "-o", "back.nfcap", "--sort", "--force"]]
+    {
+        netflow_with_input(folder.path(), import, dump.as_bytes()).ok();
+        assert_eq!(report(folder.path(), &["back.nfcap"]), report(folder.path(), &["both.nfcap"]));
+        assert_eq!(netflow(folder.path(), &["dump", "back.nfcap"]).ok(), dump);
+    }
     // What was merged is merged again, and comes through pipes.
     let bytes = fs::read(folder.path().join("both.nfcap")).unwrap();
     make(folder.path(), "db0.nfcap", &EVENTS.replace("\"db1\"", "\"db0\"").replace("1769860800", "1769860000"));
