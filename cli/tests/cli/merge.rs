@@ -107,7 +107,23 @@ fn the_same_time_twice_is_refused() {
         assert_eq!(ran.code, Some(1), "{inputs:?}");
         assert!(ran.stderr.contains("both hold the same time of one recording"), "{}", ran.stderr);
     }
+    // Older captures do not say when their recording began.
+    fs::copy("../fixtures/captures/web/capture.nfcap", folder.path().join("web.nfcap")).unwrap();
+    let from = ["cut", "web.nfcap", "-o", "part.nfcap", "--since", "07:01:54"];
+    netflow(folder.path(), &from).ok();
+    netflow(folder.path(), &["cut", "web.nfcap", "-o", "before.nfcap", "--until", "07:01:54"]).ok();
+    for [one, other] in [["web", "web"], ["part", "web"], ["web", "part"], ["before", "web"], ["part", "part"]] {
+        let inputs = [one, other].map(|name| format!("{name}.nfcap"));
+        let ran = netflow(folder.path(), &["merge", &inputs[0], &inputs[1], "-o", "out.nfcap"]);
+        assert_eq!(ran.code, Some(1), "{inputs:?}");
+        assert!(ran.stderr.contains("both hold the same time of one recording"), "{}", ran.stderr);
+    }
     assert!(!folder.path().join("out.nfcap").exists());
+    netflow(folder.path(), &["merge", "part.nfcap", "before.nfcap", "-o", "out.nfcap"]).ok();
+    // Without a host nobody knows whether two files are of one.
+    let nameless = EVENTS.replace(",\"host\":\"db1\"", "");
+    make(folder.path(), "nameless.nfcap", &nameless);
+    netflow(folder.path(), &["merge", "nameless.nfcap", "nameless.nfcap", "-o", "twice.nfcap"]).ok();
 }
 
 #[test]
