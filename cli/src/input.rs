@@ -4,7 +4,7 @@
 //! what the events mean.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, StdinLock};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -14,12 +14,32 @@ use crate::progress::Reading;
 use crate::units;
 
 /// A capture that is being read.
-pub(crate) type Capture = CaptureReader<Box<dyn Read>>;
+pub(crate) type Capture = CaptureReader<Box<dyn Input>>;
+
+/// Bytes, among which a file can be moved.
+pub(crate) trait Input: Read + Seek {}
+
+impl<R: Read + Seek> Input for R {}
+
+/// What comes from a pipe comes in order.
+struct Stdin(StdinLock<'static>);
+
+impl Read for Stdin {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Seek for Stdin {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "stdin has no places to go to"))
+    }
+}
 
 /// Opens a file, or stdin for `-`, with a progress bar for what takes long.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Input>> {
     if is_std(path) {
-        return Ok(Box::new(io::stdin().lock()));
+        return Ok(Box::new(Stdin(io::stdin().lock())));
     }
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let metadata = file.metadata().with_context(|| format!("cannot open {}", path.display()))?;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod cut;
+mod economy;
 mod events;
 mod files;
 mod hostile;

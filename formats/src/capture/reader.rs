@@ -284,6 +284,20 @@ impl<R: Read> CaptureReader<R> {
 }
 
 impl<R: Read + Seek> CaptureReader<R> {
+    /// Goes to the section that begins at `offset` (bytes from the start of the input), as its index tells, without reading
+    /// what is before. False when the input ends within its start.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`] when the input cannot seek; as for [`next_section`](Self::next_section).
+    pub fn seek_section(&mut self, offset: u64) -> Result<bool, ReadError> {
+        self.until = None;
+        self.settle(None);
+        let input = self.source.restart(offset);
+        input.seek(SeekFrom::Start(offset)).map_err(|source| ReadError::Io { offset, source })?;
+        self.jumped = false;
+        self.begin_section()
+    }
+
     /// Goes to the first block that may hold events of `at` (nanoseconds since boot) or later, by the index of the
     /// current section, without reading what is before. What holds for [`skip_before`](Self::skip_before) holds here.
     ///

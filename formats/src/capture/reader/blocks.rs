@@ -42,7 +42,7 @@ impl<R: Read> CaptureReader<R> {
     }
 
     /// Lists the damage that went before; `next` is the intact block that follows, if one does.
-    fn settle(&mut self, next: Option<&BlockHeader>) {
+    pub(super) fn settle(&mut self, next: Option<&BlockHeader>) {
         let before = self.damages.events_lost();
         let missing = next.map(|next| next.events_before.saturating_sub(self.events));
         if self.damages.settle(missing, next.map(|next| next.first_at)) {
