@@ -286,7 +286,7 @@ fn what_is_read_is_what_the_intact_blocks_hold() {
                     assert_eq!(Some(said), truth[*place].as_ref(), "seed {seed}, event {place}");
                 }
                 Body::Tick(tick) => {
-                    assert_eq!(tick.complete, !std::mem::take(&mut is_broken), "seed {seed}, event {place}")
+                    assert_eq!(tick.complete, !std::mem::take(&mut is_broken), "seed {seed}, event {place}");
                 }
                 _ => {}
             }
