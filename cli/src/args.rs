@@ -219,7 +219,8 @@ pub(crate) struct InfoArgs {
 
 /// Check every block of captures, their index, and that what was opened has ended or is still open.
 ///
-/// Exit code 0: closed, intact, and nothing lost; 3: not closed, damaged, or data was lost; 1: not a capture.
+/// Exit code 0: closed, intact, and nothing lost; 3: not closed, damaged, or data was lost; 1: not a
+/// capture. Of several captures all are checked, and the worst counts: 1, then 3, then 0.
 #[derive(Debug, Args, PartialEq)]
 #[command(after_help = "Examples:\n  netflow verify out.nfcap\n  netflow verify --json *.nfcap | jq .intact")]
 pub(crate) struct VerifyArgs {

@@ -3,7 +3,7 @@
 //! In: bytes as they are read, counters of a recording. Out: bars on stderr, only when that is a terminal and the work takes
 //! longer than a moment. Never here: anything that a script would want to read.
 
-use std::io::{self, IsTerminal as _, Read};
+use std::io::{self, IsTerminal as _, Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -49,6 +49,13 @@ impl<R: Read> Read for Reading<R> {
             }
         }
         Ok(bytes)
+    }
+}
+
+impl<R: Seek> Seek for Reading<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.read = self.inner.seek(to)?;
+        Ok(self.read)
     }
 }
 

@@ -4,12 +4,14 @@
 
 mod anonymize;
 mod cut;
+mod economy;
 mod events;
 mod files;
 mod filter;
 mod fixture;
 mod hostile;
 mod k8s;
+mod later;
 mod merge;
 mod parquet;
 mod readme;

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 39] = [
+    let tests: [(&str, fn()); 40] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),

@@ -86,8 +86,8 @@ fn count(bytes: &[u8]) -> Option<Read> {
         }
     }
     let _ = pipeline.finish();
-    read.skipped = reader.events_skipped();
-    read.is_clean &= reader.damage_count() == 0;
+    read.skipped = reader.passed_over().events;
+    read.is_clean &= reader.damage_count() == 0 && reader.passed_over().blocks == 0;
     Some(read)
 }
 
