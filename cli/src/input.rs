@@ -71,7 +71,7 @@ pub(crate) fn tell_damage(path: &Path, capture: &Capture) -> bool {
 }
 
 /// Says on stderr what was passed over; true when events are missing by it.
-pub(crate) fn tell_passed_over(path: &Path, passed_over: &PassedOver) -> bool {
+fn tell_passed_over(path: &Path, passed_over: &PassedOver) -> bool {
     let name = name(path);
     if passed_over.block_events > 0 {
         let missing = units::count(passed_over.block_events, "event");

@@ -177,6 +177,10 @@ fn tell(args: &MergeArgs, done: &[(&Path, Recovered)]) {
     for (path, section) in done.iter().filter(|(_, section)| !section.is_whole()) {
         let lost = units::count(section.check.least_cost.saturating_add(section.refused), "event");
         let name = input::name(path);
+        if !section.check.passed_over.is_nothing() {
+            let passed_over = section.check.passed_over;
+            eprintln!("warning: {name}: a newer netflow wrote what this one cannot merge: {passed_over}");
+        }
         eprintln!(
             "warning: {name}: at least {lost} lost, which the new capture states; `netflow verify {name}` tells where"
         );

@@ -87,9 +87,13 @@ fn a_block_with_events_is_a_loss_that_everything_states() {
     assert_eq!((&check["passed_over"]["blocks"], &check["passed_over"]["block_events"]), (&1.into(), &7.into()));
     assert_eq!((&check["events"], &check["law"]["verdict"]), (&9.into(), &"unknown".into()), "{check}");
     // What is written anew states what it lacks.
-    for command in [&["recover", "later.nfcap", "-o", "new.nfcap"][..], &["merge", "later.nfcap", "-o", "merged.nfcap"]]
-    {
-        run(command);
+    for (command, verb) in [
+        (["recover", "later.nfcap", "-o", "new.nfcap"], "save"),
+        (["merge", "later.nfcap", "-o", "merged.nfcap"], "merge"),
+    ] {
+        let said = run(&command).stderr;
+        let warning = format!("wrote what this one cannot {verb}: 1 unknown block with 7 events\n");
+        assert!(said.contains(&warning), "{said}");
     }
     for name in ["new.nfcap", "merged.nfcap", "cut.nfcap"] {
         let info: Value = serde_json::from_str(&run(&["info", name, "--json"]).stdout).unwrap();
