@@ -30,6 +30,7 @@
 //! // The same as a polars frame.
 //! let frame = frame(&report)?;
 //! assert_eq!(frame.height(), report.rows.len());
+//! # use polars_core::prelude::ChunkAgg as _;
 //! # assert_eq!(frame.column("bytes_read")?.u64()?.sum(), Some(report.totals().bytes_read));
 //! # }
 //! # Ok(())
