@@ -46,8 +46,11 @@ pub(crate) enum Command {
     Dump(DumpArgs),
     Import(ImportArgs),
     Fixture(FixtureArgs),
-    /// List every field of a report: name, type, unit, meaning.
+    /// List every field of a report: name, type, unit, where it can be used, meaning.
+    #[command(after_help = "Example:\n  netflow fields | grep rtt")]
     Fields,
+    Completions(CompletionsArgs),
+    Manual(ManualArgs),
 }
 
 /// Record this host's connections into a capture file.
@@ -324,6 +327,28 @@ pub(crate) struct ImportArgs {
     /// Replace the file if it exists.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// Print what makes a shell complete the commands and options of netflow.
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    after_help = "Examples:\n  netflow completions bash > /usr/share/bash-completion/completions/netflow\n  netflow completions zsh > /usr/local/share/zsh/site-functions/_netflow\n  netflow completions fish > ~/.config/fish/completions/netflow.fish"
+)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write the manual: a page for each command, for `man`.
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    after_help = "Examples:\n  netflow manual /usr/local/share/man/man1\n  netflow manual . && man ./netflow-record.1"
+)]
+pub(crate) struct ManualArgs {
+    /// Folder to write the pages into; those that are there are replaced.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
 }
 
 #[cfg(test)]

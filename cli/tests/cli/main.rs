@@ -12,6 +12,7 @@ mod fixture;
 mod hostile;
 mod k8s;
 mod later;
+mod manual;
 mod merge;
 mod parquet;
 mod readme;
