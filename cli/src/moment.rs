@@ -3,7 +3,9 @@
 //! In: `2026-11-23T09:00:00Z`, or `09:00` and `09:00:30`, which are times of a day in UTC. Out: moments, or a message that
 //! says what was expected. Never here: what happens at that time.
 
-use chrono::{DateTime, NaiveTime, Timelike as _};
+use std::fmt;
+
+use chrono::{DateTime, NaiveTime, SecondsFormat, Timelike as _};
 use netflow_core::excerpt::Span;
 
 use crate::args::WindowArgs;
@@ -40,6 +42,18 @@ impl Moment {
         match self {
             Self::Utc(nanos) => nanos,
             Self::OfDay(nanos) => day.saturating_sub(day.rem_euclid(DAY)).saturating_add(nanos),
+        }
+    }
+}
+
+/// As it can be said again.
+impl fmt::Display for Moment {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Utc(nanos) => {
+                write!(out, "{}", DateTime::from_timestamp_nanos(*nanos).to_rfc3339_opts(SecondsFormat::AutoSi, true))
+            }
+            Self::OfDay(nanos) => write!(out, "{}", DateTime::from_timestamp_nanos(*nanos).format("%H:%M:%S%.f")),
         }
     }
 }
