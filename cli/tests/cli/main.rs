@@ -6,6 +6,7 @@ mod cut;
 mod events;
 mod files;
 mod hostile;
+mod html;
 mod k8s;
 mod merge;
 mod parquet;
