@@ -82,7 +82,7 @@ fn data(page: &str) -> Value {
 fn chromium() -> bool {
     let is_there =
         |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
-    ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| is_there(&name)) && is_there(&"python3")
+    ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| is_there(name)) && is_there(&"python3")
 }
 
 #[test]
@@ -171,6 +171,15 @@ fn the_page_is_the_same_from_a_file_and_from_stdin_but_for_its_windows() {
     let sum = |data: &Value, series: &str| -> u64 {
         data["over_time"][series].as_array().unwrap().iter().map(|value| value.as_u64().unwrap()).sum()
     };
+    let groups = |data: &Value, way: &str| -> u64 {
+        let groups = data["over_time"]["groups"].as_array().unwrap();
+        let values = groups.iter().flat_map(|group| group[way].as_array().unwrap());
+        values.map(|value| value.as_u64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())).sum()
+    };
+    for data in [&by_file, &piped] {
+        assert_eq!(groups(data, "received").to_string(), data["totals"]["received"].as_str().unwrap());
+        assert_eq!(groups(data, "sent"), data["totals"]["sent"].as_u64().unwrap());
+    }
     for series in ["opened", "failed", "retransmits"] {
         assert!(sum(&by_file, series) > 0 && sum(&by_file, series) == sum(&piped, series), "{series}");
     }

@@ -193,7 +193,7 @@ const ADDRESS: (&str, &str, Kind) = ("address", "The remote address.", Kind::Tex
 const SERVICE: (&str, &str, Kind) = ("service", "The server's port, whichever side it is on.", Kind::Text);
 
 fn talkers(relations: &Report, several: bool) -> Table {
-    Ranking::new(&[PROCESS, DIRECTION, NAME, ADDRESS, SERVICE, HOST], relations, |row| {
+    Ranking::new(&[PROCESS, DIRECTION, NAME, ADDRESS, SERVICE, HOST], &relations.rows, |row| {
         let row = Relation(row);
         vec![row.process(), row.direction(), row.name(), row.address(), row.service(), row.host(several)]
     })
@@ -201,20 +201,19 @@ fn talkers(relations: &Report, several: bool) -> Table {
 }
 
 fn processes(relations: &Report, several: bool) -> Ranking {
-    Ranking::new(&[PROCESS, HOST], relations, |row| {
+    Ranking::new(&[PROCESS, HOST], &relations.rows, |row| {
         let row = Relation(row);
         vec![row.process(), row.host(several)]
     })
 }
 
 fn peers(relations: &Report) -> Ranking {
-    Ranking::new(&[ADDRESS, NAME], relations, |row| vec![Relation(row).address(), Relation(row).name()])
+    Ranking::new(&[ADDRESS, NAME], &relations.rows, |row| vec![Relation(row).address(), Relation(row).name()])
 }
 
 fn failures(relations: &Report, several: bool) -> Table {
     let failed = |row: &&Row| row.sums.tcp.is_some_and(|tcp| tcp.connect_failures > 0);
-    let failed = Report { rows: relations.rows.iter().filter(failed).cloned().collect(), ..relations.clone() };
-    Ranking::new(&[PROCESS, NAME, ADDRESS, SERVICE, HOST], &failed, |row| {
+    Ranking::new(&[PROCESS, NAME, ADDRESS, SERVICE, HOST], relations.rows.iter().filter(failed), |row| {
         let row = Relation(row);
         vec![row.process(), row.name(), row.address(), row.service(), row.host(several)]
     })

@@ -19,7 +19,8 @@ function compareTexts(a, b) {
 function grid(box, table, { name, nouns = ["row", "rows"], size = 10, search = false, bars = false, empty = "None." }) {
     box.replaceChildren();
     if (!table.rows.length) {
-        box.append(make("p", { class: "empty" }, empty));
+        const more = plural(table.more, ...nouns);
+        box.append(make("p", { class: "empty" }, table.more ? `${more}, none of them in this page.` : empty));
         return;
     }
     const isText = column => column.kind === "text";

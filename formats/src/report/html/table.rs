@@ -185,7 +185,7 @@ const MEASURES: [Measure; 9] = [
     }),
 ];
 
-/// Groups of the rows of a report, those with the most of something first.
+/// Groups of rows, those with the most of something first.
 pub(super) struct Ranking {
     columns: Vec<Column>,
     groups: Vec<(Vec<Value>, Sums)>,
@@ -194,9 +194,13 @@ pub(super) struct Ranking {
 impl Ranking {
     /// Puts together the rows that have the same values. Over a single window this counts each connection once, for it is
     /// in one row only.
-    pub(super) fn new(columns: &[(&str, &str, Kind)], report: &Report, key: impl Fn(&Row) -> Vec<Value>) -> Self {
+    pub(super) fn new<'a>(
+        columns: &[(&str, &str, Kind)],
+        rows: impl IntoIterator<Item = &'a Row>,
+        key: impl Fn(&Row) -> Vec<Value>,
+    ) -> Self {
         let mut groups: BTreeMap<Vec<Value>, Sums> = BTreeMap::new();
-        for row in &report.rows {
+        for row in rows {
             groups.entry(key(row)).or_default().merge(&row.sums);
         }
         let columns = columns.iter().map(|(title, help, kind)| Column::new(title, help, *kind)).collect();
