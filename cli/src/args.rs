@@ -127,7 +127,7 @@ pub(crate) struct DoctorArgs {
 /// Report what is in captures: who talked to whom, how much, how well.
 #[derive(Debug, Args, PartialEq)]
 #[command(
-    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-\n  netflow report out.nfcap --since 09:00 --until 09:15"
+    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-\n  netflow report out.nfcap --html\n  netflow report out.nfcap --since 09:00 --until 09:15"
 )]
 pub(crate) struct ReportArgs {
     /// Capture files; `-` is stdin.
@@ -142,6 +142,9 @@ pub(crate) struct ReportArgs {
     /// Write JSON Lines, one object a row, likewise.
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     pub(crate) json: Option<Option<PathBuf>>,
+    /// Write one HTML page with charts and tables that opens offline in any browser, likewise.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) html: Option<Option<PathBuf>>,
     /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
@@ -151,7 +154,7 @@ pub(crate) struct ReportArgs {
     /// Sort by a field, the greatest first; `FIELD:asc`: the smallest first [default: tables by traffic, files by tags].
     #[arg(long, value_name = "FIELD[:asc]")]
     pub(crate) sort: Option<String>,
-    /// Show this many rows only [default: tables 20, files all].
+    /// Show this many rows only [default: tables 20, HTML 5000, other files all].
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
     #[command(flatten)]
@@ -423,6 +426,7 @@ mod tests {
             csv: Some(None),
             parquet: None,
             json: Some(Some("-".into())),
+            html: None,
             force: false,
             every: None,
             sort: None,

@@ -10,6 +10,7 @@ mod files;
 mod filter;
 mod fixture;
 mod hostile;
+mod html;
 mod k8s;
 mod later;
 mod manual;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use humansize::{BINARY, format_size};
+use netflow_core::delta::Diagnostics;
 use netflow_core::field::Field;
 use netflow_core::report::{Report, Row};
 use netflow_core::value::Value;
@@ -38,7 +39,7 @@ struct TableColumn {
 pub fn table(report: &Report, options: TableOptions) -> Result<String, ReportError> {
     let shown = options.top.unwrap_or(usize::MAX).min(report.rows.len());
     let rows = &report.rows[..shown];
-    let columns: Vec<TableColumn> = layout(report, options.sorted_by)
+    let columns: Vec<TableColumn> = layout(report, options.sorted_by, &DETAILS)
         .into_iter()
         .map(|part| part.column(report, rows))
         .collect::<Result<Vec<_>, ReportError>>()?
@@ -64,7 +65,7 @@ pub fn table(report: &Report, options: TableOptions) -> Result<String, ReportErr
         }
         text.push_str(&totals(report, report.rows.len() - shown));
     }
-    text.push_str(&left_out(report));
+    text.push_str(&left_out_line(report));
     if let Some(note) = note(report) {
         let _ = writeln!(text, "{note}");
     }
@@ -76,7 +77,7 @@ fn alignment(column: &TableColumn) -> CellAlignment {
 }
 
 /// A word that takes less room than the field's name, where there is one.
-fn title(name: &str) -> &str {
+pub(super) fn title(name: &str) -> &str {
     match name {
         "window_start" => "from",
         "process_name" => "process",
@@ -93,7 +94,7 @@ fn title(name: &str) -> &str {
 }
 
 /// What one column of the table shows.
-enum Part {
+pub(super) enum Part {
     /// A field as it is.
     Field(usize, &'static Field),
     /// An address and its port, which people read as one.
@@ -102,8 +103,9 @@ enum Part {
 
 /// What a table leaves out so that it fits on a screen; every other format has it.
 const DETAILS: [&str; 6] = ["window_end", "packets_read", "packets_written", "rtt_var", "rtt_min", "rtt_max"];
-/// An address and its port share a column.
-fn layout(report: &Report, sorted_by: Option<&'static Field>) -> Vec<Part> {
+
+/// The columns without those that are details. An address and its port share a column.
+pub(super) fn layout(report: &Report, sorted_by: Option<&'static Field>, details: &[&str]) -> Vec<Part> {
     let at = |name: &str| report.columns.iter().position(|field| field.name == name);
     let ends = [("src", at("src_ip"), at("src_port")), ("dst", at("dst_ip"), at("dst_port"))];
     let windows = report.rows.first().zip(report.rows.last()).is_some_and(|(first, last)| first.window != last.window);
@@ -120,7 +122,7 @@ fn layout(report: &Report, sorted_by: Option<&'static Field>) -> Vec<Part> {
             ("window_start", _) if !windows => {}
             (name, _)
                 if sorted_by.is_none_or(|sorted_by| sorted_by.name != name)
-                    && (DETAILS.contains(&name) || name == "host" && one_host) => {}
+                    && (details.contains(&name) || name == "host" && one_host) => {}
             _ => parts.push(Part::Field(index, field)),
         }
     }
@@ -158,10 +160,14 @@ fn text(cell: &Value, unit: &str) -> Result<String, ReportError> {
         (Value::Number(number), _) => number.to_string(),
         (Value::Ip(ip), _) => ip.to_string(),
         (Value::Word(word), _) => (*word).to_owned(),
-        // Names come from outside: a control character must not reach the terminal.
-        (Value::Text(text), _) => text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
+        (Value::Text(text), _) => printable(text),
         (Value::Time(micros), _) => rfc3339(*micros)?,
     })
+}
+
+/// Names come from outside: a control character must not reach the terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// `87 µs`, `1.25 ms`, `3.40 s`.
@@ -200,28 +206,37 @@ pub fn note(report: &Report) -> Option<String> {
     if !diagnostics.loss.is_zero() {
         parts.push(format!("the recorder lost: {}", diagnostics.loss));
     }
-    let counts = [
-        ("connections that vanished without a close", diagnostics.lost_closes),
-        ("counters that went backwards", diagnostics.counter_resets),
-        ("events of unknown connections", diagnostics.strangers),
-    ];
-    parts.extend(counts.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what}: {count}")));
+    parts.extend(
+        oddities(diagnostics).iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{what}: {count}")),
+    );
     (!parts.is_empty()).then(|| format!("Note: {}", parts.join("; ")))
 }
 
-/// One line on the connections that are not in the table, and what would show them.
-fn left_out(report: &Report) -> String {
+/// What was strange, with how often.
+pub(super) fn oddities(diagnostics: &Diagnostics) -> [(&'static str, u64); 3] {
+    [
+        ("connections that vanished without a close", diagnostics.lost_closes),
+        ("counters that went backwards", diagnostics.counter_resets),
+        ("events of unknown connections", diagnostics.strangers),
+    ]
+}
+
+/// How many connections are not in the table, and what would show them.
+pub(super) fn left_out(report: &Report) -> [(u64, &'static str); 5] {
     let counts = report.left_out;
-    let parts: Vec<String> = [
+    [
         (counts.loopback, "over loopback (--keep-loopback)"),
         (counts.idle, "without activity (--keep-idle)"),
         (counts.unspecified, "with port 0 or an unspecified address (--keep-unspecified)"),
         (counts.same_ip, "of an address with itself"),
         (counts.filter, "that --filter does not ask for"),
     ]
-    .iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{count} {what}"))
-    .collect();
+}
+
+/// One line on them.
+fn left_out_line(report: &Report) -> String {
+    let counts = left_out(report);
+    let parts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     if parts.is_empty() { String::new() } else { format!("Left out: {}\n", parts.join(", ")) }
 }
