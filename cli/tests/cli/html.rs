@@ -82,7 +82,7 @@ fn data(page: &str) -> Value {
 fn chromium() -> bool {
     let is_there =
         |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
-    ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| is_there(name)) && is_there(&"python3")
+    ["chromium", "chromium-browser", "google-chrome"].iter().any(is_there) && is_there(&"python3")
 }
 
 #[test]
