@@ -121,8 +121,10 @@
             nouns: ["destination", "destinations"],
             empty: "No connect failed.",
         });
+        const isPart = data.asked.some(([option]) => option === "--having");
         section("all-rows", ".about").textContent =
-            "The report as it was asked for. Click a title to sort, with Shift to sort by a second column as well.";
+            "The report as it was asked for. Click a title to sort, with Shift to sort by a second column as well." +
+            (isPart ? " --having leaves out rows here alone: all above is on every connection." : "");
         grid(section("all-rows", ".grid"), data.rows, {
             name: "All rows",
             size: 25,
