@@ -141,12 +141,16 @@ pub(crate) struct ReportArgs {
     /// One window each DURATION, aligned to the clock (UTC) [default: one for the whole capture].
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) every: Option<Duration>,
-    /// Sort by a field, the greatest first; `FIELD:asc`: the smallest first [default: tables by traffic, files by tags].
-    #[arg(long, value_name = "FIELD[:asc]")]
+    /// Sort by columns, the greatest first; `FIELD:asc`: the smallest first; with --every within each window [default:
+    /// tables by traffic, files by tags].
+    #[arg(long, value_name = "FIELD[:asc],…")]
     pub(crate) sort: Option<String>,
-    /// Show this many rows only [default: tables 20, files all].
+    /// Show this many rows only, with --every of each window [default: tables 20, with --every 5, files all].
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
+    /// --sort and --top go for the rows of all windows together.
+    #[arg(long, requires = "sort")]
+    pub(crate) across_windows: bool,
     #[command(flatten)]
     pub(crate) window: WindowArgs,
     #[command(flatten)]
@@ -391,6 +395,7 @@ mod tests {
             every: None,
             sort: None,
             top: Some(3),
+            across_windows: false,
             window: WindowArgs { since: None, until: None },
             pipeline: PipelineArgs { by: vec!["pid".into(), "dst_ip".into()], ..all() },
         };
@@ -401,6 +406,7 @@ mod tests {
     fn all() -> PipelineArgs {
         PipelineArgs {
             by: Vec::new(),
+            distinct: Vec::new(),
             filter: None,
             having: None,
             no_fold: false,

@@ -103,6 +103,6 @@ fn interval_table(mut report: Report) -> anyhow::Result<String> {
     report.left_out = Default::default();
     report.diagnostics = Default::default();
     let width = terminal_size::terminal_size().map(|(width, _)| width.0);
-    let table = table(&report, TableOptions { top: Some(TABLE_ROWS), width, sorted_by: None })?;
+    let table = table(&report, TableOptions { top: Some(TABLE_ROWS), width })?;
     Ok(format!("{}\n{table}\n", time.to_rfc3339_opts(SecondsFormat::Millis, true)))
 }

@@ -18,6 +18,9 @@ use crate::passage::{self, Part, Window};
 /// Rows of a table when nothing else is asked for.
 const TABLE_ROWS: usize = 20;
 
+/// Rows of each window, where there are several.
+const WINDOW_ROWS: usize = 5;
+
 type WriteReport = fn(&Report, &mut dyn std::io::Write) -> anyhow::Result<()>;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
@@ -29,12 +32,11 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     }
     let default_tags: &[&str] = if files.is_empty() { &TABLE_TAGS } else { &[] };
     let options = options::pipeline(&args.pipeline, default_tags)?;
-    let by = if args.pipeline.by.is_empty() { &[] } else { options.by.as_slice() };
-    let order = args.sort.as_deref().map(|sort| Order::parse(sort, by)).transpose();
-    let order = order.map_err(|error| Usage(error.to_string()))?;
+    let order = args.sort.as_deref().map(|sort| Order::parse(sort, &options.columns(), args.across_windows));
+    let order = order.transpose().map_err(|error| Usage(format!("--sort: {error}")))?;
     let options = ReportOptions {
         every_ns: args.every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
-        order: order.unwrap_or_default(),
+        order: order.clone().unwrap_or_default(),
         ..options
     };
     if args.pipeline.k8s.as_deref().is_some_and(input::is_std) && args.inputs.iter().any(|path| input::is_std(path)) {
@@ -50,9 +52,8 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let mut report = pipeline.finish();
     lossy |= report.diagnostics.is_lossy();
     for (path, write) in &files {
-        let mut part = report.clone();
-        part.rows.truncate(args.top.unwrap_or(usize::MAX));
-        output::write(path, args.force, |out| write(&part, out))?;
+        let first = args.top.map(|top| report.keep_first(top));
+        output::write(path, args.force, |out| write(first.as_ref().unwrap_or(&report), out))?;
         if !input::is_std(path) {
             eprintln!("{}", path.display());
         }
@@ -60,8 +61,8 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     if files.is_empty() {
         report.sort(order.unwrap_or(Order::Traffic));
         let width = terminal_size::terminal_size().map(|(width, _)| width.0);
-        let sorted_by = order.and_then(|order| if let Order::By { field, .. } = order { Some(field) } else { None });
-        let options = TableOptions { top: Some(args.top.unwrap_or(TABLE_ROWS)), width, sorted_by };
+        let rows = if report.has_windows() { WINDOW_ROWS } else { TABLE_ROWS };
+        let options = TableOptions { top: Some(args.top.unwrap_or(rows)), width };
         std::io::stdout().lock().write_all(table(&report, options)?.as_bytes())?;
     } else if let Some(note) = note(&report) {
         eprintln!("{note}");

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use netflow_core::column::Tag;
 use netflow_core::event::{Body, Close, Direction, Event, Header, Identity, Open, TcpStates, Totals, Transport};
-use netflow_core::field::Field;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
 use netflow_core::value::Value;
@@ -48,7 +48,7 @@ fn report(options: ReportOptions) -> Report {
 }
 
 fn by(names: &[&str]) -> ReportOptions {
-    ReportOptions { by: names.iter().map(|name| Field::by_name(name).unwrap()).collect(), ..ReportOptions::default() }
+    ReportOptions { by: Tag::parse_all(names).unwrap(), ..ReportOptions::default() }
 }
 
 fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {

@@ -3,8 +3,8 @@
 //! In: totals of the files, the kernel's own counts, the events. Out: a few lines on stderr: what was recorded, what was
 //! lost, who talked most, and what to do next.
 
+use netflow_core::column::Tag;
 use netflow_core::event::{Event, Header};
-use netflow_core::field::Field;
 use netflow_core::filter::BuiltIn;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Order;
@@ -29,7 +29,7 @@ impl Talkers {
     pub(super) fn new(header: &Header) -> Self {
         let by = ["process_name", "transport", "direction"];
         let mut pipeline = Pipeline::new(ReportOptions {
-            by: by.iter().filter_map(|name| Field::by_name(name)).collect(),
+            by: by.iter().filter_map(|name| Tag::parse(name).ok()).collect(),
             filter: BuiltIn { keep_loopback: true, ..BuiltIn::default() },
             order: Order::Traffic,
             ..ReportOptions::default()
@@ -70,7 +70,7 @@ pub(super) fn tell(args: &RecordArgs, recorded: &Recorded, counted: &Counted, ta
     let report = talkers.pipeline.finish();
     if !report.rows.is_empty() {
         let width = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0);
-        match table(&report, TableOptions { top: Some(TALKERS), width, sorted_by: None }) {
+        match table(&report, TableOptions { top: Some(TALKERS), width }) {
             Ok(table) => eprint!("\n{table}\n"),
             Err(error) => eprintln!("no table of top talkers: {error}"),
         }

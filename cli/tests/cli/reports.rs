@@ -76,6 +76,7 @@ fn windows_grouping_sorting_and_top() {
         "bytes_read",
         "--top",
         "2",
+        "--across-windows",
     ];
     let csv = netflow(folder.path(), &arguments).ok();
     let lines: Vec<&str> = csv.lines().skip(1).collect();
@@ -148,10 +149,11 @@ fn fields_lists_every_column() {
     let (fields, note) = fields.split_once("\n\n").unwrap();
     assert_eq!(fields.lines().count(), 42);
     for line in [
-        "bytes_read               measure u64   bytes        having sort           Payload received by the local end.",
-        "process_name             tag     text  -            filter having by sort Name of that process.",
+        "bytes_read               measure u64   bytes        having sort                    Payload received by the local end.",
+        "process_name             tag     text  -            filter having by distinct sort Name of that process.",
     ] {
         assert!(fields.contains(line), "{fields}");
     }
     assert!(note.contains("`ip` and `port`"), "{note}");
+    assert!(note.contains("src_ip/24/64 (both), and so for dst_ip and dst_nat_ip."), "{note}");
 }

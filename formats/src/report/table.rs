@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use humansize::{BINARY, format_size};
-use netflow_core::field::Field;
+use netflow_core::column::Column;
 use netflow_core::report::{Report, Row};
 use netflow_core::value::Value;
 
@@ -16,12 +16,10 @@ use super::{ReportError, rfc3339};
 /// How the table is shown.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TableOptions {
-    /// The most rows to show; `None`: all.
+    /// The most rows to show of each window, or of all when they are sorted across windows; `None`: all.
     pub top: Option<usize>,
     /// The width of the terminal in columns; `None`: as wide as it gets.
     pub width: Option<u16>,
-    /// The field by which the rows are sorted: it is shown in any case.
-    pub sorted_by: Option<&'static Field>,
 }
 
 /// One column: its title, its alignment, and its text for a row.
@@ -36,11 +34,10 @@ struct TableColumn {
 /// # Errors
 /// When a time cannot be shown.
 pub fn table(report: &Report, options: TableOptions) -> Result<String, ReportError> {
-    let shown = options.top.unwrap_or(usize::MAX).min(report.rows.len());
-    let rows = &report.rows[..shown];
-    let columns: Vec<TableColumn> = layout(report, options.sorted_by)
+    let rows = report.first(options.top.unwrap_or(usize::MAX));
+    let columns: Vec<TableColumn> = layout(report)
         .into_iter()
-        .map(|part| part.column(report, rows))
+        .map(|part| part.column(report, &rows))
         .collect::<Result<Vec<_>, ReportError>>()?
         .into_iter()
         .filter(|column| column.texts.iter().any(|text| !matches!(text.as_str(), "" | "0")))
@@ -62,7 +59,7 @@ pub fn table(report: &Report, options: TableOptions) -> Result<String, ReportErr
             text.push_str(line.trim_end());
             text.push('\n');
         }
-        text.push_str(&totals(report, report.rows.len() - shown));
+        text.push_str(&totals(report, report.rows.len() - rows.len()));
     }
     text.push_str(&left_out(report));
     if let Some(note) = note(report) {
@@ -93,9 +90,9 @@ fn title(name: &str) -> &str {
 }
 
 /// What one column of the table shows.
-enum Part {
-    /// A field as it is.
-    Field(usize, &'static Field),
+enum Part<'a> {
+    /// A column as it is.
+    Field(usize, &'a Column),
     /// An address and its port, which people read as one.
     End { title: &'static str, ip: usize, port: usize },
 }
@@ -103,10 +100,10 @@ enum Part {
 /// What a table leaves out so that it fits on a screen; every other format has it.
 const DETAILS: [&str; 6] = ["window_end", "packets_read", "packets_written", "rtt_var", "rtt_min", "rtt_max"];
 /// An address and its port share a column.
-fn layout(report: &Report, sorted_by: Option<&'static Field>) -> Vec<Part> {
+fn layout(report: &Report) -> Vec<Part<'_>> {
     let at = |name: &str| report.columns.iter().position(|field| field.name == name);
     let ends = [("src", at("src_ip"), at("src_port")), ("dst", at("dst_ip"), at("dst_port"))];
-    let windows = report.rows.first().zip(report.rows.last()).is_some_and(|(first, last)| first.window != last.window);
+    let windows = report.has_windows();
     let one_host =
         report.headers.iter().all(|header| Some(&header.host) == report.headers.first().map(|first| &first.host));
     let mut parts = Vec::new();
@@ -114,21 +111,19 @@ fn layout(report: &Report, sorted_by: Option<&'static Field>) -> Vec<Part> {
         let end = ends.iter().find_map(|(title, ip, port)| {
             Some((*title, (*ip)?, (*port)?)).filter(|end| end.1 == index || end.2 == index)
         });
-        match (field.name, end) {
+        match (field.name.as_ref(), end) {
             (_, Some((title, ip, port))) if ip == index => parts.push(Part::End { title, ip, port }),
             (_, Some(_)) => {}
             ("window_start", _) if !windows => {}
-            (name, _)
-                if sorted_by.is_none_or(|sorted_by| sorted_by.name != name)
-                    && (DETAILS.contains(&name) || name == "host" && one_host) => {}
+            (name, _) if !report.order.has(name) && (DETAILS.contains(&name) || name == "host" && one_host) => {}
             _ => parts.push(Part::Field(index, field)),
         }
     }
     parts
 }
 
-impl Part {
-    fn column(&self, report: &Report, rows: &[Row]) -> Result<TableColumn, ReportError> {
+impl Part<'_> {
+    fn column(&self, report: &Report, rows: &[&Row]) -> Result<TableColumn, ReportError> {
         let mut texts = Vec::with_capacity(rows.len());
         for row in rows {
             let cells: Vec<Value> = report.cells(row).collect();
@@ -141,7 +136,7 @@ impl Part {
             });
         }
         let (title, right) = match self {
-            Self::Field(_, field) => (title(field.name).to_owned(), !field.unit.is_empty() && field.unit != "UTC"),
+            Self::Field(_, field) => (title(&field.name).to_owned(), !field.unit.is_empty() && field.unit != "UTC"),
             Self::End { title, .. } => ((*title).to_owned(), false),
         };
         Ok(TableColumn { title, right, texts })
@@ -157,6 +152,7 @@ fn text(cell: &Value, unit: &str) -> Result<String, ReportError> {
         (Value::Number(micros), "µs") => duration(*micros),
         (Value::Number(number), _) => number.to_string(),
         (Value::Ip(ip), _) => ip.to_string(),
+        (Value::Net(net), _) => net.to_string(),
         (Value::Word(word), _) => (*word).to_owned(),
         // Names come from outside: a control character must not reach the terminal.
         (Value::Text(text), _) => text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
