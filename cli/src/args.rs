@@ -120,7 +120,7 @@ pub(crate) struct DoctorArgs {
 /// Report what is in captures: who talked to whom, how much, how well.
 #[derive(Debug, Args, PartialEq)]
 #[command(
-    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-\n  netflow report out.nfcap --since 09:00 --until 09:15"
+    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-\n  netflow report out.nfcap --by src_ip,dst_ip/24 --distinct dst_port --sort distinct_dst_port\n  netflow report out.nfcap --reports daily.toml --out-dir reports\n  netflow report out.nfcap --since 09:00 --until 09:15"
 )]
 pub(crate) struct ReportArgs {
     /// Capture files; `-` is stdin.
@@ -135,6 +135,16 @@ pub(crate) struct ReportArgs {
     /// Write JSON Lines, one object a row, likewise.
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     pub(crate) json: Option<Option<PathBuf>>,
+    /// Make all reports that FILE describes, in one reading: a `[[report]]` table each, with the keys that fixture.toml has
+    /// (file, by, distinct, every, filter, having, sort, across_windows, top, no_fold, …).
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = [
+        "csv", "parquet", "json", "every", "sort", "top", "by", "distinct", "filter", "having", "no_fold",
+        "ephemeral_port_min", "keep_loopback", "keep_idle", "keep_unspecified", "drop_same_ip",
+    ])]
+    pub(crate) reports: Option<PathBuf>,
+    /// The folder that the files of --reports go to [default: the current one].
+    #[arg(long, value_name = "DIR", requires = "reports")]
+    pub(crate) out_dir: Option<PathBuf>,
     /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
@@ -391,6 +401,8 @@ mod tests {
             csv: Some(None),
             parquet: None,
             json: Some(Some("-".into())),
+            reports: None,
+            out_dir: None,
             force: false,
             every: None,
             sort: None,

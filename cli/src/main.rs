@@ -21,6 +21,7 @@ mod moment;
 mod options;
 mod outcome;
 mod output;
+mod overlap;
 mod pace;
 mod passage;
 mod points;

@@ -54,6 +54,11 @@ pub(crate) fn refuse_existing(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// It is a terminal that has colours, and nobody asked for none (`NO_COLOR`).
+pub(crate) fn is_colored<S: anstream::stream::RawStream>(stream: &S) -> bool {
+    anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never
+}
+
 /// Both are names of one file.
 pub(crate) fn is_same(input: &Path, out: &Path) -> bool {
     !is_std(input)

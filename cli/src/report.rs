@@ -1,8 +1,12 @@
 //! `netflow report`: the pipeline over whole captures.
 
+mod several;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use netflow_core::k8s::Cluster;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
 use netflow_formats::report::{TableOptions, note, table, write_csv, write_json, write_parquet};
@@ -13,7 +17,9 @@ use crate::input;
 use crate::options::{self, TABLE_TAGS};
 use crate::outcome::{Outcome, Usage};
 use crate::output;
+use crate::overlap::Overlaps;
 use crate::passage::{self, Part, Window};
+use crate::progress;
 
 /// Rows of a table when nothing else is asked for.
 const TABLE_ROWS: usize = 20;
@@ -24,64 +30,80 @@ const WINDOW_ROWS: usize = 5;
 type WriteReport = fn(&Report, &mut dyn std::io::Write) -> anyhow::Result<()>;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
-    let files = files(args)?;
-    for (path, _) in &files {
-        if !args.force && !input::is_std(path) {
-            output::refuse_existing(path)?;
-        }
-    }
-    let default_tags: &[&str] = if files.is_empty() { &TABLE_TAGS } else { &[] };
-    let options = options::pipeline(&args.pipeline, default_tags)?;
-    let order = args.sort.as_deref().map(|sort| Order::parse(sort, &options.columns(), args.across_windows));
-    let order = order.transpose().map_err(|error| Usage(format!("--sort: {error}")))?;
-    let options = ReportOptions {
-        every_ns: args.every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX)),
-        order: order.clone().unwrap_or_default(),
-        ..options
-    };
     if args.pipeline.k8s.as_deref().is_some_and(input::is_std) && args.inputs.iter().any(|path| input::is_std(path)) {
         return Err(Usage("only one of capture and cluster can come from stdin".to_owned()).into());
     }
+    Overlaps::refuse_twins(&args.inputs)?;
+    progress::expect(&args.inputs);
+    if let Some(description) = &args.reports {
+        return several::run(args, description);
+    }
+    let files = files(args)?;
+    refuse(&files.iter().map(|(path, _)| path.as_path()).collect::<Vec<_>>(), args.force)?;
+    let (options, order) = options(args, if files.is_empty() { &TABLE_TAGS } else { &[] })?;
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
     let mut pipeline = Pipeline::new(options);
     let mut window = Window::new(args.window);
+    let mut overlaps = Overlaps::default();
     let mut lossy = false;
     for path in &args.inputs {
-        lossy |= feed(&mut pipeline, &clusters, path, &mut window)?;
+        lossy |= feed(&mut [&mut pipeline], &clusters, path, &mut window, &mut overlaps)?;
     }
+    overlaps.check()?;
     let mut report = pipeline.finish();
     lossy |= report.diagnostics.is_lossy();
     for (path, write) in &files {
         let first = args.top.map(|top| report.keep_first(top));
         output::write(path, args.force, |out| write(first.as_ref().unwrap_or(&report), out))?;
-        if !input::is_std(path) {
-            eprintln!("{}", path.display());
-        }
+        tell(path);
     }
     if files.is_empty() {
         report.sort(order.unwrap_or(Order::Traffic));
-        let width = terminal_size::terminal_size().map(|(width, _)| width.0);
         let rows = if report.has_windows() { WINDOW_ROWS } else { TABLE_ROWS };
-        let options = TableOptions { top: Some(args.top.unwrap_or(rows)), width };
-        std::io::stdout().lock().write_all(table(&report, options)?.as_bytes())?;
+        show(&report, args.top.unwrap_or(rows))?;
     } else if let Some(note) = note(&report) {
         eprintln!("{note}");
     }
     Ok(if lossy { Outcome::Lossy } else { Outcome::Done })
 }
 
-/// Pushes what is asked for of a capture through the pipeline; true when something of it is missing.
-fn feed(pipeline: &mut Pipeline, clusters: &Clusters, path: &Path, window: &mut Window) -> anyhow::Result<bool> {
+/// Prints the table.
+fn show(report: &Report, rows: usize) -> anyhow::Result<()> {
+    let width = terminal_size::terminal_size().map(|(width, _)| width.0);
+    let text =
+        table(report, TableOptions { top: Some(rows), width, is_colored: output::is_colored(&std::io::stdout()) })?;
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+/// What to report, and how it is to be sorted if that was said.
+fn options(args: &ReportArgs, default_tags: &[&str]) -> Result<(ReportOptions, Option<Order>), Usage> {
+    let options = options::pipeline(&args.pipeline, default_tags)?;
+    let order = args.sort.as_deref().map(|sort| Order::parse(sort, &options.columns(), args.across_windows));
+    let order = order.transpose().map_err(|error| Usage(format!("--sort: {error}")))?;
+    let every_ns = args.every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX));
+    Ok((ReportOptions { every_ns, order: order.clone().unwrap_or_default(), ..options }, order))
+}
+
+/// Pushes what is asked for of a capture through the pipelines; true when something of it is missing.
+fn feed(
+    pipelines: &mut [&mut Pipeline],
+    clusters: &Clusters,
+    path: &Path,
+    window: &mut Window,
+    overlaps: &mut Overlaps,
+) -> anyhow::Result<bool> {
     let mut is_lossy = false;
     let is_damaged = passage::read(input::open_capture(path)?, path, window, |part| {
         match part {
             Part::Begin(header) => {
-                pipeline.begin(header);
-                clusters.begin(|cluster| pipeline.set_cluster(cluster));
+                overlaps.begin(path, header);
+                pipelines.iter_mut().for_each(|pipeline| pipeline.begin(header));
+                clusters.begin(|cluster| set_cluster(pipelines, &cluster));
             }
             Part::Again(event) | Part::Event(event) => {
-                is_lossy |= !clusters.learn(event, path, |cluster| pipeline.set_cluster(cluster));
-                pipeline.push(event);
+                overlaps.see(event.at);
+                is_lossy |= !clusters.learn(event, path, |cluster| set_cluster(pipelines, &cluster));
+                pipelines.iter_mut().for_each(|pipeline| pipeline.push(event));
             }
             Part::Missing(_) | Part::Nothing(_) => {}
         }
@@ -90,27 +112,61 @@ fn feed(pipeline: &mut Pipeline, clusters: &Clusters, path: &Path, window: &mut 
     Ok(is_damaged || is_lossy)
 }
 
+fn set_cluster(pipelines: &mut [&mut Pipeline], cluster: &Arc<Cluster>) {
+    pipelines.iter_mut().for_each(|pipeline| pipeline.set_cluster(Arc::clone(cluster)));
+}
+
 /// The files that were asked for, with what writes each.
-fn files(args: &ReportArgs) -> anyhow::Result<Vec<(PathBuf, WriteReport)>> {
-    type Wanted<'a> = (&'a Option<Option<PathBuf>>, &'a str, &'a str, WriteReport);
-    let wanted: [Wanted<'_>; 3] = [
-        (&args.csv, "csv", "csv", |report, out| Ok(write_csv(report, out)?)),
-        (&args.parquet, "parquet", "parquet", |report, out| Ok(write_parquet(report, out)?)),
-        (&args.json, "json", "jsonl", |report, out| Ok(write_json(report, out)?)),
-    ];
+fn files(args: &ReportArgs) -> Result<Vec<(PathBuf, WriteReport)>, Usage> {
+    let wanted = [(&args.csv, "csv", "csv"), (&args.parquet, "parquet", "parquet"), (&args.json, "json", "jsonl")];
     let mut files = Vec::new();
-    for (path, flag, extension, write) in wanted {
-        let Some(path) = path else { continue };
-        let nameless =
-            || Usage(format!("a capture from stdin has no name: say where to write, --{flag}=PATH or --{flag}=-"));
-        let path = match path {
-            Some(path) => path.clone(),
-            None => input::beside(&args.inputs, extension).ok_or_else(nameless)?,
-        };
-        files.push((path, write));
-    }
-    if files.iter().filter(|(path, _)| input::is_std(path)).count() > 1 {
-        return Err(Usage("only one format can go to stdout".to_owned()).into());
+    for (path, flag, extension) in wanted {
+        if let Some((path, write)) = file(args, path, flag, extension)?.zip(writer(extension)) {
+            files.push((path, write));
+        }
     }
     Ok(files)
+}
+
+/// What writes a file of that extension.
+fn writer(extension: &str) -> Option<WriteReport> {
+    match extension {
+        "csv" => Some(|report, out| Ok(write_csv(report, out)?)),
+        "parquet" => Some(|report, out| Ok(write_parquet(report, out)?)),
+        "jsonl" => Some(|report, out| Ok(write_json(report, out)?)),
+        _ => None,
+    }
+}
+
+/// The file that was asked for with a flag.
+fn file(
+    args: &ReportArgs,
+    path: &Option<Option<PathBuf>>,
+    flag: &str,
+    extension: &str,
+) -> Result<Option<PathBuf>, Usage> {
+    let Some(path) = path else { return Ok(None) };
+    let nameless =
+        || Usage(format!("a capture from stdin has no name: say where to write, --{flag}=PATH or --{flag}=-"));
+    path.clone().or_else(|| input::beside(&args.inputs, extension)).ok_or_else(nameless).map(Some)
+}
+
+/// Fails before any work is done for a file that cannot be written.
+fn refuse(paths: &[&Path], force: bool) -> anyhow::Result<()> {
+    for path in paths {
+        if !force && !input::is_std(path) {
+            output::refuse_existing(path)?;
+        }
+    }
+    if paths.iter().filter(|path| input::is_std(path)).count() > 1 {
+        return Err(Usage("only one format can go to stdout".to_owned()).into());
+    }
+    Ok(())
+}
+
+/// Says where a report is.
+fn tell(path: &Path) {
+    if !input::is_std(path) {
+        eprintln!("{}", path.display());
+    }
 }

@@ -41,6 +41,8 @@ pub struct Column {
     pub ty: Type,
     /// Its unit; empty where there is none.
     pub unit: &'static str,
+    /// What it means, in one sentence.
+    pub help: Cow<'static, str>,
     /// Where its value comes from.
     pub cell: Cell,
 }
@@ -195,8 +197,13 @@ impl Column {
     /// all measures, the counts.
     #[must_use]
     pub fn all(tags: &[Tag], distinct: &[Tag]) -> Vec<Self> {
-        let of_field =
-            |field: &Field, cell| Self { name: Cow::Borrowed(field.name), ty: field.ty, unit: field.unit, cell };
+        let of_field = |field: &'static Field, cell| Self {
+            name: Cow::Borrowed(field.name),
+            ty: field.ty,
+            unit: field.unit,
+            help: Cow::Borrowed(field.help),
+            cell,
+        };
         let mut columns = Vec::new();
         columns.extend(FIELDS.iter().filter_map(|field| match field.source {
             Source::Window(get) => Some(of_field(field, Cell::Window(get))),
@@ -207,6 +214,11 @@ impl Column {
             name: tag.name(),
             ty: tag.ty(),
             unit: "",
+            help: if tag.prefix.is_some() {
+                Cow::Owned(format!("Network of {}.", tag.field.name))
+            } else {
+                Cow::Borrowed(tag.field.help)
+            },
             cell: Cell::Tag(place),
         }));
         columns.extend(FIELDS.iter().filter_map(|field| match field.source {
@@ -217,6 +229,7 @@ impl Column {
             name: tag.distinct_name(),
             ty: Type::U64,
             unit: "values",
+            help: Cow::Owned(format!("How many different values of {tag} the connections of the row have.")),
             cell: Cell::Distinct(place),
         }));
         columns

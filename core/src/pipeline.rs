@@ -11,7 +11,7 @@ use crate::aggregate::{Groups, Pending};
 use crate::choice::Note;
 use crate::column::{Column, Tag};
 use crate::delta::{Deltas, Diagnostics, Step};
-use crate::event::{Body, Event, Header, Nat};
+use crate::event::{Body, Event, Header, Loss, Nat};
 use crate::filter::{BuiltIn, Filter, Having};
 use crate::flow::{PortOptions, Surroundings};
 use crate::k8s::Cluster;
@@ -209,6 +209,22 @@ impl Pipeline {
         // Only now: what is over by this time is not to learn from what comes after.
         section.surroundings.learn(event);
         matches!(event.body, Body::Tick(_))
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> u64 {
+        self.section.as_ref().map_or(0, |section| section.deltas.open_connections())
+    }
+
+    /// What the recorder said up to now that it lost.
+    #[must_use]
+    pub fn losses(&self) -> Loss {
+        let mut losses = self.diagnostics.loss;
+        if let Some(section) = &self.section {
+            losses += section.deltas.diagnostics().loss;
+        }
+        losses
     }
 
     /// The report on everything that was pushed.

@@ -4,7 +4,7 @@
 //! lost, who talked most, and what to do next.
 
 use netflow_core::column::Tag;
-use netflow_core::event::{Event, Header};
+use netflow_core::event::{Event, Header, Loss};
 use netflow_core::filter::BuiltIn;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Order;
@@ -14,6 +14,7 @@ use super::files::Recorded;
 use super::series::Series;
 use crate::args::RecordArgs;
 use crate::input;
+use crate::output;
 use crate::queue::Counted;
 use crate::units;
 
@@ -40,6 +41,16 @@ impl Talkers {
 
     pub(super) fn push(&mut self, event: &Event) {
         self.pipeline.push(event);
+    }
+
+    /// Connections that are open now.
+    pub(super) fn open(&self) -> u64 {
+        self.pipeline.open_connections()
+    }
+
+    /// What was lost so far.
+    pub(super) fn losses(&self) -> Loss {
+        self.pipeline.losses()
     }
 }
 
@@ -70,7 +81,10 @@ pub(super) fn tell(args: &RecordArgs, recorded: &Recorded, counted: &Counted, ta
     let report = talkers.pipeline.finish();
     if !report.rows.is_empty() {
         let width = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0);
-        match table(&report, TableOptions { top: Some(TALKERS), width }) {
+        match table(
+            &report,
+            TableOptions { top: Some(TALKERS), width, is_colored: output::is_colored(&std::io::stderr()) },
+        ) {
             Ok(table) => eprint!("\n{table}\n"),
             Err(error) => eprintln!("no table of top talkers: {error}"),
         }

@@ -7,6 +7,7 @@ mod cut;
 mod events;
 mod files;
 mod filter;
+mod grouping;
 mod hostile;
 mod k8s;
 mod merge;

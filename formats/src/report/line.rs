@@ -37,7 +37,9 @@ pub fn write_line<W: Write>(report: &Report, mut out: W) -> Result<(), ReportErr
 
 fn line(report: &Report, by_name: &[usize], row: &Row) -> Result<String, ReportError> {
     let cells: Vec<Value> = report.cells(row).collect();
-    let known = |(field, cell): (&Column, &Value)| field.name.contains(CLUSTER) && *cell != Value::Null;
+    let known = |(field, cell): (&Column, &Value)| {
+        matches!(field.cell, Cell::Tag(_)) && field.name.contains(CLUSTER) && *cell != Value::Null
+    };
     let in_cluster = report.columns.iter().zip(&cells).any(known);
     let mut line = MEASUREMENT.to_owned();
     for index in by_name {

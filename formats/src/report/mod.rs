@@ -7,6 +7,7 @@ mod csv;
 mod frame;
 mod json;
 mod line;
+mod lines;
 mod parquet;
 mod run;
 mod table;
