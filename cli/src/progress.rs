@@ -85,9 +85,9 @@ impl<R: Read> Read for Reading<R> {
         let bytes = self.inner.read(buffer)?;
         self.read += bytes as u64;
         if bytes == 0 {
-            self.clear()
+            self.clear();
         } else {
-            self.show()
+            self.show();
         }
         Ok(bytes)
     }

@@ -170,7 +170,8 @@ proptest! {
         for life in &lives {
             for second in 0..life.sends.len() as u64 {
                 let at_s = life.begins + second;
-                let window = if every_s == 0 { 0 } else { i64::try_from(at_s / every_s * every_s).unwrap() * 1_000_000 };
+                let number = at_s.checked_div(every_s).unwrap_or(0);
+                let window = i64::try_from(number * every_s).unwrap() * 1_000_000;
                 let sets = sets.entry((window, life.identity.transport.name())).or_default();
                 let remote = life.identity.remote;
                 sets[0].insert(remote.ip().to_string());

@@ -19,7 +19,7 @@ pub(crate) struct FixtureArgs {
 
 #[derive(Debug, Subcommand, PartialEq)]
 pub(crate) enum FixtureCommand {
-    New(FixtureNewArgs),
+    New(Box<FixtureNewArgs>),
     Check(FixtureCheckArgs),
 }
 

@@ -31,9 +31,22 @@ fn networks_in_every_format() {
     let by =
         ["--by", "dst_ip/24/48,transport", "--distinct", "dst_ip,dst_port", "--sort", "distinct_dst_ip,bytes_written"];
     let table = report(folder.path(), &by).ok();
-    insta::assert_snapshot!(table, @"");
+    insta::assert_snapshot!(table, @r#"
+     dst_ip/24/48     proto   read    written  retrans  opened  conns  distinct_dst_ip  distinct_dst_port
+     192.0.2.0/24     tcp     30 B   2.93 KiB        2       2      2                2                  2
+     2001:db8:7::/48  tcp     80 B   7.81 KiB        0       1      1                1                  1
+     192.0.3.0/24     tcp     40 B   3.91 KiB        0       1      1                1                  1
+     10.0.0.0/24      udp      1 B        1 B                       1                1                  1
+     total                   151 B  14.65 KiB        2       4      5
+
+    Open at the end: 5
+    "#);
     let csv = report(folder.path(), &[&by[..], &["--csv=-", "--top", "2"]].concat()).ok();
-    insta::assert_snapshot!(csv, @"");
+    insta::assert_snapshot!(csv, @r#"
+    window_start,window_end,dst_ip/24/48,transport,bytes_read,bytes_written,packets_read,packets_written,retransmits,rtt,rtt_var,rtt_min,rtt_max,tcp_established,tcp_closed,tcp_connect_failures,connections,distinct_dst_ip,distinct_dst_port
+    2026-01-31T12:00:01.000000Z,2026-01-31T12:02:01.000000Z,192.0.2.0/24,tcp,30,3000,0,0,2,,,,,2,0,0,2,2,2
+    2026-01-31T12:00:01.000000Z,2026-01-31T12:02:01.000000Z,2001:db8:7::/48,tcp,80,8000,0,0,0,,,,,1,0,0,1,1,1
+    "#);
     let json = report(folder.path(), &[&by[..], &["--json=-"]].concat()).ok();
     let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!((&first["dst_ip/24/48"], &first["distinct_dst_ip"]), (&"192.0.2.0/24".into(), &2.into()), "{json}");
@@ -53,9 +66,25 @@ fn the_first_rows_of_each_window() {
     let folder = tempfile::tempdir().unwrap();
     day(folder.path());
     let by = ["--by", "dst_ip", "--every", "1m", "--sort", "bytes_written", "--top", "1"];
-    insta::assert_snapshot!(report(folder.path(), &by).ok(), @"");
+    insta::assert_snapshot!(report(folder.path(), &by).ok(), @r#"
+     from                  dst_ip          read    written  retrans  opened  conns
+     2026-01-31T12:00:00Z  192.0.2.99      20 B   1.95 KiB        0       1      1
+     2026-01-31T12:01:00Z  2001:db8:7::9   80 B   7.81 KiB        0       1      1
+     2026-01-31T12:02:00Z  10.0.0.53        1 B        1 B                       1
+     … 2 more of 5 rows
+     total                                151 B  14.65 KiB        2       4
+
+    Open at the end: 5
+    "#);
     let across = report(folder.path(), &[&by[..], &["--across-windows"]].concat()).ok();
-    insta::assert_snapshot!(across, @"");
+    insta::assert_snapshot!(across, @r#"
+     from                  dst_ip          read    written  retrans  opened  conns
+     2026-01-31T12:01:00Z  2001:db8:7::9   80 B   7.81 KiB        0       1      1
+     … 4 more of 5 rows
+     total                                151 B  14.65 KiB        2       4
+
+    Open at the end: 5
+    "#);
     let refused = report(folder.path(), &["--across-windows"]);
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
 }
@@ -80,7 +109,25 @@ fn what_cannot_be_grouped_is_told() {
         said(&["--by", "dst_ip/24", "--having", "dst_ip/24 == curl"]),
         said(&["--filter", "dst_ip/24 == 10.0.0.0/24"]),
     ];
-    insta::assert_snapshot!(all.concat(), @"");
+    insta::assert_snapshot!(all.concat(), @r#"
+    error: --by: "dst_ip/200" has no prefix of an address: expected dst_ip/24 (IPv4), dst_ip/64 (IPv6) or dst_ip/24/64 (both)
+    error: --by: dst_port has no prefixes, which are parts of addresses: src_ip, dst_ip, dst_nat_ip
+    error: --by: dst_ip is there twice
+    error: --distinct: bytes_read is a measure, rows are grouped by tags: host, src_ip, src_port, dst_ip, dst_port, src_ip_type, dst_ip_type, family, transport, direction, pid, process_name, netns, container_id, dst_nat_ip, dst_nat_port, dst_domain, sub_source, src_k8s_namespace, src_k8s_pod_name, src_k8s_service_name, src_k8s_deployment_name, dst_k8s_namespace, dst_k8s_pod_name, dst_k8s_service_name, dst_k8s_deployment_name, shared
+    error: --sort: rows cannot be sorted by distinct_pid, which is not among the columns: ask for it with --distinct pid
+    error: --having: the rows have no distinct_pid: add pid to --distinct
+      distinct_pid > 1
+      ^^^^^^^^^^^^
+    error: --having: only rows have networks, by --by dst_ip/24: of connections ask `dst_ip in 10.0.0.0/8`
+      dst_ip/24 == 10.0.0.0/24
+      ^^^^^^^^^
+    error: --having: expected a network, like 10.0.0.0/24, or an address, found "curl"
+      dst_ip/24 == curl
+                   ^^^^
+    error: --filter: only rows have networks, by --by dst_ip/24: of connections ask `dst_ip in 10.0.0.0/8`
+      dst_ip/24 == 10.0.0.0/24
+      ^^^^^^^^^
+    "#);
 }
 
 #[test]
@@ -140,7 +187,15 @@ top = 1
         said("[[report]]\nfile = \"a.csv\"\nacross_windows = true\n"),
         said("[[report]]\nfile = \"a.csv\"\ncounts = { events = 1 }\n"),
     ];
-    insta::assert_snapshot!(all.concat(), @"");
+    insta::assert_snapshot!(all.concat(), @r#"
+    error: wrong.toml: expected at least one [[report]], found none
+    error: wrong.toml: report "a.txt": `file`: expected a name that ends in .csv, .parquet or .jsonl
+    error: wrong.toml: report "": `file`: expected the name of the file to write, found none
+    error: wrong.toml: report "a.csv": `file`: another report has this file
+    error: wrong.toml: report "a.csv": `by`: dst_port has no prefixes, which are parts of addresses: src_ip, dst_ip, dst_nat_ip
+    error: wrong.toml: report "a.csv": `across_windows`: it says how `sort` is meant, which is missing
+    error: wrong.toml: report "a.csv": `counts`: only a fixture expects something
+    "#);
     assert!(!path.join("a.csv").exists());
     assert_eq!(report(path, &["--reports", "daily.toml", "--by", "pid"]).code, Some(2));
 }

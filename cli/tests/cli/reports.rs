@@ -119,8 +119,9 @@ fn the_table_is_for_people() {
  psql     10.0.0.2:5432  2.44 KiB    110 B        1  200 µs       1       1       0      1
  dig      10.0.0.53:53       90 B     40 B                                               1
  curl     10.0.0.2:81           0        0        0               0       0       1      1
+ total                   2.53 KiB    150 B        1  200 µs       1       1       1      3
 
-3 rows, read 2.53 KiB, written 150 B
+Open at the end: 1
 "
     );
 }

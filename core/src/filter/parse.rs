@@ -274,6 +274,7 @@ impl Scope<'_> {
         match (self, subject) {
             (Self::Rows(columns), _) if columns.iter().any(|column| column.name == name) => None,
             (Self::Rows(_), Subject::Distinct(tag)) => Some(Wrong::NoCount(tag.name())),
+            (Self::Rows(_), Subject::Prefix(tag)) => Some(Wrong::NetworkOfRows(name, tag.field().name)),
             (Self::Rows(_), _) => Some(Wrong::NoColumn(name)),
             (_, Subject::Field(field)) => match field.source {
                 Source::Window(_) | Source::Measure(_) => {
