@@ -171,7 +171,7 @@ fn tables_are_for_people() {
         " src         dst                proto  direction  pid  process        read   written      rtt  opened  closed  conns
  10.0.0.1:*  [2001:db8::1]:443  tcp    outgoing   7    a \"b\", c\u{fffd}  4.77 MiB  1.21 KiB  1.50 ms       1       1      1
  … 1 more of 2 rows
- total                                                              4.77 MiB  1.24 KiB  1.50 ms       1       1      2
+ total                                                            4.77 MiB  1.24 KiB  1.50 ms       1       1      2
 "
     );
 }
@@ -187,10 +187,10 @@ fn a_table_tells_what_it_does_not_hold() {
     let shown = |is_colored: bool| table(&part, TableOptions { is_colored, ..TableOptions::default() }).unwrap();
     assert_eq!(
         shown(false),
-        " dst_ip            read   written      rtt  opened  closed  failed  conns
- 10.0.0.53         90 B      40 B                0       0       5      1
- 2001:db8::1   4.77 MiB  1.21 KiB  1.50 ms       1       1       0      1
- total         4.77 MiB  1.24 KiB  1.50 ms       1       1       5      2
+        " dst_ip           read   written      rtt  opened  closed  failed  conns
+ 10.0.0.53        90 B      40 B                0       0       5      1
+ 2001:db8::1  4.77 MiB  1.21 KiB  1.50 ms       1       1       0      1
+ total        4.77 MiB  1.24 KiB  1.50 ms       1       1       5      2
 
 Open at the end: 3
 Left out: 4 that --filter does not ask for
