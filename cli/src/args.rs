@@ -127,7 +127,7 @@ pub(crate) struct DoctorArgs {
 /// Report what is in captures: who talked to whom, how much, how well.
 #[derive(Debug, Args, PartialEq)]
 #[command(
-    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-\n  netflow report out.nfcap --html\n  netflow report out.nfcap --since 09:00 --until 09:15"
+    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-\n  netflow report out.nfcap --html\n  netflow report out.nfcap --by src_ip,dst_ip/24 --distinct dst_port --sort distinct_dst_port\n  netflow report out.nfcap --reports daily.toml --out-dir reports\n  netflow report out.nfcap --since 09:00 --until 09:15"
 )]
 pub(crate) struct ReportArgs {
     /// Capture files; `-` is stdin.
@@ -145,18 +145,32 @@ pub(crate) struct ReportArgs {
     /// Write one HTML page with charts and tables that opens offline in any browser, likewise.
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     pub(crate) html: Option<Option<PathBuf>>,
+    /// Make all reports that FILE describes, in one reading: a `[[report]]` table each, with the keys that fixture.toml has
+    /// (file, by, distinct, every, filter, having, sort, across_windows, top, no_fold, …).
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = [
+        "csv", "parquet", "json", "html", "every", "sort", "top", "by", "distinct", "filter", "having", "no_fold",
+        "ephemeral_port_min", "keep_loopback", "keep_idle", "keep_unspecified", "drop_same_ip",
+    ])]
+    pub(crate) reports: Option<PathBuf>,
+    /// The folder that the files of --reports go to [default: the current one].
+    #[arg(long, value_name = "DIR", requires = "reports")]
+    pub(crate) out_dir: Option<PathBuf>,
     /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
     /// One window each DURATION, aligned to the clock (UTC) [default: one for the whole capture].
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) every: Option<Duration>,
-    /// Sort by a field, the greatest first; `FIELD:asc`: the smallest first [default: tables by traffic, files by tags].
-    #[arg(long, value_name = "FIELD[:asc]")]
+    /// Sort by columns, the greatest first; `FIELD:asc`: the smallest first; with --every within each window [default:
+    /// tables by traffic, files by tags].
+    #[arg(long, value_name = "FIELD[:asc],…")]
     pub(crate) sort: Option<String>,
-    /// Show this many rows only [default: tables 20, HTML 5000, other files all].
+    /// Show this many rows only, with --every of each window [default: tables 20, with --every 5, HTML 5000, other files all].
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
+    /// --sort and --top go for the rows of all windows together.
+    #[arg(long, requires = "sort")]
+    pub(crate) across_windows: bool,
     #[command(flatten)]
     pub(crate) window: WindowArgs,
     #[command(flatten)]
@@ -427,10 +441,13 @@ mod tests {
             parquet: None,
             json: Some(Some("-".into())),
             html: None,
+            reports: None,
+            out_dir: None,
             force: false,
             every: None,
             sort: None,
             top: Some(3),
+            across_windows: false,
             window: WindowArgs { since: None, until: None },
             pipeline: PipelineArgs { by: vec!["pid".into(), "dst_ip".into()], ..all() },
         };
@@ -441,6 +458,7 @@ mod tests {
     fn all() -> PipelineArgs {
         PipelineArgs {
             by: Vec::new(),
+            distinct: Vec::new(),
             filter: None,
             having: None,
             no_fold: false,

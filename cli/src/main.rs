@@ -24,6 +24,7 @@ mod moment;
 mod options;
 mod outcome;
 mod output;
+mod overlap;
 mod pace;
 mod passage;
 mod points;

@@ -4,8 +4,8 @@
 
 use anyhow::Context;
 use netflow_capture::Options;
+use netflow_core::column::{Tag, TagError};
 use netflow_core::event::Header;
-use netflow_core::field::Field;
 use netflow_core::filter::{BuiltIn, Filter, FilterError, Having};
 use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::ReportOptions;
@@ -29,14 +29,15 @@ pub(crate) const TABLE_TAGS: [&str; 10] = [
 
 /// The pipeline's options; grouped by `default_tags` (none: by every tag) when nothing else is asked for.
 pub(crate) fn pipeline(args: &PipelineArgs, default_tags: &[&str]) -> Result<ReportOptions, Usage> {
-    let mut by: Vec<_> = args.by.iter().map(|name| tag(name)).collect::<Result<_, _>>()?;
+    let of = |option: &'static str| move |error: TagError| Usage(format!("{option}: {error}"));
+    let mut by = Tag::parse_all(&args.by).map_err(of("--by"))?;
     if by.is_empty() {
-        by = default_tags.iter().map(|name| tag(name)).collect::<Result<_, _>>()?;
+        by = Tag::parse_all(default_tags).map_err(of("--by"))?;
     }
-    let tags: Vec<_> = if by.is_empty() { Field::default_tags().collect() } else { by.clone() };
-    let having = args.having.as_deref().map(|text| Having::parse(text, &tags));
+    let distinct = Tag::parse_all(&args.distinct).map_err(of("--distinct"))?;
+    let grouped = ReportOptions { by, distinct, ..ReportOptions::default() };
+    let having = args.having.as_deref().map(|text| Having::parse(text, &grouped.columns()));
     Ok(ReportOptions {
-        by,
         only: args.filter.as_deref().map(filter).transpose()?,
         having: having.transpose().map_err(|error| unclear("--having", &error))?,
         filter: BuiltIn {
@@ -46,7 +47,7 @@ pub(crate) fn pipeline(args: &PipelineArgs, default_tags: &[&str]) -> Result<Rep
             drop_same_ip: args.drop_same_ip,
         },
         ports: PortOptions { no_fold: args.no_fold, ephemeral_port_min: args.ephemeral_port_min },
-        ..ReportOptions::default()
+        ..grouped
     })
 }
 
@@ -76,8 +77,4 @@ pub(crate) fn capture(ring_size: u64, beside: &BesideArgs, header: &Header) -> a
         wall_clock: (!beside.no_clock).then_some(header.boot_time_ns),
         ..Options::default()
     })
-}
-
-fn tag(name: &str) -> Result<&'static Field, Usage> {
-    Field::tag_by_name(name).map_err(|error| Usage(error.to_string()))
 }

@@ -3,6 +3,7 @@
 //! In: a path and what writes the content. Out: the whole file under that path, or nothing: content is written beside it
 //! and renamed into place, and an existing file is replaced only when that was asked for.
 
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -25,6 +26,11 @@ pub(crate) fn write(
         refuse_existing(path)?;
     }
     let cannot = || format!("cannot write {}", path.display());
+    if is_special(path) {
+        let mut out = BufWriter::new(fs::OpenOptions::new().write(true).open(path).with_context(cannot)?);
+        content(&mut out).with_context(cannot)?;
+        return out.flush().with_context(cannot);
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temporary = tempfile::Builder::new()
         .prefix(".netflow-")
@@ -46,12 +52,22 @@ fn permissions() -> std::fs::Permissions {
     std::fs::Permissions::from_mode(0o666)
 }
 
-/// Fails when something has that name.
+/// A device or a pipe takes what is written; a file in its place would take it away from everybody.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// Fails when something has that name that would be replaced.
 pub(crate) fn refuse_existing(path: &Path) -> anyhow::Result<()> {
-    if path.symlink_metadata().is_ok() {
+    if path.symlink_metadata().is_ok() && !is_special(path) {
         bail!("{} exists; give another name, or --force to replace it", path.display());
     }
     Ok(())
+}
+
+/// It is a terminal that has colours, and nobody asked for none (`NO_COLOR`).
+pub(crate) fn is_colored<S: anstream::stream::RawStream>(stream: &S) -> bool {
+    anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never
 }
 
 /// Both are names of one file.

@@ -16,6 +16,7 @@ use netflow_formats::report::{TableOptions, note, table, write_csv, write_csv_ro
 use crate::args::{PointArgs, PointFormat};
 use crate::options::TABLE_TAGS;
 use crate::outcome::{Outcome, Usage};
+use crate::output;
 use post::Post;
 
 /// Rows of the table of one interval.
@@ -103,6 +104,7 @@ fn interval_table(mut report: Report) -> anyhow::Result<String> {
     report.left_out = Default::default();
     report.diagnostics = Default::default();
     let width = terminal_size::terminal_size().map(|(width, _)| width.0);
-    let table = table(&report, TableOptions { top: Some(TABLE_ROWS), width, sorted_by: None })?;
+    let table =
+        table(&report, TableOptions { top: Some(TABLE_ROWS), width, is_colored: output::is_colored(&io::stdout()) })?;
     Ok(format!("{}\n{table}\n", time.to_rfc3339_opts(SecondsFormat::Millis, true)))
 }

@@ -21,11 +21,10 @@ use crate::args::RecordArgs;
 use crate::cluster;
 use crate::options;
 use crate::outcome::Outcome;
-use crate::progress::Recording;
+use crate::progress::{Counters, Recording};
 use crate::queue::{self, DRAIN_EVERY, Received};
 use crate::recorder;
 use crate::stop;
-use crate::units;
 use child::Child;
 use files::{Files, Recorded};
 use summary::Talkers;
@@ -77,7 +76,13 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
             drain.snapshot();
         }
         if let Some(bar) = &bar {
-            bar.say(format!("{}, {}", units::count(files.events(), "event"), units::bytes(files.bytes())));
+            bar.say(&Counters {
+                events: files.events(),
+                open: taker.talkers.open(),
+                losses: taker.talkers.losses(),
+                bytes: files.bytes(),
+                elapsed: began.elapsed(),
+            });
         }
         let over = stop.load(Ordering::Relaxed)
             || limit.is_some()

@@ -1,6 +1,7 @@
 //! `netflow report`: the pipeline over whole captures.
 
 mod html;
+mod several;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,48 +19,56 @@ use crate::input;
 use crate::options::{self, TABLE_TAGS};
 use crate::outcome::{Outcome, Usage};
 use crate::output;
+use crate::overlap::Overlaps;
 use crate::passage::{self, Part, Window};
+use crate::progress;
 
 /// Rows of a table when nothing else is asked for.
 const TABLE_ROWS: usize = 20;
 
+/// Rows of each window, where there are several.
+const WINDOW_ROWS: usize = 5;
+
 type WriteReport = fn(&Report, &mut dyn std::io::Write) -> anyhow::Result<()>;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
+    if args.pipeline.k8s.as_deref().is_some_and(input::is_std) && args.inputs.iter().any(|path| input::is_std(path)) {
+        return Err(Usage("only one of capture and cluster can come from stdin".to_owned()).into());
+    }
+    Overlaps::refuse_twins(&args.inputs)?;
+    progress::expect(&args.inputs);
+    if let Some(description) = &args.reports {
+        return several::run(args, description);
+    }
     let files = files(args)?;
     let mut page = Page::new(args)?;
     let paths = files.iter().map(|(path, _)| path.as_path()).chain(page.as_ref().map(Page::path));
     refuse(&paths.collect::<Vec<_>>(), args.force)?;
     let (options, order) = options(args, if files.is_empty() { &TABLE_TAGS } else { &[] })?;
-    if args.pipeline.k8s.as_deref().is_some_and(input::is_std) && args.inputs.iter().any(|path| input::is_std(path)) {
-        return Err(Usage("only one of capture and cluster can come from stdin".to_owned()).into());
-    }
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
     let mut pipeline = (page.is_none() || !files.is_empty()).then(|| Pipeline::new(options));
     let mut window = Window::new(args.window);
+    let mut overlaps = Overlaps::default();
     let mut is_damaged = false;
     for path in &args.inputs {
         let pipelines = pipeline.iter_mut().chain(page.iter_mut().flat_map(Page::pipelines));
-        is_damaged |= feed(&mut pipelines.collect::<Vec<_>>(), &clusters, path, &mut window)?;
+        is_damaged |= feed(&mut pipelines.collect::<Vec<_>>(), &clusters, path, &mut window, &mut overlaps)?;
     }
+    overlaps.check()?;
     let mut lossy = is_damaged;
     let mut remark = None;
     if let Some(mut report) = pipeline.map(Pipeline::finish) {
         lossy |= report.diagnostics.is_lossy();
         remark = note(&report);
         for (path, write) in &files {
-            let mut part = report.clone();
-            part.rows.truncate(args.top.unwrap_or(usize::MAX));
-            output::write(path, args.force, |out| write(&part, out))?;
+            let first = args.top.map(|top| report.keep_first(top));
+            output::write(path, args.force, |out| write(first.as_ref().unwrap_or(&report), out))?;
             tell(path);
         }
         if files.is_empty() {
             report.sort(order.unwrap_or(Order::Traffic));
-            let width = terminal_size::terminal_size().map(|(width, _)| width.0);
-            let sorted_by =
-                order.and_then(|order| if let Order::By { field, .. } = order { Some(field) } else { None });
-            let options = TableOptions { top: Some(args.top.unwrap_or(TABLE_ROWS)), width, sorted_by };
-            std::io::stdout().lock().write_all(table(&report, options)?.as_bytes())?;
+            let rows = if report.has_windows() { WINDOW_ROWS } else { TABLE_ROWS };
+            show(&report, args.top.unwrap_or(rows))?;
             remark = None;
         }
     }
@@ -74,14 +83,21 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     Ok(if lossy { Outcome::Lossy } else { Outcome::Done })
 }
 
+/// Prints the table.
+fn show(report: &Report, rows: usize) -> anyhow::Result<()> {
+    let width = terminal_size::terminal_size().map(|(width, _)| width.0);
+    let text =
+        table(report, TableOptions { top: Some(rows), width, is_colored: output::is_colored(&std::io::stdout()) })?;
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}
+
 /// What to report, and how it is to be sorted if that was said.
 fn options(args: &ReportArgs, default_tags: &[&str]) -> Result<(ReportOptions, Option<Order>), Usage> {
     let options = options::pipeline(&args.pipeline, default_tags)?;
-    let by = if args.pipeline.by.is_empty() { &[] } else { options.by.as_slice() };
-    let order = args.sort.as_deref().map(|sort| Order::parse(sort, by)).transpose();
-    let order = order.map_err(|error| Usage(error.to_string()))?;
+    let order = args.sort.as_deref().map(|sort| Order::parse(sort, &options.columns(), args.across_windows));
+    let order = order.transpose().map_err(|error| Usage(format!("--sort: {error}")))?;
     let every_ns = args.every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX));
-    Ok((ReportOptions { every_ns, order: order.unwrap_or_default(), ..options }, order))
+    Ok((ReportOptions { every_ns, order: order.clone().unwrap_or_default(), ..options }, order))
 }
 
 /// Pushes what is asked for of a capture through the pipelines; true when something of it is missing.
@@ -90,15 +106,18 @@ fn feed(
     clusters: &Clusters,
     path: &Path,
     window: &mut Window,
+    overlaps: &mut Overlaps,
 ) -> anyhow::Result<bool> {
     let mut is_lossy = false;
     let is_damaged = passage::read(input::open_capture(path)?, path, window, |part| {
         match part {
             Part::Begin(header) => {
+                overlaps.begin(path, header);
                 pipelines.iter_mut().for_each(|pipeline| pipeline.begin(header));
                 clusters.begin(|cluster| set_cluster(pipelines, &cluster));
             }
             Part::Again(event) | Part::Event(event) => {
+                overlaps.see(event.at);
                 is_lossy |= !clusters.learn(event, path, |cluster| set_cluster(pipelines, &cluster));
                 pipelines.iter_mut().for_each(|pipeline| pipeline.push(event));
             }
@@ -115,19 +134,24 @@ fn set_cluster(pipelines: &mut [&mut Pipeline], cluster: &Arc<Cluster>) {
 
 /// The files that were asked for, with what writes each.
 fn files(args: &ReportArgs) -> Result<Vec<(PathBuf, WriteReport)>, Usage> {
-    type Wanted<'a> = (&'a Option<Option<PathBuf>>, &'a str, &'a str, WriteReport);
-    let wanted: [Wanted<'_>; 3] = [
-        (&args.csv, "csv", "csv", |report, out| Ok(write_csv(report, out)?)),
-        (&args.parquet, "parquet", "parquet", |report, out| Ok(write_parquet(report, out)?)),
-        (&args.json, "json", "jsonl", |report, out| Ok(write_json(report, out)?)),
-    ];
+    let wanted = [(&args.csv, "csv", "csv"), (&args.parquet, "parquet", "parquet"), (&args.json, "json", "jsonl")];
     let mut files = Vec::new();
-    for (path, flag, extension, write) in wanted {
-        if let Some(path) = file(args, path, flag, extension)? {
+    for (path, flag, extension) in wanted {
+        if let Some((path, write)) = file(args, path, flag, extension)?.zip(writer(extension)) {
             files.push((path, write));
         }
     }
     Ok(files)
+}
+
+/// What writes a file of that extension.
+fn writer(extension: &str) -> Option<WriteReport> {
+    match extension {
+        "csv" => Some(|report, out| Ok(write_csv(report, out)?)),
+        "parquet" => Some(|report, out| Ok(write_parquet(report, out)?)),
+        "jsonl" => Some(|report, out| Ok(write_json(report, out)?)),
+        _ => None,
+    }
 }
 
 /// The file that was asked for with a flag.

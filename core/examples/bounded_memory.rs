@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use netflow_core::address::Endpoint;
+use netflow_core::column::Tag;
 use netflow_core::event::{
     Body, Close, Direction, Dns, Event, Header, Identity, Nat, Open, Process, Sample, TcpStates, Tick, Totals,
     Transport,
@@ -82,7 +83,8 @@ fn main() {
     // The names of remote addresses would make as many groups as connections: what is bounded then is not the pipeline.
     let by = netflow_core::field::FIELDS
         .iter()
-        .filter(|field| matches!(field.source, netflow_core::field::Source::Tag(_)) && field.name != "dst_domain")
+        .filter(|field| field.name != "dst_domain")
+        .filter_map(|field| Tag::parse(field.name).ok())
         .collect();
     let pipeline = Pipeline::new(ReportOptions { by, ..ReportOptions::default() });
     let mut stream = Stream { pipeline, pushed: 0, at: 0, next_id: 0 };

@@ -6,12 +6,12 @@
 //! folded into its group: once, when all is known of it, so that an attribute that was learned late holds for the whole
 //! connection; or, tick by tick, at the end of each interval with what is known by then. Nothing is counted twice.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::choice::Note;
+use crate::column::Tag;
 use crate::delta::{Delta, Step};
 use crate::event::Transport;
-use crate::field::{Field, Source};
 use crate::filter::{LeftOut, LeftOutCounts};
 use crate::flow::Flow;
 use crate::pipeline::{ReportOptions, Section};
@@ -43,20 +43,40 @@ impl Pending {
     }
 }
 
+/// One group in one window.
+#[derive(Debug, Default)]
+struct Group {
+    sums: Sums,
+    /// Of each tag whose values are counted, those that its connections have.
+    seen: Box<[FxHashSet<Value>]>,
+}
+
+impl Group {
+    /// A connection with these values is in it; what is unknown is no value.
+    fn see(&mut self, values: &[Value]) {
+        if self.seen.len() != values.len() {
+            self.seen = values.iter().map(|_| FxHashSet::default()).collect();
+        }
+        for (seen, value) in self.seen.iter_mut().zip(values).filter(|(_, value)| **value != Value::Null) {
+            seen.insert(value.clone());
+        }
+    }
+}
+
 /// The groups, each with its sums.
 #[derive(Debug)]
 pub(crate) struct Groups {
     options: ReportOptions,
-    pub(crate) tags: Vec<&'static Field>,
-    sums: FxHashMap<(i64, Box<[Value]>), Sums>,
+    tags: Vec<Tag>,
+    groups: FxHashMap<(i64, Box<[Value]>), Group>,
     pub(crate) left_out: LeftOutCounts,
     pub(crate) note: Note,
 }
 
 impl Groups {
     pub(crate) fn new(options: ReportOptions) -> Self {
-        let tags = if options.by.is_empty() { Field::default_tags().collect() } else { options.by.clone() };
-        Self { options, tags, sums: FxHashMap::default(), left_out: LeftOutCounts::default(), note: Note::Nothing }
+        let tags = options.tags();
+        Self { options, tags, groups: FxHashMap::default(), left_out: LeftOutCounts::default(), note: Note::Nothing }
     }
 
     /// Takes what one event brought about.
@@ -134,18 +154,24 @@ impl Groups {
             None => whole,
         };
         let having = self.options.having.as_ref();
-        std::mem::take(&mut self.sums)
+        std::mem::take(&mut self.groups)
             .into_iter()
-            .map(|((start, key), sums)| Row { window: window_of(start), key, sums })
+            .map(|((start, key), Group { sums, seen })| {
+                let distinct = seen.iter().map(|values| values.len() as u64).collect();
+                Row { window: window_of(start), key, sums, distinct }
+            })
             .filter(|row| having.is_none_or(|having| having.admits(row)))
             .collect()
     }
 
     /// Adds what a connection did to its group.
     fn fold(&mut self, flow: &Flow, windows: Vec<(i64, Sums)>) {
-        let key = self.key(flow);
+        let key: Box<[Value]> = self.tags.iter().map(|tag| tag.in_row(flow)).collect();
+        let values: Vec<Value> = self.options.distinct.iter().map(|tag| tag.of_connection(flow)).collect();
         for (window, sums) in windows {
-            self.sums.entry((window, key.clone())).or_default().merge(&sums);
+            let group = self.groups.entry((window, key.clone())).or_default();
+            group.sums.merge(&sums);
+            group.see(&values);
         }
     }
 
@@ -158,16 +184,6 @@ impl Groups {
 
     fn admits(&self, flow: &Flow) -> bool {
         self.options.only.as_ref().is_none_or(|only| only.admits(flow))
-    }
-
-    fn key(&self, flow: &Flow) -> Box<[Value]> {
-        self.tags
-            .iter()
-            .map(|tag| match tag.source {
-                Source::Tag(get) => get(flow),
-                Source::Window(_) | Source::Measure(_) => Value::Null,
-            })
-            .collect()
     }
 
     /// The start of the window in µs; without windows, everything is in one that starts at 0.

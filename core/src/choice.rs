@@ -15,8 +15,8 @@
 
 use std::sync::Arc;
 
+use crate::column::Tag;
 use crate::event::{Body, Event, Header, Loss, Nat};
-use crate::field::Field;
 use crate::filter::Filter;
 use crate::k8s::Cluster;
 use crate::pipeline::{Pipeline, ReportOptions};
@@ -176,5 +176,5 @@ fn nothing(at: u64) -> Event {
 
 /// What is counted here is of no use: as little of it as possible.
 fn few_groups() -> ReportOptions {
-    ReportOptions { by: Field::by_name("transport").into_iter().collect(), ..ReportOptions::default() }
+    ReportOptions { by: Tag::parse("transport").into_iter().collect(), ..ReportOptions::default() }
 }

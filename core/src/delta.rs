@@ -242,6 +242,12 @@ impl Deltas {
         }
     }
 
+    /// Connections that are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> u64 {
+        self.by_id.len().saturating_sub(self.lingering.len()) as u64
+    }
+
     /// The stream is over: every connection that is still known ends here.
     pub fn finish(&mut self, steps: &mut Vec<Step>) {
         self.reuse_told();

@@ -55,7 +55,7 @@ impl Source {
     #[must_use]
     pub fn uses(self) -> &'static [&'static str] {
         match self {
-            Self::Tag(_) => &["filter", "having", "by", "sort"],
+            Self::Tag(_) => &["filter", "having", "by", "distinct", "sort"],
             Self::Window(_) | Self::Measure(_) => &["having", "sort"],
         }
     }
@@ -65,15 +65,6 @@ impl Field {
     /// The tags by which rows are grouped when nothing else is asked for.
     pub fn default_tags() -> impl Iterator<Item = &'static Self> {
         FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_)) && !field.on_request)
-    }
-
-    /// The tag of that name, by which rows can be grouped.
-    ///
-    /// # Errors
-    /// When no field has that name, or it is no tag.
-    pub fn tag_by_name(name: &str) -> Result<&'static Self, FieldError> {
-        let field = Self::by_name(name).ok_or_else(|| FieldError::Unknown { name: name.to_owned() })?;
-        if matches!(field.source, Source::Tag(_)) { Ok(field) } else { Err(FieldError::NoTag { field }) }
     }
 
     /// A connection's own value: of a port the real one, though rows may have it folded. What only rows have is missing.
@@ -98,36 +89,6 @@ impl Field {
     pub fn by_name(name: &str) -> Option<&'static Self> {
         FIELDS.iter().find(|field| field.name == name)
     }
-}
-
-/// A name that cannot stand where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FieldError {
-    /// No field has it.
-    #[error("no field is named {name:?}; `netflow fields` lists them all")]
-    Unknown {
-        /// The name.
-        name: String,
-    },
-    /// Rows are grouped by tags only.
-    #[error("{} is a {}, rows are grouped by tags: {}", .field.name, .field.source.name(), tags())]
-    NoTag {
-        /// The field.
-        field: &'static Field,
-    },
-    /// Rows are sorted by columns only.
-    #[error("rows cannot be sorted by {}, which is not among {among}", .field.name)]
-    NoColumn {
-        /// The field.
-        field: &'static Field,
-        /// The tags of the report.
-        among: String,
-    },
-}
-
-fn tags() -> String {
-    let tags = FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_))).map(|field| field.name);
-    tags.collect::<Vec<_>>().join(", ")
 }
 
 /// A field is its name: the list has each once.

@@ -13,6 +13,7 @@ mod aggregate;
 pub mod anonymize;
 pub mod carry;
 pub mod choice;
+pub mod column;
 pub mod delta;
 pub mod direction;
 pub mod domains;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::again::Again;
 use crate::aggregate::{Groups, Pending};
 use crate::choice::Note;
+use crate::column::{Column, Tag};
 use crate::delta::{Deltas, Diagnostics, Step};
-use crate::event::{Body, Event, Header, Nat};
-use crate::field::Field;
+use crate::event::{Body, Event, Header, Loss, Nat};
 use crate::filter::{BuiltIn, Filter, Having};
 use crate::flow::{PortOptions, Surroundings};
 use crate::k8s::Cluster;
@@ -20,20 +20,37 @@ use crate::report::{Order, Report, Window};
 /// What to report.
 #[derive(Debug, Clone, Default)]
 pub struct ReportOptions {
-    /// The tags by which rows are grouped; empty: by every tag that need not be asked for.
-    pub by: Vec<&'static Field>,
+    /// The tags by which rows are grouped, none twice; empty: by every tag that need not be asked for.
+    pub by: Vec<Tag>,
+    /// The tags whose different values are counted in each row: of ports the real ones, and what is unknown is none. This
+    /// takes memory for each value of each row: 30 to 60 bytes, and the text of names once.
+    pub distinct: Vec<Tag>,
     /// Length of the windows in nanoseconds, aligned to multiples of it since 1970 (UTC); `None` or 0: one window.
     pub every_ns: Option<u64>,
     /// The built-in filters.
     pub filter: BuiltIn,
     /// Only connections of which this holds, by all that is known of each when what it did is counted.
     pub only: Option<Filter>,
-    /// Only rows of which this holds; it must have been read with the same tags as `by`.
+    /// Only rows of which this holds; it must have been read with these options' columns.
     pub having: Option<Having>,
     /// How ports are read.
     pub ports: PortOptions,
     /// How rows are sorted.
     pub order: Order,
+}
+
+impl ReportOptions {
+    /// The tags by which rows are grouped.
+    #[must_use]
+    pub fn tags(&self) -> Vec<Tag> {
+        if self.by.is_empty() { Tag::defaults() } else { self.by.clone() }
+    }
+
+    /// The columns of a report with these options.
+    #[must_use]
+    pub fn columns(&self) -> Vec<Column> {
+        Column::all(&self.tags(), &self.distinct)
+    }
 }
 
 /// One capture while it is read.
@@ -67,6 +84,7 @@ pub struct Pipeline {
     headers: Vec<Header>,
     span: Option<Window>,
     order: Order,
+    columns: Vec<Column>,
     diagnostics: Diagnostics,
     steps: Vec<Step>,
 }
@@ -76,7 +94,8 @@ impl Pipeline {
     #[must_use]
     pub fn new(options: ReportOptions) -> Self {
         Self {
-            order: options.order,
+            order: options.order.clone(),
+            columns: options.columns(),
             groups: Groups::new(options),
             section: None,
             sections: 0,
@@ -192,6 +211,22 @@ impl Pipeline {
         matches!(event.body, Body::Tick(_))
     }
 
+    /// Connections that are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> u64 {
+        self.section.as_ref().map_or(0, |section| section.deltas.open_connections())
+    }
+
+    /// What the recorder said up to now that it lost.
+    #[must_use]
+    pub fn losses(&self) -> Loss {
+        let mut losses = self.diagnostics.loss;
+        if let Some(section) = &self.section {
+            losses += section.deltas.diagnostics().loss;
+        }
+        losses
+    }
+
     /// The report on everything that was pushed.
     #[must_use]
     pub fn finish(mut self) -> Report {
@@ -215,13 +250,14 @@ impl Pipeline {
         }
         let mut report = Report {
             headers: self.headers.clone(),
-            columns: Report::columns_for(&self.groups.tags),
+            columns: self.columns.clone(),
+            order: Order::Key,
             left_out: self.groups.left_out,
             rows: self.groups.take_rows(span.unwrap_or_default()),
             span,
             diagnostics,
         };
-        report.sort(self.order);
+        report.sort(self.order.clone());
         report
     }
 

@@ -2,9 +2,13 @@
 //!
 //! In: groups and their sums. Out: a [`Report`] whose rows are sorted and the same on every run. Never here: text forms.
 
+use std::cmp::Ordering;
+
+use rustc_hash::FxHashMap;
+
+use crate::column::{Cell, Column, Tag, TagError};
 use crate::delta::Diagnostics;
 use crate::event::Header;
-use crate::field::{FIELDS, Field, FieldError, Source};
 use crate::filter::LeftOutCounts;
 use crate::sums::Sums;
 use crate::value::Value;
@@ -28,45 +32,101 @@ pub struct Row {
     pub key: Box<[Value]>,
     /// What happened.
     pub sums: Sums,
+    /// How many different values the tags have whose values are counted, in their order.
+    pub distinct: Box<[u64]>,
+}
+
+impl Row {
+    /// Its value in a column.
+    #[must_use]
+    pub fn cell(&self, cell: Cell) -> Value {
+        match cell {
+            Cell::Window(get) => get(&self.window),
+            Cell::Tag(place) => self.key.get(place).cloned().unwrap_or(Value::Null),
+            Cell::Measure(get) => get(&self.sums),
+            Cell::Distinct(place) => Value::number(self.distinct.get(place).copied()),
+        }
+    }
 }
 
 /// By what rows are sorted. Ties, and everything not said, go by window and then by the tags from left to right.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub enum Order {
     /// By window and tags.
     #[default]
     Key,
     /// Windows in order, in each the rows with the most bytes first.
     Traffic,
-    /// By one field.
+    /// By columns.
     By {
-        /// The field.
-        field: &'static Field,
-        /// The smallest first; otherwise the greatest.
-        ascending: bool,
+        /// The first that tells two rows apart decides. At least one.
+        keys: Vec<SortKey>,
+        /// All rows together; otherwise windows in order, and in each its rows.
+        across_windows: bool,
     },
 }
 
+/// A column by which rows are sorted.
+#[derive(Debug, Clone)]
+pub struct SortKey {
+    /// The column.
+    pub column: Column,
+    /// The smallest first; otherwise the greatest.
+    pub ascending: bool,
+}
+
 impl Order {
-    /// The order that `FIELD`, or `FIELD:asc`, asks for of a report that is grouped by these tags (none: by all that need
-    /// not be asked for).
+    /// The order that `COLUMN`, `COLUMN:asc` or several of these with commas between them ask for.
     ///
     /// # Errors
-    /// When no field has that name, or the report has no such column.
-    pub fn parse(text: &str, by: &[&'static Field]) -> Result<Self, FieldError> {
-        let (name, ascending) = text.strip_suffix(":asc").map_or((text, false), |name| (name, true));
-        let field = Field::by_name(name).ok_or_else(|| FieldError::Unknown { name: name.to_owned() })?;
-        let is_column = if by.is_empty() { !field.on_request } else { by.contains(&field) };
-        if matches!(field.source, Source::Tag(_)) && !is_column {
-            let names: Vec<_> = by.iter().map(|tag| tag.name).collect();
-            let among = if by.is_empty() {
-                "the columns: ask for it with --by".to_owned()
-            } else {
-                format!("--by {}", names.join(","))
-            };
-            return Err(FieldError::NoColumn { field, among });
-        }
-        Ok(Self::By { field, ascending })
+    /// When no field has such a name, or the report has no such column.
+    pub fn parse(text: &str, columns: &[Column], across_windows: bool) -> Result<Self, TagError> {
+        let key = |text: &str| {
+            let (name, ascending) = text.strip_suffix(":asc").map_or((text, false), |name| (name, true));
+            let column = Column::find(columns, name).ok_or_else(|| no_column(name))?.clone();
+            Ok(SortKey { column, ascending })
+        };
+        let keys = text.split(',').map(key).collect::<Result<_, _>>()?;
+        Ok(Self::By { keys, across_windows })
+    }
+
+    /// A column decides by this order, so whoever reads the rows wants to see it.
+    #[must_use]
+    pub fn has(&self, column: &str) -> bool {
+        matches!(self, Self::By { keys, .. } if keys.iter().any(|key| key.column.name == column))
+    }
+
+    fn is_across_windows(&self) -> bool {
+        matches!(self, Self::By { across_windows: true, .. })
+    }
+
+    fn compare(&self, a: &Row, b: &Row) -> Ordering {
+        let decided = match self {
+            Self::Key => Ordering::Equal,
+            Self::Traffic => b.sums.bytes().cmp(&a.sums.bytes()),
+            Self::By { keys, .. } => keys
+                .iter()
+                .map(|SortKey { column, ascending }| {
+                    let order = a.cell(column.cell).cmp(&b.cell(column.cell));
+                    if *ascending { order } else { order.reverse() }
+                })
+                .find(|order| order.is_ne())
+                .unwrap_or(Ordering::Equal),
+        };
+        let by_window = a.window.cmp(&b.window);
+        let first = if self.is_across_windows() { decided.then(by_window) } else { by_window.then(decided) };
+        first.then_with(|| a.key.cmp(&b.key))
+    }
+}
+
+fn no_column(name: &str) -> TagError {
+    let (option, tag) = match name.strip_prefix("distinct_") {
+        Some(tag) => ("--distinct", tag),
+        None => ("--by", name),
+    };
+    match Tag::parse(tag) {
+        Ok(tag) => TagError::NoColumn { name: name.to_owned(), how: format!("ask for it with {option} {tag}") },
+        Err(error) => error,
     }
 }
 
@@ -75,12 +135,14 @@ impl Order {
 pub struct Report {
     /// Who recorded what the report is about, one for each capture.
     pub headers: Vec<Header>,
-    /// The columns: windows, the tags by which rows were grouped, and all measures.
-    pub columns: Vec<&'static Field>,
+    /// The columns: windows, the tags by which rows were grouped, all measures, and the counts that were asked for.
+    pub columns: Vec<Column>,
     /// From the first to the last event; `None` when there was none.
     pub span: Option<Window>,
     /// The rows.
     pub rows: Vec<Row>,
+    /// How they are sorted.
+    pub order: Order,
     /// Connections that the built-in filters left out.
     pub left_out: LeftOutCounts,
     /// What was strange or lost.
@@ -88,54 +150,47 @@ pub struct Report {
 }
 
 impl Report {
-    /// The columns of a report that is grouped by these tags.
-    #[must_use]
-    pub fn columns_for(tags: &[&'static Field]) -> Vec<&'static Field> {
-        let is = |wanted: fn(&Source) -> bool| FIELDS.iter().filter(move |field| wanted(&field.source));
-        is(|source| matches!(source, Source::Window(_)))
-            .chain(tags.iter().copied())
-            .chain(is(|source| matches!(source, Source::Measure(_))))
-            .collect()
-    }
-
     /// The cells of one row, in the order of the columns.
     pub fn cells<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = Value> + 'a {
-        let mut tags = row.key.iter();
-        self.columns.iter().map(move |column| match column.source {
-            Source::Window(get) => get(&row.window),
-            Source::Tag(_) => tags.next().cloned().unwrap_or(Value::Null),
-            Source::Measure(get) => get(&row.sums),
-        })
+        self.columns.iter().map(|column| row.cell(column.cell))
     }
 
     /// Sorts the rows.
     pub fn sort(&mut self, order: Order) {
-        let by_key = |a: &Row, b: &Row| (a.window, &a.key).cmp(&(b.window, &b.key));
-        match order {
-            Order::Key => self.rows.sort_by(by_key),
-            Order::Traffic => self.rows.sort_by(|a, b| {
-                (a.window, std::cmp::Reverse(a.sums.bytes()))
-                    .cmp(&(b.window, std::cmp::Reverse(b.sums.bytes())))
-                    .then_with(|| by_key(a, b))
-            }),
-            Order::By { field, ascending } => {
-                let tag = self
-                    .columns
-                    .iter()
-                    .filter(|column| matches!(column.source, Source::Tag(_)))
-                    .position(|column| std::ptr::eq(*column, field));
-                let cell = |row: &Row| match field.source {
-                    Source::Window(get) => get(&row.window),
-                    Source::Measure(get) => get(&row.sums),
-                    Source::Tag(_) => tag.and_then(|index| row.key.get(index).cloned()).unwrap_or(Value::Null),
-                };
-                self.rows.sort_by(|a, b| {
-                    let (a_cell, b_cell) = (cell(a), cell(b));
-                    let order = if ascending { a_cell.cmp(&b_cell) } else { b_cell.cmp(&a_cell) };
-                    order.then_with(|| by_key(a, b))
-                });
-            }
+        self.rows.sort_by(|a, b| order.compare(a, b));
+        self.order = order;
+    }
+
+    /// The first so many rows of each window, or of all when they are sorted across windows.
+    #[must_use]
+    pub fn first(&self, rows: usize) -> Vec<&Row> {
+        let mut taken: FxHashMap<Window, usize> = FxHashMap::default();
+        let is_across = self.order.is_across_windows();
+        let mut is_first = |row: &&Row| {
+            let taken = taken.entry(if is_across { Window::default() } else { row.window }).or_default();
+            *taken += 1;
+            *taken <= rows
+        };
+        self.rows.iter().filter(|row| is_first(row)).collect()
+    }
+
+    /// The same report on these rows alone.
+    #[must_use]
+    pub fn keep_first(&self, rows: usize) -> Self {
+        let first = self.first(rows).into_iter().cloned().collect();
+        Self {
+            rows: first,
+            headers: self.headers.clone(),
+            columns: self.columns.clone(),
+            order: self.order.clone(),
+            ..*self
         }
+    }
+
+    /// There are rows of more than one window.
+    #[must_use]
+    pub fn has_windows(&self) -> bool {
+        self.rows.iter().any(|row| self.rows.first().is_some_and(|first| first.window != row.window))
     }
 
     /// Sums over all rows. A connection that is in several rows is counted in each.

@@ -3,8 +3,11 @@
 //! In: what an accessor of [`crate::field`] found. Out: a typed value that can be compared, hashed and written by any
 //! format. Never here: text forms that belong to one format (times, empty cells).
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use ipnet::IpNet;
 
 /// One cell. The order of the variants is the order of sorting: unknown first, then folded ports, then the rest by value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +20,8 @@ pub enum Value {
     Number(u64),
     /// An address.
     Ip(IpAddr),
+    /// The network of an address.
+    Net(Net),
     /// One of a fixed set of words.
     Word(&'static str),
     /// Text.
@@ -45,6 +50,31 @@ impl Value {
     }
 }
 
+/// A network whose address has no bits beyond its prefix, shown as `10.0.0.0/24`; of one address alone, as this address.
+/// IPv4 comes before IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Net(IpNet);
+
+impl Net {
+    /// Its first and its last address.
+    #[must_use]
+    pub fn range(self) -> (IpAddr, IpAddr) {
+        (self.0.network(), self.0.broadcast())
+    }
+}
+
+impl From<IpNet> for Net {
+    fn from(net: IpNet) -> Self {
+        Self(net.trunc())
+    }
+}
+
+impl fmt::Display for Net {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
@@ -58,6 +88,8 @@ pub enum Type {
     Text,
     /// An address, written as text.
     Ip,
+    /// The network of an address, written as text.
+    Net,
     /// A moment in UTC, to the microsecond.
     Time,
 }
@@ -72,6 +104,7 @@ impl Type {
             Self::U64 => "u64",
             Self::Text => "text",
             Self::Ip => "ip",
+            Self::Net => "net",
             Self::Time => "time",
         }
     }

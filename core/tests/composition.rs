@@ -6,8 +6,8 @@ mod stream;
 
 use std::collections::BTreeMap;
 
+use netflow_core::column::Tag;
 use netflow_core::event::{Body, Event, Header, Identity, Totals, Transport};
-use netflow_core::field::Field;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Report, Row};
 use netflow_core::sums::Sums;
@@ -128,7 +128,7 @@ proptest! {
         let events = events_of(&lives, |index| index);
         let of_chosen = |event: &&Event| event.body.conn().is_some_and(|conn| chosen(&lives[usize::try_from(conn).unwrap()]));
         let some: Vec<Event> = events.iter().filter(of_chosen).cloned().collect();
-        for by in [vec![], vec![Field::by_name("transport").unwrap(), Field::by_name("dst_port").unwrap()]] {
+        for by in [vec![], Tag::parse_all(&["transport", "dst_port"]).unwrap()] {
             let options = ReportOptions { by, every_ns: Some(every_s * S), ..ReportOptions::default() };
             let first = report(&some, options.clone());
             let mut then = report(&events, options);

@@ -5,16 +5,20 @@
 use std::sync::Arc;
 
 use netflow_core::address::Endpoint;
+use netflow_core::column::{Column, Tag};
 use netflow_core::event::{Direction, Identity, Transport};
 use netflow_core::field::{FIELDS, Field, Source};
 use netflow_core::filter::{Expression, Filter, Having, MAX_DEPTH, MAX_LENGTH, MAX_PATTERNS, Scope};
 use netflow_core::flow::Flow;
+use netflow_core::pipeline::ReportOptions;
 use netflow_core::report::{Row, Window};
 use netflow_core::sums::Sums;
-use netflow_core::value::{Type, Value};
+use netflow_core::value::{Net, Type, Value};
 
-fn tags(names: &str) -> Vec<&'static Field> {
-    names.split(' ').map(|name| Field::by_name(name).unwrap()).collect()
+/// The columns of rows that are grouped by these tags, and count the different values of two.
+fn columns(names: &str) -> Vec<Column> {
+    let distinct = Tag::parse_all(&["dst_ip", "src_ip/16"]).unwrap();
+    Column::all(&Tag::parse_all(&names.split(' ').collect::<Vec<_>>()).unwrap(), &distinct)
 }
 
 /// The expression as it is shown, or the message.
@@ -23,8 +27,8 @@ fn read(text: &str) -> String {
 }
 
 fn read_of_rows(text: &str) -> String {
-    let tags = tags("process_name src_port dst_port");
-    Expression::parse(text, Scope::Rows(&tags)).map_or_else(|error| error.to_string(), |it| it.to_string())
+    let columns = columns("process_name src_port dst_port");
+    Expression::parse(text, Scope::Rows(&columns)).map_or_else(|error| error.to_string(), |it| it.to_string())
 }
 
 #[test]
@@ -463,7 +467,7 @@ fn limits_are_kept() {
 fn sample(field: &Field) -> &'static str {
     match field.ty {
         Type::U16 | Type::U32 | Type::U64 => "7",
-        Type::Ip => "10.0.0.1",
+        Type::Ip | Type::Net => "10.0.0.1",
         Type::Time => "2026-11-23T09:00:00Z",
         Type::Text => field.words.first().copied().unwrap_or("\"a\""),
     }
@@ -471,7 +475,8 @@ fn sample(field: &Field) -> &'static str {
 
 #[test]
 fn every_operator_goes_with_the_types_that_it_is_made_for() {
-    let all_tags: Vec<&Field> = FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_))).collect();
+    let all_tags: Vec<Tag> = FIELDS.iter().filter_map(|field| Tag::parse(field.name).ok()).collect();
+    let columns = Column::all(&all_tags, &[]);
     for field in &FIELDS {
         let value = sample(field);
         let (name, is_text, is_ip) = (field.name, field.ty == Type::Text, field.ty == Type::Ip);
@@ -496,7 +501,7 @@ fn every_operator_goes_with_the_types_that_it_is_made_for() {
             (format!("{name} in {value}"), false),
         ];
         for (text, is_accepted) in table {
-            let of_rows = Expression::parse(&text, Scope::Rows(&all_tags)).is_ok();
+            let of_rows = Expression::parse(&text, Scope::Rows(&columns)).is_ok();
             assert_eq!(of_rows, is_accepted, "{text}");
             let is_tag = matches!(field.source, Source::Tag(_));
             assert_eq!(Expression::parse(&text, Scope::Connections).is_ok(), is_accepted && is_tag, "{text}");
@@ -581,13 +586,18 @@ fn what_holds_of_a_connection() {
     }
 }
 
+fn net(text: &str) -> Value {
+    Value::Net(Net::from(text.parse::<ipnet::IpNet>().unwrap()))
+}
+
 #[test]
 fn what_holds_of_a_row() {
-    let tags = tags("dst_port process_name");
+    let columns = columns("dst_port process_name src_ip/24/64");
     let row = |port: Value, bytes_read: u64| Row {
         window: Window { start_us: 1_000_000, end_us: 2_000_000 },
-        key: [port, Value::Text("curl".into())].into(),
+        key: [port, Value::Text("curl".into()), net("10.1.2.0/24")].into(),
         sums: Sums { bytes_read, connections: 2, ..Sums::default() },
+        distinct: [7, 1].into(),
     };
     let table = [
         ("bytes_read > 1kB", false),
@@ -597,12 +607,20 @@ fn what_holds_of_a_row() {
         ("process_name == curl and connections in {1..3}", true),
         ("window_start == 1970-01-01T00:00:01Z", true),
         ("window_end > 1970-01-01T00:00:02Z", false),
+        ("distinct_dst_ip > 6 and distinct_src_ip/16 == 1", true),
+        ("distinct_dst_ip == 1", false),
+        ("src_ip/24/64 == 10.1.2.0/24 and src_ip/24/64 == 10.1.2.9/24", true),
+        ("src_ip/24/64 == 10.1.0.0/16", false),
+        ("src_ip/24/64 in 10.1.0.0/16 and src_ip/24/64 in {::/0, 10.1.2.0/24}", true),
+        ("src_ip/24/64 in 10.1.2.0/25", false),
+        ("src_ip/24/64 in {10.1.2.0/25, 10.2.0.0/16, 10.1.2.0}", false),
+        ("src_ip/24/64 != null and src_ip/24/64 != 10.1.3.0/24", true),
     ];
     for (text, holds) in table {
-        assert_eq!(Having::parse(text, &tags).unwrap().admits(&row(Value::Number(443), 1000)), holds, "{text}");
+        assert_eq!(Having::parse(text, &columns).unwrap().admits(&row(Value::Number(443), 1000)), holds, "{text}");
     }
     for (text, holds) in [("dst_port == null", true), ("dst_port == 443", false), ("dst_port != 443", true)] {
-        assert_eq!(Having::parse(text, &tags).unwrap().admits(&row(Value::Folded, 0)), holds, "{text}");
+        assert_eq!(Having::parse(text, &columns).unwrap().admits(&row(Value::Folded, 0)), holds, "{text}");
     }
 }
 
@@ -617,7 +635,7 @@ fn blocks<'a>(page: &'a str, language: &'a str) -> impl Iterator<Item = &'a str>
 #[test]
 fn the_page_on_filters_tells_the_truth() {
     let page = include_str!("../FILTER.md");
-    let tags: Vec<&'static Field> = Field::default_tags().collect();
+    let tags = ReportOptions::default().columns();
     let mut count = 0;
     for line in blocks(page, "filter").flat_map(str::lines) {
         assert!(Filter::parse(line).is_ok(), "{}", Filter::parse(line).unwrap_err());

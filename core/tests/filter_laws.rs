@@ -8,6 +8,7 @@ mod stream;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use netflow_core::column::{Column, Tag};
 use netflow_core::event::{Direction, Event, Header, Identity};
 use netflow_core::field::{FIELDS, Field, Source};
 use netflow_core::filter::expression::{Comparison, Item, Literal, Pattern, Subject, Test};
@@ -28,7 +29,7 @@ fn literal(ty: Type, words: &'static [&'static str]) -> BoxedStrategy<Literal> {
         Type::U16 => number(u16::MAX.into()),
         Type::U32 => number(u32::MAX.into()),
         Type::U64 => number(u64::MAX),
-        Type::Ip => ip().prop_map(Literal::Ip).boxed(),
+        Type::Ip | Type::Net => ip().prop_map(Literal::Ip).boxed(),
         Type::Time => (-3..3_i64).prop_map(Literal::Time).boxed(),
         Type::Text if words.is_empty() => text().prop_map(Literal::Text).boxed(),
         Type::Text => prop::sample::select(words).prop_map(|word| Literal::Text(word.to_owned())).boxed(),
@@ -94,6 +95,7 @@ fn test(subject: Subject) -> BoxedStrategy<Expression> {
         Subject::Field(field) => (field.ty, field.words),
         Subject::Ip => (Type::Ip, [].as_slice()),
         Subject::Port => (Type::U16, [].as_slice()),
+        Subject::Prefix(_) | Subject::Distinct(_) => unreachable!("not among those chosen"),
     };
     use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, Unequal};
     let comparisons = match ty {
@@ -139,6 +141,7 @@ fn holds(expression: &Expression, value: &dyn Fn(&'static Field) -> Value) -> bo
                 Subject::Field(field) => vec![value(field)],
                 Subject::Ip => vec![field("src_ip"), field("dst_ip")],
                 Subject::Port => vec![field("src_port"), field("dst_port")],
+                Subject::Prefix(_) | Subject::Distinct(_) => unreachable!("not among those chosen"),
             };
             let some = |holds: &dyn Fn(&Value) -> bool| values.iter().any(holds);
             let text = |value: &Value| match value {
@@ -230,9 +233,10 @@ proptest! {
 
     #[test]
     fn what_is_shown_is_read_as_the_same(expression in expression(true)) {
-        let all_tags: Vec<&Field> = FIELDS.iter().filter(|field| matches!(field.source, Source::Tag(_))).collect();
+        let all_tags: Vec<Tag> = FIELDS.iter().filter_map(|field| Tag::parse(field.name).ok()).collect();
+        let columns = Column::all(&all_tags, &[]);
         let shown = expression.to_string();
-        let again = Expression::parse(&shown, Scope::Rows(&all_tags)).map_err(|error| error.to_string());
+        let again = Expression::parse(&shown, Scope::Rows(&columns)).map_err(|error| error.to_string());
         prop_assert_eq!(again, Ok(expression));
     }
 
@@ -293,8 +297,7 @@ proptest! {
     /// A filter of rows is a look at the rows.
     #[test]
     fn having_chooses_rows(expression in expression(true), sent in prop::collection::vec((1..6_u16, 0..1000_u64), 1..8)) {
-        let tags: Vec<&'static Field> = Field::default_tags().collect();
-        let having = match Having::parse(&expression.to_string(), &tags) {
+        let having = match Having::parse(&expression.to_string(), &ReportOptions::default().columns()) {
             Ok(having) => having,
             // The one tag that rows have on request only.
             Err(error) => {

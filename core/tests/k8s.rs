@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use netflow_core::address::Endpoint;
+use netflow_core::column::Tag;
 use netflow_core::event::{Body, Direction, Event, Header, Identity, Open, Transport};
-use netflow_core::field::Field;
 use netflow_core::filter::BuiltIn;
 use netflow_core::flow::{Flow, PortOptions, Surroundings, Workload};
 use netflow_core::k8s::{Backend, Cluster, Labels, Name, Objects, Owner, Phase, Pod, PodPort, Service, ServicePort};
@@ -217,7 +217,9 @@ fn q24_all_four_tags_are_there_when_one_end_matched() {
         ("dst_k8s_service_name", Value::Text("web".into())),
         ("dst_k8s_deployment_name", Value::Text("web".into())),
     ] {
-        let netflow_core::field::Source::Tag(get) = Field::by_name(field).unwrap().source else { panic!("{field}") };
+        let netflow_core::field::Source::Tag(get) = netflow_core::field::Field::by_name(field).unwrap().source else {
+            panic!("{field}")
+        };
         assert_eq!(get(&flow), expected, "{field}");
     }
 }
@@ -249,7 +251,7 @@ fn who_serves() {
 /// The direction that the pipeline reports.
 fn direction(way: Option<Direction>, local: &str, remote: &str, objects: Option<&Objects>) -> Value {
     let options = ReportOptions {
-        by: vec![Field::by_name("direction").unwrap()],
+        by: vec![Tag::parse("direction").unwrap()],
         filter: BuiltIn { keep_idle: true, ..BuiltIn::default() },
         ..ReportOptions::default()
     };

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
+use netflow_core::column::Tag;
 use netflow_core::delta::{Counts, Deltas, Step};
 use netflow_core::event::{Body, Close, Event, Header, Identity, Open, Sample, TcpStates, Tick, Totals, Transport};
-use netflow_core::field::Field;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Report;
 use netflow_core::sums::Sums;
@@ -122,7 +122,7 @@ proptest! {
     #[test]
     fn windows_and_groups_add_up_to_the_whole(lives in lives(), every_s in 1..20_u64) {
         let events = stream(&lives);
-        let by = vec![Field::by_name("transport").unwrap()];
+        let by = Tag::parse_all(&["transport"]).unwrap();
         let whole = report(&events, ReportOptions { by, ..ReportOptions::default() }).totals();
         let split = report(&events, ReportOptions { every_ns: Some(every_s * 1_000_000_000), ..ReportOptions::default() }).totals();
         prop_assert_eq!(split.bytes_read, whole.bytes_read);
@@ -143,7 +143,7 @@ proptest! {
             let at = events[place].at;
             events.insert(place + 1, Event { at, body: Body::Tick(Tick { complete }) });
         }
-        let by = vec![Field::by_name("transport").unwrap(), Field::by_name("dst_port").unwrap()];
+        let by = Tag::parse_all(&["transport", "dst_port"]).unwrap();
         let options = ReportOptions { by, ..ReportOptions::default() };
         let whole = report(&events, options.clone());
         let mut ticks = Ticks::new(options);

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
+use netflow_core::column::Tag;
 use netflow_core::event::{
     Body, Clock, Close, Direction, Event, Header, Identity, Process, Sample, TcpStates, Tick, Totals, Transport,
 };
-use netflow_core::field::Field;
 use netflow_core::filter::BuiltIn;
 use netflow_core::pipeline::ReportOptions;
 use netflow_core::report::{Report, Window};
@@ -54,7 +54,7 @@ fn close_through(conn: u64, seen: Seen, identity: Identity, states: &[&str]) -> 
 }
 
 fn by(names: &[&str]) -> ReportOptions {
-    ReportOptions { by: names.iter().map(|name| Field::by_name(name).unwrap()).collect(), ..ReportOptions::default() }
+    ReportOptions { by: Tag::parse_all(names).unwrap(), ..ReportOptions::default() }
 }
 
 /// The reports, one for each tick and one for the rest; events are a millisecond apart.

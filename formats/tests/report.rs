@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use netflow_core::column::Tag;
 use netflow_core::event::{Body, Close, Direction, Event, Header, Identity, Open, TcpStates, Totals, Transport};
-use netflow_core::field::Field;
+use netflow_core::filter::BuiltIn;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
 use netflow_core::value::Value;
@@ -48,7 +49,7 @@ fn report(options: ReportOptions) -> Report {
 }
 
 fn by(names: &[&str]) -> ReportOptions {
-    ReportOptions { by: names.iter().map(|name| Field::by_name(name).unwrap()).collect(), ..ReportOptions::default() }
+    ReportOptions { by: Tag::parse_all(names).unwrap(), ..ReportOptions::default() }
 }
 
 fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -169,11 +170,53 @@ fn tables_are_for_people() {
         table(&report, TableOptions { top: Some(1), ..TableOptions::default() }).unwrap(),
         " src         dst                proto  direction  pid  process        read   written      rtt  opened  closed  conns
  10.0.0.1:*  [2001:db8::1]:443  tcp    outgoing   7    a \"b\", c\u{fffd}  4.77 MiB  1.21 KiB  1.50 ms       1       1      1
-… 1 more row
-
-2 rows, read 4.77 MiB, written 1.24 KiB
+ … 1 more of 2 rows
+ total                                                            4.77 MiB  1.24 KiB  1.50 ms       1       1      2
 "
     );
+}
+
+#[test]
+fn a_table_tells_what_it_does_not_hold() {
+    let mut part = report(by(&["dst_ip"]));
+    part.diagnostics.unclosed = 3;
+    part.diagnostics.counter_resets = 2;
+    part.diagnostics.loss.ring_full = 7;
+    part.left_out.filter = 4;
+    part.rows[0].sums.tcp.get_or_insert_default().connect_failures = 5;
+    let shown = |is_colored: bool| table(&part, TableOptions { is_colored, ..TableOptions::default() }).unwrap();
+    assert_eq!(
+        shown(false),
+        " dst_ip           read   written      rtt  opened  closed  failed  conns
+ 10.0.0.53        90 B      40 B                0       0       5      1
+ 2001:db8::1  4.77 MiB  1.21 KiB  1.50 ms       1       1       0      1
+ total        4.77 MiB  1.24 KiB  1.50 ms       1       1       5      2
+
+Open at the end: 3
+Left out: 4 that --filter does not ask for
+Note: the recorder lost: ring_full 7; counters that went backwards: 2
+"
+    );
+    let red = shown(true);
+    assert_eq!(red.matches("\u{1b}[31m").count(), 3, "two cells and the note: {red:?}");
+    assert!(red.contains("\u{1b}[31m5\u{1b}[0m") && red.contains("\u{1b}[31mNote: "), "{red:?}");
+    assert_eq!(red.replace("\u{1b}[31m", "").replace("\u{1b}[0m", ""), shown(false));
+}
+
+#[test]
+fn totals_say_only_what_adds_up() {
+    // Both connections are in two windows each.
+    let windows = report(ReportOptions {
+        every_ns: Some(1_000_000_000),
+        filter: BuiltIn { keep_idle: true, ..BuiltIn::default() },
+        distinct: Tag::parse_all(&["dst_ip"]).unwrap(),
+        ..by(&["transport"])
+    });
+    let text = table(&windows, TableOptions::default()).unwrap();
+    let total: Vec<&str> = text.lines().find(|line| line.starts_with(" total")).unwrap().split_whitespace().collect();
+    assert_eq!(total, ["total", "4.77", "MiB", "1.24", "KiB", "1.50", "ms", "1", "1"], "{text}");
+    let alone = report(by(&["host"]));
+    assert_eq!(table(&alone, TableOptions::default()).unwrap().lines().count(), 2, "one row is its own total");
 }
 
 #[test]

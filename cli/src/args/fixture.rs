@@ -60,10 +60,10 @@ pub(crate) struct FixtureNewArgs {
     /// The report has one window each DURATION, aligned to the clock (UTC).
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) every: Option<Duration>,
-    /// The report is sorted by a field, the greatest first; `FIELD:asc`: the smallest first [default: by tags].
-    #[arg(long, value_name = "FIELD[:asc]")]
+    /// The report is sorted by columns, the greatest first; `FIELD:asc`: the smallest first [default: by tags].
+    #[arg(long, value_name = "FIELD[:asc],…")]
     pub(crate) sort: Option<String>,
-    /// The report has this many rows only.
+    /// The report has this many rows only, with --every of each window.
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
     #[command(flatten)]

@@ -11,9 +11,14 @@ use crate::units;
 /// What is counted, and how it is grouped: the same for every command that runs the pipeline.
 #[derive(Debug, Args, PartialEq)]
 pub(crate) struct PipelineArgs {
-    /// Group by these tags only (see `netflow fields`).
+    /// Group by these tags only (see `netflow fields`). Of an address the network: dst_ip/24 (IPv4, with IPv6 whole),
+    /// dst_ip/64 (IPv6, with IPv4 whole) or dst_ip/24/64 (both).
     #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
     pub(crate) by: Vec<String>,
+    /// Count how many different values these tags have in each row, networks too: a column `distinct_FIELD` each. Ports are
+    /// the real ones here, not folded.
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
+    pub(crate) distinct: Vec<String>,
     /// Only connections of which this holds, such as 'dst_port in {80, 443} and not process_name matches "^kube"'
     /// (core/FILTER.md describes it). Ports are the real ones here, not folded.
     #[arg(long, value_name = "EXPR")]

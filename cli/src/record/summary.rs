@@ -3,8 +3,8 @@
 //! In: totals of the files, the kernel's own counts, the events. Out: a few lines on stderr: what was recorded, what was
 //! lost, who talked most, and what to do next.
 
-use netflow_core::event::{Event, Header};
-use netflow_core::field::Field;
+use netflow_core::column::Tag;
+use netflow_core::event::{Event, Header, Loss};
 use netflow_core::filter::BuiltIn;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Order;
@@ -14,6 +14,7 @@ use super::files::Recorded;
 use super::series::Series;
 use crate::args::RecordArgs;
 use crate::input;
+use crate::output;
 use crate::queue::Counted;
 use crate::units;
 
@@ -29,7 +30,7 @@ impl Talkers {
     pub(super) fn new(header: &Header) -> Self {
         let by = ["process_name", "transport", "direction"];
         let mut pipeline = Pipeline::new(ReportOptions {
-            by: by.iter().filter_map(|name| Field::by_name(name)).collect(),
+            by: by.iter().filter_map(|name| Tag::parse(name).ok()).collect(),
             filter: BuiltIn { keep_loopback: true, ..BuiltIn::default() },
             order: Order::Traffic,
             ..ReportOptions::default()
@@ -40,6 +41,16 @@ impl Talkers {
 
     pub(super) fn push(&mut self, event: &Event) {
         self.pipeline.push(event);
+    }
+
+    /// Connections that are open now.
+    pub(super) fn open(&self) -> u64 {
+        self.pipeline.open_connections()
+    }
+
+    /// What was lost so far.
+    pub(super) fn losses(&self) -> Loss {
+        self.pipeline.losses()
     }
 }
 
@@ -73,7 +84,10 @@ pub(super) fn tell(args: &RecordArgs, recorded: &Recorded, counted: &Counted, ta
     let report = talkers.pipeline.finish();
     if !report.rows.is_empty() {
         let width = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0);
-        match table(&report, TableOptions { top: Some(TALKERS), width, sorted_by: None }) {
+        match table(
+            &report,
+            TableOptions { top: Some(TALKERS), width, is_colored: output::is_colored(&std::io::stderr()) },
+        ) {
             Ok(table) => eprint!("\n{table}\n"),
             Err(error) => eprintln!("no table of top talkers: {error}"),
         }

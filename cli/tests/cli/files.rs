@@ -193,3 +193,22 @@ fn wrong_usage_says_what_was_meant() {
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was made");
 }
+
+#[test]
+fn a_pipe_is_written_to_and_not_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    capture(folder.path());
+    let expected = netflow(folder.path(), &["report", "events.nfcap", "--csv=-"]).ok();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for more in [&[][..], &["--force"]] {
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        netflow(folder.path(), &[&["report", "events.nfcap", "--csv=pipe"], more].concat()).ok();
+        assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
+        assert_eq!(reader.join().unwrap(), expected);
+    }
+}

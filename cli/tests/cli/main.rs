@@ -9,6 +9,7 @@ mod events;
 mod files;
 mod filter;
 mod fixture;
+mod grouping;
 mod hostile;
 mod html;
 mod k8s;

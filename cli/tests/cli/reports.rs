@@ -76,6 +76,7 @@ fn windows_grouping_sorting_and_top() {
         "bytes_read",
         "--top",
         "2",
+        "--across-windows",
     ];
     let csv = netflow(folder.path(), &arguments).ok();
     let lines: Vec<&str> = csv.lines().skip(1).collect();
@@ -118,8 +119,9 @@ fn the_table_is_for_people() {
  psql     10.0.0.2:5432  2.44 KiB    110 B        1  200 µs       1       1       0      1
  dig      10.0.0.53:53       90 B     40 B                                               1
  curl     10.0.0.2:81           0        0        0               0       0       1      1
+ total                   2.53 KiB    150 B        1  200 µs       1       1       1      3
 
-3 rows, read 2.53 KiB, written 150 B
+Open at the end: 1
 "
     );
 }
@@ -148,10 +150,11 @@ fn fields_lists_every_column() {
     let (fields, note) = fields.split_once("\n\n").unwrap();
     assert_eq!(fields.lines().count(), 42);
     for line in [
-        "bytes_read               measure u64   bytes        having sort           Payload received by the local end.",
-        "process_name             tag     text  -            filter having by sort Name of that process.",
+        "bytes_read               measure u64   bytes        having sort                    Payload received by the local end.",
+        "process_name             tag     text  -            filter having by distinct sort Name of that process.",
     ] {
         assert!(fields.contains(line), "{fields}");
     }
     assert!(note.contains("`ip` and `port`"), "{note}");
+    assert!(note.contains("src_ip/24/64 (both), and so for dst_ip and dst_nat_ip."), "{note}");
 }

@@ -2,10 +2,12 @@
 //!
 //! In: the text, a place in it, a cause. Out: a message that shows the place. Never here: how it was found.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use super::{MAX_DEPTH, MAX_LENGTH, MAX_PATTERNS};
+use crate::column::TagError;
 
 /// So many characters before and behind the place are shown.
 const AROUND: usize = 60;
@@ -69,13 +71,22 @@ pub enum Wrong {
     #[error("{name} is a {source_name} of rows, which a filter of connections does not know: use --having")]
     OfRows {
         /// The field.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// What it is.
         source_name: &'static str,
     },
     /// A tag that the rows do not have.
     #[error("the rows have no {0}: add it to --by, or ask it of connections with --filter")]
-    NoColumn(&'static str),
+    NoColumn(Cow<'static, str>),
+    /// A count that the rows do not have.
+    #[error("the rows have no distinct_{0}: add {0} to --distinct")]
+    NoCount(Cow<'static, str>),
+    /// A network, of connections.
+    #[error("only rows have networks, by --by {0}: of connections ask `{1} in 10.0.0.0/8`")]
+    NetworkOfRows(Cow<'static, str>, &'static str),
+    /// A prefix that is none.
+    #[error("{0}")]
+    Tag(TagError),
     /// A field that is found out later than when events are recorded.
     #[error("{0} is not known for certain while recording: record it all, and use --filter with `report` or `cut`")]
     NotYet(&'static str),
@@ -83,7 +94,7 @@ pub enum Wrong {
     #[error("{name} is {kind}, which goes with {takes}")]
     Operator {
         /// The field.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// What it is.
         kind: &'static str,
         /// What it takes.
@@ -99,7 +110,7 @@ pub enum Wrong {
     #[error("{name} is at most {most}")]
     TooGreat {
         /// The field.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// Its range's end.
         most: u64,
     },
@@ -115,7 +126,7 @@ pub enum Wrong {
     #[error("{}", unit(.name, .units))]
     Unit {
         /// The field.
-        name: &'static str,
+        name: Cow<'static, str>,
         /// The units that fit.
         units: String,
     },

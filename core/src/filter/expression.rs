@@ -3,6 +3,7 @@
 //! In: what the parser found. Out: a tree that can be compared, and shown as text that means the same. Never here: values
 //! of connections or rows.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -11,7 +12,9 @@ use ipnet::IpNet;
 use regex::{Regex, RegexBuilder};
 
 use super::{MAX_DEPTH, MAX_PATTERN_BYTES};
+use crate::column::Tag;
 use crate::field::Field;
+use crate::value::Net;
 
 /// An expression. Every literal has the type of its field; `All` and `Any` have at least two parts, none of which is of
 /// the same kind.
@@ -32,6 +35,10 @@ pub enum Expression {
 pub enum Subject {
     /// A field.
     Field(&'static Field),
+    /// A column of networks, by which rows are grouped.
+    Prefix(Tag),
+    /// A column that counts the different values of a tag.
+    Distinct(Tag),
     /// `src_ip` or `dst_ip`: the test holds of either.
     Ip,
     /// `src_port` or `dst_port`: the test holds of either.
@@ -79,6 +86,8 @@ pub enum Literal {
     Number(u64),
     /// Canonical.
     Ip(IpAddr),
+    /// A network, or an address that is one by itself. Canonical.
+    Net(Net),
     /// Text.
     Text(String),
     /// Microseconds since 1970 in UTC.
@@ -132,7 +141,7 @@ impl Expression {
         let has_words = matches!(subject, Subject::Field(field) if !field.words.is_empty());
         let names = |literal: &Literal| match literal {
             Literal::Number(_) | Literal::Time(_) => false,
-            Literal::Ip(_) => true,
+            Literal::Ip(_) | Literal::Net(_) => true,
             Literal::Text(_) => !has_words,
         };
         match test {
@@ -161,20 +170,23 @@ impl Expression {
 impl Subject {
     /// Its name.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> Cow<'static, str> {
         match self {
-            Self::Field(field) => field.name,
-            Self::Ip => "ip",
-            Self::Port => "port",
+            Self::Field(field) => field.name.into(),
+            Self::Prefix(tag) => tag.name(),
+            Self::Distinct(tag) => tag.distinct_name(),
+            Self::Ip => "ip".into(),
+            Self::Port => "port".into(),
         }
     }
 
-    /// The field that it is, or both of which it may be either.
-    pub(super) fn fields(self) -> [Option<&'static Field>; 2] {
+    /// What it is, or both of which it may be either.
+    pub(super) fn parts(self) -> [Option<Self>; 2] {
+        let fields = |names: [&str; 2]| names.map(|name| Field::by_name(name).map(Self::Field));
         match self {
-            Self::Field(field) => [Some(field), None],
-            Self::Ip => ["src_ip", "dst_ip"].map(Field::by_name),
-            Self::Port => ["src_port", "dst_port"].map(Field::by_name),
+            Self::Field(_) | Self::Prefix(_) | Self::Distinct(_) => [Some(self), None],
+            Self::Ip => fields(["src_ip", "dst_ip"]),
+            Self::Port => fields(["src_port", "dst_port"]),
         }
     }
 }
@@ -295,6 +307,7 @@ impl fmt::Display for Literal {
         match self {
             Self::Number(number) => number.fmt(f),
             Self::Ip(ip) => ip.fmt(f),
+            Self::Net(net) => net.fmt(f),
             Self::Text(text) => quoted(f, text),
             Self::Time(us) => {
                 let time = DateTime::from_timestamp_micros(*us).unwrap_or_default();

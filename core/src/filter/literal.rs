@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::error::{Wrong, found};
 use super::expression::{Item, Literal, Subject};
 use crate::field::Field;
-use crate::value::Type;
+use crate::value::{Net, Type};
 
 /// Units, how many of the field's own unit each is, and of how many it is one part.
 const BYTES: [(&str, u64, u64); 10] = [
@@ -44,6 +44,8 @@ pub(super) enum Found<'a> {
 pub(super) fn type_of(subject: Subject) -> Type {
     match subject {
         Subject::Field(field) => field.ty,
+        Subject::Prefix(tag) => tag.ty(),
+        Subject::Distinct(_) => Type::U64,
         Subject::Ip => Type::Ip,
         Subject::Port => Type::U16,
     }
@@ -54,6 +56,7 @@ pub(super) fn kind(ty: Type) -> &'static str {
     match ty {
         Type::U16 | Type::U32 | Type::U64 => "a number",
         Type::Ip => "an address",
+        Type::Net => "a network",
         Type::Text => "text",
         Type::Time => "a time",
     }
@@ -63,7 +66,7 @@ pub(super) fn kind(ty: Type) -> &'static str {
 pub(super) fn takes(ty: Type) -> &'static str {
     match ty {
         Type::U16 | Type::U32 | Type::U64 | Type::Time => "== != < <= > >= in",
-        Type::Ip => "== != in",
+        Type::Ip | Type::Net => "== != in",
         Type::Text => "== != in contains matches",
     }
 }
@@ -72,6 +75,7 @@ pub(super) fn takes(ty: Type) -> &'static str {
 pub(super) fn expected(subject: Subject) -> String {
     match (type_of(subject), subject) {
         (Type::Ip, _) => "an address, like 10.0.0.1 or 2001:db8::1".to_owned(),
+        (Type::Net, _) => "a network, like 10.0.0.0/24, or an address".to_owned(),
         (Type::Time, _) => "a time, like 2026-11-23T09:00:00Z".to_owned(),
         (Type::Text, Subject::Field(field)) if !field.words.is_empty() => field.words.join(" or "),
         (Type::Text, _) => "text, like \"curl\"".to_owned(),
@@ -89,6 +93,10 @@ pub(super) fn literal(subject: Subject, text: Found<'_>) -> Result<Literal, Wron
             number(subject, word).and_then(|number| number.ok_or_else(unexpected)).map(Literal::Number)
         }
         (Type::U16 | Type::U32 | Type::U64, Found::Text(_)) => Err(unexpected()),
+        (Type::Net, Found::Word(text) | Found::Text(text)) => {
+            let address = || text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical().into());
+            network(text).or_else(address).map(|net| Literal::Net(Net::from(net))).ok_or_else(unexpected)
+        }
         (Type::Ip, Found::Word(text) | Found::Text(text)) => match text.parse::<IpAddr>() {
             Ok(ip) => Ok(Literal::Ip(ip.to_canonical())),
             Err(_) => Err(network(text).map_or_else(unexpected, |network| Wrong::Network(network.to_string()))),
@@ -111,7 +119,7 @@ pub(super) fn literal(subject: Subject, text: Found<'_>) -> Result<Literal, Wron
 /// Reads one item of a set, which is not a range.
 pub(super) fn item(subject: Subject, text: Found<'_>) -> Result<Item, Wrong> {
     let network = match (type_of(subject), text) {
-        (Type::Ip, Found::Word(text) | Found::Text(text)) => network(text),
+        (Type::Ip | Type::Net, Found::Word(text) | Found::Text(text)) => network(text),
         _ => None,
     };
     network.map_or_else(|| literal(subject, text).map(Item::One), |network| Ok(Item::Network(network)))
@@ -143,7 +151,7 @@ fn number(subject: Subject, word: &str) -> Result<Option<u64>, Wrong> {
     }
     let unit = match subject {
         Subject::Field(field) => field.unit,
-        Subject::Ip | Subject::Port => "",
+        Subject::Prefix(_) | Subject::Distinct(_) | Subject::Ip | Subject::Port => "",
     };
     let units: &[(&str, u64, u64)] = match unit {
         "bytes" => &BYTES,
@@ -188,7 +196,7 @@ fn most(ty: Type) -> u64 {
     match ty {
         Type::U16 => u16::MAX.into(),
         Type::U32 => u32::MAX.into(),
-        Type::U64 | Type::Text | Type::Ip | Type::Time => u64::MAX,
+        Type::U64 | Type::Text | Type::Ip | Type::Net | Type::Time => u64::MAX,
     }
 }
 

@@ -21,12 +21,12 @@ pub use built_in::{BuiltIn, LeftOut, LeftOutCounts};
 pub use error::{FilterError, Wrong};
 pub use expression::Expression;
 
+use crate::column::{Cell, Column};
 use crate::event::Identity;
-use crate::field::{Field, Source};
 use crate::flow::Flow;
-use crate::report::{Row, Window};
-use crate::sums::Sums;
+use crate::report::Row;
 use crate::value::Value;
+use expression::Subject;
 use program::Program;
 
 /// The longest expression that is read, in bytes.
@@ -48,8 +48,8 @@ pub enum Scope<'a> {
     Connections,
     /// Connections while they are recorded: the tags that are known then.
     Recorded,
-    /// Rows that are grouped by these tags: them, measures and windows.
-    Rows(&'a [&'static Field]),
+    /// Rows with these columns.
+    Rows(&'a [Column]),
 }
 
 impl Expression {
@@ -79,15 +79,6 @@ struct Compiled<G> {
 /// Where a connection has a value.
 type OfFlow = fn(&Flow) -> Value;
 
-/// Where a row has a value.
-#[derive(Clone, Copy)]
-enum Cell {
-    Window(fn(&Window) -> Value),
-    /// Which of its tags.
-    Key(usize),
-    Measure(fn(&Sums) -> Value),
-}
-
 impl Filter {
     /// Reads a filter of connections.
     ///
@@ -108,7 +99,11 @@ impl Filter {
     }
 
     fn new(expression: Expression) -> Self {
-        let program = Program::new(&expression, &Field::of_connection);
+        let program = Program::new(&expression, &|subject| match subject {
+            Subject::Field(field) => field.of_connection(),
+            // Only rows have these.
+            _ => |_: &Flow| Value::Null,
+        });
         Self(Arc::new(Compiled { expression, program }))
     }
 
@@ -146,29 +141,22 @@ impl Filter {
 }
 
 impl Having {
-    /// Reads a filter of rows that are grouped by these tags.
+    /// Reads a filter of rows with these columns.
     ///
     /// # Errors
     ///
-    /// It cannot be understood, or asks for a tag that the rows do not have.
-    pub fn parse(text: &str, tags: &[&'static Field]) -> Result<Self, FilterError> {
-        let expression = Expression::parse(text, Scope::Rows(tags))?;
-        let program = Program::new(&expression, &|field| match field.source {
-            Source::Window(get) => Cell::Window(get),
-            Source::Measure(get) => Cell::Measure(get),
-            Source::Tag(_) => Cell::Key(tags.iter().position(|tag| tag.name == field.name).unwrap_or(usize::MAX)),
-        });
+    /// It cannot be understood, or asks for a column that the rows do not have.
+    pub fn parse(text: &str, columns: &[Column]) -> Result<Self, FilterError> {
+        let expression = Expression::parse(text, Scope::Rows(columns))?;
+        let cell = |name: &str| columns.iter().find(|column| column.name == name).map(|column| column.cell);
+        let program = Program::new(&expression, &|subject| cell(&subject.name()).unwrap_or(Cell::Tag(usize::MAX)));
         Ok(Self(Arc::new(Compiled { expression, program })))
     }
 
-    /// Whether it holds of a row whose tags are those with which it was read.
+    /// Whether it holds of a row whose columns are those with which it was read.
     #[must_use]
     pub fn admits(&self, row: &Row) -> bool {
-        self.0.program.holds(&|cell| match *cell {
-            Cell::Window(get) => get(&row.window),
-            Cell::Key(index) => row.key.get(index).cloned().unwrap_or(Value::Null),
-            Cell::Measure(get) => get(&row.sums),
-        })
+        self.0.program.holds(&|cell| row.cell(*cell))
     }
 
     /// What it says.

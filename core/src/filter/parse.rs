@@ -10,6 +10,7 @@ use super::expression::{Comparison, Expression, Item, Literal, Pattern, Subject,
 use super::literal::{self, Found};
 use super::token::{Kind, Sign, Token, tokens};
 use super::{MAX_DEPTH, MAX_LENGTH, MAX_PATTERNS, Scope};
+use crate::column::{Tag, TagError};
 use crate::field::{FIELDS, Field, Source};
 use crate::value::Type;
 
@@ -106,7 +107,7 @@ impl<'a> Parser<'a> {
         let is_equality = matches!(sign, Sign::Equal | Sign::Unequal);
         let fits = match ty {
             Type::U16 | Type::U32 | Type::U64 | Type::Time => comparison.is_some() || sign == Sign::In,
-            Type::Ip => is_equality || sign == Sign::In,
+            Type::Ip | Type::Net => is_equality || sign == Sign::In,
             Type::Text => is_equality || comparison.is_none(),
         };
         if !fits {
@@ -151,7 +152,7 @@ impl<'a> Parser<'a> {
     }
 
     fn set(&mut self, subject: Subject) -> Result<Vec<Item>, FilterError> {
-        let is_network = literal::type_of(subject) == Type::Ip;
+        let is_network = matches!(literal::type_of(subject), Type::Ip | Type::Net);
         if !self.has(Sign::OpenSet) {
             let expected = if is_network { "a network, like 10.0.0.0/8, or `{`" } else { "a set: `{`" };
             let network = match self.kind() {
@@ -185,7 +186,7 @@ impl<'a> Parser<'a> {
         }
         let ty = literal::type_of(subject);
         let first = match first {
-            Item::One(first) if ty != Type::Text => first,
+            Item::One(first) if ty != Type::Text && ty != Type::Net => first,
             _ => return Err(self.unexpected("`,` or `}`")),
         };
         self.next += 1;
@@ -225,12 +226,9 @@ impl<'a> Parser<'a> {
             ("ip", _) => Subject::Ip,
             ("port", _) => Subject::Port,
             (_, Some(field)) => Subject::Field(field),
-            (_, None) => {
-                let wrong = Wrong::NoField { name: name.chars().take(40).collect(), nearest: nearest(name) };
-                return Err(self.wrong(self.place(), wrong));
-            }
+            (_, None) => made(name).map_err(|wrong| self.wrong(self.place(), wrong))?,
         };
-        let wrong = subject.fields().into_iter().flatten().find_map(|field| self.scope.refuses(field));
+        let wrong = subject.parts().into_iter().flatten().find_map(|part| self.scope.refuses(part));
         wrong.map_or(Ok(subject), |wrong| Err(self.wrong(self.place(), wrong)))
     }
 
@@ -270,18 +268,42 @@ impl<'a> Parser<'a> {
 }
 
 impl Scope<'_> {
-    /// Why a field may not be used.
-    fn refuses(self, field: &'static Field) -> Option<Wrong> {
-        match (self, field.source) {
-            (Self::Connections | Self::Recorded, Source::Window(_) | Source::Measure(_)) => {
-                Some(Wrong::OfRows { name: field.name, source_name: field.source.name() })
-            }
-            (Self::Recorded, Source::Tag(_)) if !field.is_recorded() => Some(Wrong::NotYet(field.name)),
-            (Self::Rows(tags), Source::Tag(_)) if !tags.iter().any(|tag| tag.name == field.name) => {
-                Some(Wrong::NoColumn(field.name))
-            }
-            _ => None,
+    /// Why a subject may not be used.
+    fn refuses(self, subject: Subject) -> Option<Wrong> {
+        let name = subject.name();
+        match (self, subject) {
+            (Self::Rows(columns), _) if columns.iter().any(|column| column.name == name) => None,
+            (Self::Rows(_), Subject::Distinct(tag)) => Some(Wrong::NoCount(tag.name())),
+            (Self::Rows(_), Subject::Prefix(tag)) => Some(Wrong::NetworkOfRows(name, tag.field().name)),
+            (Self::Rows(_), _) => Some(Wrong::NoColumn(name)),
+            (_, Subject::Field(field)) => match field.source {
+                Source::Window(_) | Source::Measure(_) => {
+                    Some(Wrong::OfRows { name, source_name: field.source.name() })
+                }
+                Source::Tag(_) => {
+                    let is_late = matches!(self, Self::Recorded) && !field.is_recorded();
+                    is_late.then_some(Wrong::NotYet(field.name))
+                }
+            },
+            (_, Subject::Distinct(_)) => Some(Wrong::OfRows { name, source_name: "count" }),
+            (_, Subject::Prefix(tag)) => Some(Wrong::NetworkOfRows(name, tag.field().name)),
+            (_, Subject::Ip | Subject::Port) => None,
         }
+    }
+}
+
+/// The subject of a name that is no field's: what is made of fields on request.
+fn made(name: &str) -> Result<Subject, Wrong> {
+    let (tag, make): (_, fn(Tag) -> Subject) = match name.strip_prefix("distinct_") {
+        Some(counted) => (counted, Subject::Distinct),
+        None => (name, Subject::Prefix),
+    };
+    match Tag::parse(tag) {
+        Ok(tag) => Ok(make(tag)),
+        Err(TagError::Unknown { .. }) => {
+            Err(Wrong::NoField { name: name.chars().take(40).collect(), nearest: nearest(name) })
+        }
+        Err(error) => Err(Wrong::Tag(error)),
     }
 }
 

@@ -9,8 +9,7 @@ use std::net::IpAddr;
 use regex::Regex;
 
 use super::expression::{Comparison, Expression, Item, Literal, Subject, Test};
-use crate::field::Field;
-use crate::value::Value;
+use crate::value::{Net, Value};
 
 /// A compiled expression; `G` finds a field's value.
 #[derive(Debug, Clone)]
@@ -27,6 +26,7 @@ pub(super) enum Check {
     Missing,
     Numbers(Box<[(u64, u64)]>),
     Ips(Box<[(IpAddr, IpAddr)]>),
+    Net(Net),
     Times(Box<[(i64, i64)]>),
     /// Sorted.
     Texts(Box<[Box<str>]>),
@@ -35,8 +35,8 @@ pub(super) enum Check {
 }
 
 impl<G> Program<G> {
-    /// Compiles; `find` says how a field's value is found.
-    pub(super) fn new(expression: &Expression, find: &impl Fn(&'static Field) -> G) -> Self {
+    /// Compiles; `find` says how a value is found.
+    pub(super) fn new(expression: &Expression, find: &impl Fn(Subject) -> G) -> Self {
         let parts = |parts: &[Expression]| parts.iter().map(|part| Self::new(part, find)).collect();
         match expression {
             Expression::All(all) => Self::All(parts(all)),
@@ -46,7 +46,7 @@ impl<G> Program<G> {
         }
     }
 
-    fn test(subject: Subject, test: &Test, find: &impl Fn(&'static Field) -> G) -> Self {
+    fn test(subject: Subject, test: &Test, find: &impl Fn(Subject) -> G) -> Self {
         let (check, is_negated) = match test {
             Test::Missing => (Check::Missing, false),
             Test::Present => (Check::Missing, true),
@@ -57,8 +57,8 @@ impl<G> Program<G> {
             Test::Contains(text) => (Check::Contains(text.as_str().into()), false),
             Test::Matches(pattern) => (Check::Matches(pattern.0.clone()), false),
         };
-        let fields = subject.fields().into_iter().flatten();
-        let mut tests: Vec<Self> = fields.map(|field| Self::Test(find(field), check.clone())).collect();
+        let parts = subject.parts().into_iter().flatten();
+        let mut tests: Vec<Self> = parts.map(|part| Self::Test(find(part), check.clone())).collect();
         let test = match (tests.len(), tests.pop()) {
             (1, Some(test)) => test,
             (_, last) => Self::Any(tests.into_iter().chain(last).collect()),
@@ -113,6 +113,7 @@ impl Check {
             }
             // Neither is less or greater than another.
             Literal::Ip(ip) => Self::Ips([(*ip, *ip)].into()),
+            Literal::Net(net) => Self::Net(*net),
             Literal::Text(text) => Self::Texts([text.as_str().into()].into()),
         }
     }
@@ -131,6 +132,7 @@ impl Check {
             match (first, last) {
                 (Literal::Number(first), Literal::Number(last)) => numbers.push((*first, *last)),
                 (Literal::Ip(first), Literal::Ip(last)) => ips.push((*first, *last)),
+                (Literal::Net(net), Literal::Net(_)) => ips.push(net.range()),
                 (Literal::Time(first), Literal::Time(last)) => times.push((*first, *last)),
                 (Literal::Text(text), Literal::Text(_)) => texts.push(Box::from(text.as_str())),
                 _ => {}
@@ -158,6 +160,11 @@ impl Check {
             (Self::Missing, Value::Null | Value::Folded) => true,
             (Self::Numbers(ranges), Value::Number(number)) => is_in(ranges, number),
             (Self::Ips(ranges), Value::Ip(ip)) => is_in(ranges, ip),
+            (Self::Ips(ranges), Value::Net(net)) => {
+                let (first, last) = net.range();
+                ranges.iter().any(|range| range.0 <= first && last <= range.1)
+            }
+            (Self::Net(asked), Value::Net(net)) => asked == net,
             (Self::Times(ranges), Value::Time(time)) => is_in(ranges, time),
             (Self::Texts(texts), _) => {
                 text.is_some_and(|text| texts.binary_search_by(|known| (**known).cmp(text)).is_ok())

@@ -6,15 +6,15 @@ pub(crate) mod chance;
 
 use std::sync::Arc;
 
+use netflow_core::column::{Column, Tag};
 use netflow_core::event::{
     Body, Close, Direction, Dns, Event, Header, Identity, Listen, Nat, Open, Process, Sample, TcpStates, Tick, Totals,
     Transport,
 };
-use netflow_core::field::{Field, Source};
 use netflow_core::filter::BuiltIn;
 use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
-use netflow_core::report::Report;
+use netflow_core::report::{Report, Row};
 use netflow_core::value::Value;
 
 /// Nanoseconds in a second.
@@ -29,7 +29,7 @@ pub(crate) const CUT_TICK: Body = Body::Tick(Tick { complete: false });
 /// A report by these fields in windows of so many seconds, with every port as it is.
 pub(crate) fn options(by: &str, every_s: u64, keep_idle: bool) -> ReportOptions {
     ReportOptions {
-        by: by.split(' ').filter(|name| !name.is_empty()).map(|name| Field::by_name(name).unwrap()).collect(),
+        by: by.split(' ').filter(|name| !name.is_empty()).map(|name| Tag::parse(name).unwrap()).collect(),
         every_ns: Some(every_s * S),
         filter: BuiltIn { keep_idle, ..BuiltIn::default() },
         ports: PortOptions { no_fold: true, ..PortOptions::default() },
@@ -123,33 +123,26 @@ pub(crate) fn report(events: &[Event], options: ReportOptions) -> Report {
 
 /// These cells of every row, separated by blanks: `-` is unknown, `*` is folded.
 pub(crate) fn lines(report: &Report, fields: &str) -> Vec<String> {
-    let wanted: Vec<&Field> = fields.split(' ').map(|name| Field::by_name(name).unwrap()).collect();
     let text = |value: Value| match value {
         Value::Null => "-".to_owned(),
         Value::Folded => "*".to_owned(),
         Value::Number(number) => number.to_string(),
         Value::Ip(ip) => ip.to_string(),
+        Value::Net(net) => net.to_string(),
         Value::Word(word) => word.to_owned(),
         Value::Text(text) => text.to_string(),
         Value::Time(time) => time.to_string(),
     };
-    let cell_of = |cells: &[Value], field: &Field| {
-        let column = report.columns.iter().position(|column| column.name == field.name).unwrap();
-        text(cells[column].clone())
-    };
-    report
-        .rows
-        .iter()
-        .map(|row| {
-            let cells: Vec<Value> = report.cells(row).collect();
-            wanted.iter().map(|field| cell_of(&cells, field)).collect::<Vec<_>>().join(" ")
-        })
-        .collect()
+    let wanted: Vec<&Column> = fields
+        .split(' ')
+        .map(|name| Column::find(&report.columns, name).unwrap_or_else(|| panic!("no {name}")))
+        .collect();
+    let line = |row: &Row| wanted.iter().map(|column| text(row.cell(column.cell))).collect::<Vec<_>>().join(" ");
+    report.rows.iter().map(line).collect()
 }
 
 /// These cells of every row of the report on events at whole seconds, grouped by the tags among them.
 pub(crate) fn rows(events: Vec<(u64, Body)>, fields: &str) -> Vec<String> {
-    let is_tag = |field: &&'static Field| matches!(field.source, Source::Tag(_));
-    let by = fields.split(' ').map(|name| Field::by_name(name).unwrap()).filter(is_tag).collect();
+    let by = fields.split(' ').filter_map(|name| Tag::parse(name).ok()).collect();
     lines(&report(&at_seconds(events), ReportOptions { by, ..ReportOptions::default() }), fields)
 }

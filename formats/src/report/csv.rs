@@ -33,7 +33,7 @@ fn write<W: Write>(report: &Report, header: bool, out: W) -> Result<(), ReportEr
     let mut columns = Vec::new();
     for (field, cells) in frame::columns(report) {
         let texts = cells.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-        columns.push(Series::new(field.name.into(), texts).into_column());
+        columns.push(Series::new(field.name.as_ref().into(), texts).into_column());
     }
     let mut frame = DataFrame::new(report.rows.len(), columns)?;
     CsvWriter::new(out).include_header(header).n_threads(1).finish(&mut frame)?;
@@ -46,6 +46,7 @@ fn text(cell: &Value) -> Result<Option<String>, ReportError> {
         Value::Folded => Some("*".to_owned()),
         Value::Number(number) => Some(number.to_string()),
         Value::Ip(ip) => Some(ip.to_string()),
+        Value::Net(net) => Some(net.to_string()),
         Value::Word(word) => Some((*word).to_owned()),
         Value::Text(text) => Some(text.to_string()),
         Value::Time(micros) => Some(rfc3339(*micros)?),

@@ -3,6 +3,7 @@
 //! In: a report. Out: a polars frame whose columns have the types of the field list; unknown values and folded ports are
 //! null. Never here: text forms.
 
+use netflow_core::column;
 use netflow_core::report::Report;
 use netflow_core::value::{Type, Value};
 use polars_core::prelude::{Column, DataFrame, IntoColumn, NamedFrom, Series, TimeUnit, TimeZone};
@@ -14,14 +15,14 @@ use super::ReportError;
 /// # Errors
 /// When polars refuses the columns.
 pub fn frame(report: &Report) -> Result<DataFrame, ReportError> {
-    let columns = columns(report).into_iter().map(|(field, cells)| typed(field.name, field.ty, &cells)).collect();
+    let columns = columns(report).into_iter().map(|(field, cells)| typed(&field.name, field.ty, &cells)).collect();
     Ok(DataFrame::new(report.rows.len(), columns)?)
 }
 
 /// The cells column by column.
-pub(super) fn columns(report: &Report) -> Vec<(&'static netflow_core::field::Field, Vec<Value>)> {
+pub(super) fn columns(report: &Report) -> Vec<(&column::Column, Vec<Value>)> {
     let mut columns: Vec<_> =
-        report.columns.iter().map(|field| (*field, Vec::with_capacity(report.rows.len()))).collect();
+        report.columns.iter().map(|field| (field, Vec::with_capacity(report.rows.len()))).collect();
     for row in &report.rows {
         for ((_, cells), cell) in columns.iter_mut().zip(report.cells(row)) {
             cells.push(cell);
@@ -46,13 +47,14 @@ fn typed(name: &str, ty: Type, cells: &[Value]) -> Column {
         Type::U16 => Series::new(name.into(), numbers::<u16>(cells)),
         Type::U32 => Series::new(name.into(), numbers::<u32>(cells)),
         Type::U64 => Series::new(name.into(), numbers::<u64>(cells)),
-        Type::Text | Type::Ip => {
+        Type::Text | Type::Ip | Type::Net => {
             let texts: Vec<Option<String>> = cells
                 .iter()
                 .map(|cell| match cell {
                     Value::Text(text) => Some(text.to_string()),
                     Value::Word(word) => Some((*word).to_owned()),
                     Value::Ip(ip) => Some(ip.to_string()),
+                    Value::Net(net) => Some(net.to_string()),
                     _ => None,
                 })
                 .collect();

@@ -19,7 +19,7 @@ pub fn write_json<W: Write>(report: &Report, mut out: W) -> Result<(), ReportErr
     for row in &report.rows {
         let mut object = Map::new();
         for (field, cell) in report.columns.iter().zip(report.cells(row)) {
-            object.insert(field.name.to_owned(), json(&cell)?);
+            object.insert(field.name.to_string(), json(&cell)?);
         }
         serde_json::to_writer(&mut out, &object)?;
         out.write_all(b"\n")?;
@@ -33,6 +33,7 @@ fn json(cell: &Value) -> Result<Json, ReportError> {
         Value::Null | Value::Folded => Json::Null,
         Value::Number(number) => Json::from(*number),
         Value::Ip(ip) => Json::from(ip.to_string()),
+        Value::Net(net) => Json::from(net.to_string()),
         Value::Word(word) => Json::from(*word),
         Value::Text(text) => Json::from(text.as_ref()),
         Value::Time(micros) => Json::from(rfc3339(*micros)?),

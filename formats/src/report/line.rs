@@ -7,7 +7,7 @@
 
 use std::io::Write;
 
-use netflow_core::field::{Field, Source};
+use netflow_core::column::{Cell, Column};
 use netflow_core::report::{Report, Row};
 use netflow_core::value::Value;
 
@@ -27,7 +27,7 @@ const CLUSTER: &str = "_k8s_";
 /// When the output fails, or a time does not fit into 64 bits of nanoseconds.
 pub fn write_line<W: Write>(report: &Report, mut out: W) -> Result<(), ReportError> {
     let mut by_name: Vec<usize> = (0..report.columns.len()).collect();
-    by_name.sort_by_key(|index| report.columns[*index].name);
+    by_name.sort_by_key(|index| &report.columns[*index].name);
     for row in &report.rows {
         out.write_all(line(report, &by_name, row)?.as_bytes())?;
     }
@@ -37,26 +37,28 @@ pub fn write_line<W: Write>(report: &Report, mut out: W) -> Result<(), ReportErr
 
 fn line(report: &Report, by_name: &[usize], row: &Row) -> Result<String, ReportError> {
     let cells: Vec<Value> = report.cells(row).collect();
-    let known = |(field, cell): (&&Field, &Value)| field.name.contains(CLUSTER) && *cell != Value::Null;
+    let known = |(field, cell): (&Column, &Value)| {
+        matches!(field.cell, Cell::Tag(_)) && field.name.contains(CLUSTER) && *cell != Value::Null
+    };
     let in_cluster = report.columns.iter().zip(&cells).any(known);
     let mut line = MEASUREMENT.to_owned();
     for index in by_name {
-        let field = report.columns[*index];
-        if !matches!(field.source, Source::Tag(_)) {
+        let field = &report.columns[*index];
+        if !matches!(field.cell, Cell::Tag(_)) {
             continue;
         }
         let text = tag(&cells[*index]).filter(|text| !text.is_empty());
-        let is_always = ALWAYS.contains(&field.name) || in_cluster && field.name.contains(CLUSTER);
+        let is_always = ALWAYS.contains(&field.name.as_ref()) || in_cluster && field.name.contains(CLUSTER);
         if let Some(text) = text.or_else(|| is_always.then(|| UNKNOWN.to_owned())) {
             line.push(',');
-            line.push_str(field.name);
+            line.push_str(&field.name);
             line.push('=');
             line.push_str(&text);
         }
     }
     line.push_str(&format!(" window_start={}i", nanoseconds(row.window.start_us)?));
     for (field, cell) in report.columns.iter().zip(&cells) {
-        if let (Source::Measure(_), Value::Number(number)) = (field.source, cell) {
+        if let (Cell::Measure(_) | Cell::Distinct(_), Value::Number(number)) = (field.cell, cell) {
             // Integers have a sign there.
             let number = i64::try_from(*number).unwrap_or(i64::MAX);
             line.push_str(&format!(",{}={number}i", field.name));
@@ -76,6 +78,7 @@ fn tag(cell: &Value) -> Option<String> {
         Value::Folded => "*".to_owned(),
         Value::Number(number) => number.to_string(),
         Value::Ip(ip) => ip.to_string(),
+        Value::Net(net) => net.to_string(),
         Value::Word(word) => escaped(word),
         Value::Text(text) => escaped(text),
         Value::Time(micros) => micros.to_string(),

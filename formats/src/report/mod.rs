@@ -8,6 +8,7 @@ mod frame;
 mod html;
 mod json;
 mod line;
+mod lines;
 mod parquet;
 mod run;
 mod table;

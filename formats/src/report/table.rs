@@ -1,35 +1,30 @@
 //! A report as a table for people.
 //!
-//! In: a report. Out: aligned text with units, totals, and how many rows are not shown. Columns that say nothing (nothing
-//! known, all zero) are left out. Never here: colours, the width of the terminal (the caller knows it).
+//! In: a report. Out: aligned text with units, totals, how many rows are not shown, what is left out and what is missing. Columns
+//! that say nothing (nothing known, all zero) are left out. Never here: the terminal (the caller knows its width and whether it
+//! has colours).
 
 use std::fmt::Write as _;
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use chrono::{DateTime, SecondsFormat};
 use humansize::{BINARY, format_size};
+use netflow_core::column::{Cell, Column};
 use netflow_core::delta::Diagnostics;
-use netflow_core::field::Field;
 use netflow_core::report::{Report, Row};
-use netflow_core::value::Value;
+use netflow_core::value::{Type, Value};
 
-use super::{ReportError, rfc3339};
+use super::ReportError;
+use super::lines::{TextColumn, alarm, lines};
 
 /// How the table is shown.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TableOptions {
-    /// The most rows to show; `None`: all.
+    /// The most rows to show of each window, or of all when they are sorted across windows; `None`: all.
     pub top: Option<usize>,
     /// The width of the terminal in columns; `None`: as wide as it gets.
     pub width: Option<u16>,
-    /// The field by which the rows are sorted: it is shown in any case.
-    pub sorted_by: Option<&'static Field>,
-}
-
-/// One column: its title, its alignment, and its text for a row.
-struct TableColumn {
-    title: String,
-    right: bool,
-    texts: Vec<String>,
+    /// Retransmissions, failures and losses are red, by ANSI escape sequences.
+    pub is_colored: bool,
 }
 
 /// The table as text that ends with a line end.
@@ -37,43 +32,38 @@ struct TableColumn {
 /// # Errors
 /// When a time cannot be shown.
 pub fn table(report: &Report, options: TableOptions) -> Result<String, ReportError> {
-    let shown = options.top.unwrap_or(usize::MAX).min(report.rows.len());
-    let rows = &report.rows[..shown];
-    let columns: Vec<TableColumn> = layout(report, options.sorted_by, &DETAILS)
-        .into_iter()
-        .map(|part| part.column(report, rows))
-        .collect::<Result<Vec<_>, ReportError>>()?
-        .into_iter()
-        .filter(|column| column.texts.iter().any(|text| !matches!(text.as_str(), "" | "0")))
-        .collect();
+    let rows = report.first(options.top.unwrap_or(usize::MAX));
     let mut text = String::new();
     if report.rows.is_empty() {
         text.push_str("No connections to report.\n");
     } else {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        if let Some(width) = options.width {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        let parts = layout(report, &DETAILS).into_iter();
+        let mut columns = parts.map(|part| part.column(report, &rows)).collect::<Result<Vec<_>, ReportError>>()?;
+        columns.retain(|column| !column.is_idle());
+        // One row is its own total. Where nothing is told of whom a row is of, nothing stands beside the totals either.
+        let has_totals = report.rows.len() > 1;
+        if let Some(first) = columns.first_mut().filter(|first| has_totals && !first.right) {
+            first.total = "total".to_owned();
         }
-        table.set_header(columns.iter().map(|column| Cell::new(&column.title).set_alignment(alignment(column))));
-        for row in 0..rows.len() {
-            table.add_row(columns.iter().map(|column| Cell::new(&column.texts[row]).set_alignment(alignment(column))));
-        }
-        for line in table.lines() {
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text.push_str(&totals(report, report.rows.len() - shown));
+        let more = more_rows(report.rows.len(), report.rows.len() - rows.len());
+        text.push_str(&lines(&columns, options.width, options.is_colored, &more, has_totals));
     }
-    text.push_str(&left_out_line(report));
+    let left_out = left_out_line(report);
+    if !report.rows.is_empty() && (report.diagnostics.unclosed > 0 || !left_out.is_empty() || note(report).is_some()) {
+        text.push('\n');
+    }
+    if report.diagnostics.unclosed > 0 {
+        let _ = writeln!(text, "Open at the end: {}", report.diagnostics.unclosed);
+    }
+    text.push_str(&left_out);
     if let Some(note) = note(report) {
-        let _ = writeln!(text, "{note}");
+        let _ = writeln!(text, "{}", if options.is_colored { alarm(&note) } else { note });
     }
     Ok(text)
 }
 
-fn alignment(column: &TableColumn) -> CellAlignment {
-    if column.right { CellAlignment::Right } else { CellAlignment::Left }
+fn more_rows(all: usize, hidden: usize) -> String {
+    if hidden == 0 { String::new() } else { format!(" … {hidden} more of {all} rows\n") }
 }
 
 /// A word that takes less room than the field's name, where there is one.
@@ -94,59 +84,73 @@ pub(super) fn title(name: &str) -> &str {
 }
 
 /// What one column of the table shows.
-pub(super) enum Part {
-    /// A field as it is.
-    Field(usize, &'static Field),
+pub(super) enum Part<'a> {
+    /// A column as it is.
+    Field(&'a Column),
     /// An address and its port, which people read as one.
     End { title: &'static str, ip: usize, port: usize },
 }
 
 /// What a table leaves out so that it fits on a screen; every other format has it.
 const DETAILS: [&str; 6] = ["window_end", "packets_read", "packets_written", "rtt_var", "rtt_min", "rtt_max"];
+/// Where anything but 0 is bad news.
+const ALARMS: [&str; 2] = ["retransmits", "tcp_connect_failures"];
 
 /// The columns without those that are details. An address and its port share a column.
-pub(super) fn layout(report: &Report, sorted_by: Option<&'static Field>, details: &[&str]) -> Vec<Part> {
-    let at = |name: &str| report.columns.iter().position(|field| field.name == name);
+pub(super) fn layout<'a>(report: &'a Report, details: &[&str]) -> Vec<Part<'a>> {
+    let at = |name: &str| report.columns.iter().position(|column| column.name == name);
     let ends = [("src", at("src_ip"), at("src_port")), ("dst", at("dst_ip"), at("dst_port"))];
-    let windows = report.rows.first().zip(report.rows.last()).is_some_and(|(first, last)| first.window != last.window);
-    let one_host =
-        report.headers.iter().all(|header| Some(&header.host) == report.headers.first().map(|first| &first.host));
+    let has_windows = report.has_windows();
+    let hosts = report.headers.iter().map(|header| &header.host);
+    let tags = report.columns.iter().filter(|column| matches!(column.cell, Cell::Tag(_))).count();
+    let one_host = tags > 1 && hosts.clone().all(|host| Some(host) == hosts.clone().next());
     let mut parts = Vec::new();
-    for (index, field) in report.columns.iter().enumerate() {
+    for (index, column) in report.columns.iter().enumerate() {
         let end = ends.iter().find_map(|(title, ip, port)| {
             Some((*title, (*ip)?, (*port)?)).filter(|end| end.1 == index || end.2 == index)
         });
-        match (field.name, end) {
+        match (column.name.as_ref(), end) {
             (_, Some((title, ip, port))) if ip == index => parts.push(Part::End { title, ip, port }),
             (_, Some(_)) => {}
-            ("window_start", _) if !windows => {}
-            (name, _)
-                if sorted_by.is_none_or(|sorted_by| sorted_by.name != name)
-                    && (details.contains(&name) || name == "host" && one_host) => {}
-            _ => parts.push(Part::Field(index, field)),
+            ("window_start", _) if !has_windows => {}
+            (name, _) if !report.order.has(name) && (details.contains(&name) || name == "host" && one_host) => {}
+            _ => parts.push(Part::Field(column)),
         }
     }
     parts
 }
 
-impl Part {
-    fn column(&self, report: &Report, rows: &[Row]) -> Result<TableColumn, ReportError> {
+impl Part<'_> {
+    fn column(&self, report: &Report, rows: &[&Row]) -> Result<TextColumn, ReportError> {
         let mut texts = Vec::with_capacity(rows.len());
         for row in rows {
-            let cells: Vec<Value> = report.cells(row).collect();
+            let cell = |place: usize| report.columns.get(place).map_or(Value::Null, |column| row.cell(column.cell));
             texts.push(match self {
-                Self::Field(index, field) => text(&cells[*index], field.unit)?,
-                Self::End { ip, port, .. } => match &cells[*ip] {
-                    Value::Ip(std::net::IpAddr::V6(ip)) => format!("[{ip}]:{}", text(&cells[*port], "")?),
-                    ip => format!("{}:{}", text(ip, "")?, text(&cells[*port], "")?),
+                Self::Field(column) => text(&row.cell(column.cell), column.unit)?,
+                Self::End { ip, port, .. } => match cell(*ip) {
+                    Value::Ip(std::net::IpAddr::V6(ip)) => format!("[{ip}]:{}", text(&cell(*port), "")?),
+                    ip => format!("{}:{}", text(&ip, "")?, text(&cell(*port), "")?),
                 },
             });
         }
-        let (title, right) = match self {
-            Self::Field(_, field) => (title(field.name).to_owned(), !field.unit.is_empty() && field.unit != "UTC"),
-            Self::End { title, .. } => ((*title).to_owned(), false),
+        let Self::Field(column) = self else {
+            let Self::End { title, .. } = self else { return Ok(TextColumn::default()) };
+            return Ok(TextColumn { title: (*title).to_owned(), texts, ..TextColumn::default() });
         };
-        Ok(TableColumn { title, right, texts })
+        // A connection is in one row of each window in which it did something.
+        let adds_up = column.name != "connections" || !report.has_windows();
+        let total = match column.cell {
+            Cell::Measure(get) if adds_up => text(&get(&report.totals()), column.unit)?,
+            _ => String::new(),
+        };
+        Ok(TextColumn {
+            title: title(&column.name).to_owned(),
+            right: matches!(column.cell, Cell::Measure(_) | Cell::Distinct(_)),
+            shrinks: column.ty == Type::Text,
+            alarms: ALARMS.contains(&column.name.as_ref()),
+            texts,
+            total,
+        })
     }
 }
 
@@ -159,15 +163,22 @@ fn text(cell: &Value, unit: &str) -> Result<String, ReportError> {
         (Value::Number(micros), "µs") => duration(*micros),
         (Value::Number(number), _) => number.to_string(),
         (Value::Ip(ip), _) => ip.to_string(),
+        (Value::Net(net), _) => net.to_string(),
         (Value::Word(word), _) => (*word).to_owned(),
         (Value::Text(text), _) => printable(text),
-        (Value::Time(micros), _) => rfc3339(*micros)?,
+        (Value::Time(micros), _) => moment(*micros)?,
     })
 }
 
 /// Names come from outside: a control character must not reach the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// RFC 3339 in UTC, as short as it is exact.
+fn moment(micros: i64) -> Result<String, ReportError> {
+    let time = DateTime::from_timestamp_micros(micros).ok_or(ReportError::Time { micros })?;
+    Ok(time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }
 
 /// `87 µs`, `1.25 ms`, `3.40 s`.
@@ -178,24 +189,6 @@ fn duration(micros: u64) -> String {
         1_000..1_000_000 => format!("{:.2} ms", micros as f64 / 1e3),
         _ => format!("{:.2} s", micros as f64 / 1e6),
     }
-}
-
-fn totals(report: &Report, hidden: usize) -> String {
-    let sums = report.totals();
-    let mut line = String::new();
-    if hidden > 0 {
-        let _ = writeln!(line, "… {hidden} more {}", if hidden == 1 { "row" } else { "rows" });
-    }
-    let rows = report.rows.len();
-    let _ = writeln!(
-        line,
-        "\n{} {}, read {}, written {}",
-        rows,
-        if rows == 1 { "row" } else { "rows" },
-        format_size(sums.bytes_read, BINARY),
-        format_size(sums.bytes_written, BINARY),
-    );
-    line
 }
 
 /// One line on what makes the numbers less than whole; `None` when nothing does.

@@ -14,7 +14,7 @@ mod windows;
 
 use std::io::Write;
 
-use netflow_core::field::{Field, FieldError};
+use netflow_core::column::{Tag, TagError};
 use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::ReportOptions;
 use netflow_core::report::{Order, Report, Window};
@@ -54,14 +54,20 @@ impl HtmlReport {
     ///
     /// # Errors
     /// When a field that the page needs is not in the list of fields.
-    pub fn new(options: ReportOptions, span: Option<Window>) -> Result<Self, FieldError> {
+    pub fn new(options: ReportOptions, span: Option<Window>) -> Result<Self, TagError> {
         let windows = windows::Base::new(options.every_ns, span);
-        let by = |names: &[&str]| names.iter().map(|name| Field::tag_by_name(name)).collect::<Result<Vec<_>, _>>();
         // With clients' ports kept, each connection would be a relation.
         let ports = PortOptions { no_fold: false, ..options.ports };
-        let relations =
-            ReportOptions { by: by(&RELATION_TAGS)?, every_ns: None, having: None, ports, ..options.clone() };
-        let over_time = ReportOptions { by: by(&["process_name"])?, every_ns: Some(windows.ns()), ..relations.clone() };
+        let relations = ReportOptions {
+            by: Tag::parse_all(&RELATION_TAGS)?,
+            distinct: Vec::new(),
+            every_ns: None,
+            having: None,
+            ports,
+            ..options.clone()
+        };
+        let over_time =
+            ReportOptions { by: Tag::parse_all(&["process_name"])?, every_ns: Some(windows.ns()), ..relations.clone() };
         Ok(Self { reports: [options, relations, over_time], windows })
     }
 
@@ -77,8 +83,8 @@ impl HtmlReport {
     /// When the output fails, or a time cannot be shown.
     pub fn write<W: Write>(&self, reports: [Report; 3], options: &HtmlOptions, out: W) -> Result<(), ReportError> {
         let [mut rows, relations, over_time] = reports;
-        match options.order {
-            Some(order) => rows.sort(order),
+        match &options.order {
+            Some(order) => rows.sort(order.clone()),
             // Over all windows, or the first windows would be all that is kept.
             None => {
                 rows.sort(Order::Key);

@@ -46,6 +46,7 @@ impl Cell {
             Value::Folded => Self::Text("*".to_owned()),
             Value::Number(number) => Self::Number(Exact(*number)),
             Value::Ip(ip) => Self::Text(ip.to_string()),
+            Value::Net(net) => Self::Text(net.to_string()),
             Value::Word(word) => Self::Text((*word).to_owned()),
             Value::Text(text) => Self::Text(printable(text)),
             Value::Time(micros) => Self::Time(*micros),
@@ -117,10 +118,10 @@ impl Table {
     /// The first rows of a report.
     pub(super) fn of_report(report: &Report, top: usize) -> Self {
         let shown = top.min(report.rows.len());
-        let parts = layout(report, None, &DETAILS);
+        let parts = layout(report, &DETAILS);
         let columns = parts.iter().map(|part| match part {
-            Part::Field(_, field) => {
-                let kind = match (field.unit, field.ty) {
+            Part::Field(column) => {
+                let kind = match (column.unit, column.ty) {
                     ("UTC", _) => Kind::Time,
                     ("bytes", _) => Kind::Bytes,
                     ("µs", _) => Kind::Duration,
@@ -128,7 +129,7 @@ impl Table {
                     ("", _) => Kind::Text,
                     (_, _) => Kind::Count,
                 };
-                Column::new(title(field.name), field.help, kind)
+                Column::new(title(&column.name), &column.help, kind)
             }
             Part::End { title, .. } => Column::new(
                 title,
@@ -137,12 +138,12 @@ impl Table {
             ),
         });
         let rows = report.rows[..shown].iter().map(|row| {
-            let cells: Vec<Value> = report.cells(row).collect();
+            let cell = |place: usize| report.columns.get(place).map_or(Value::Null, |column| row.cell(column.cell));
             parts
                 .iter()
                 .map(|part| match part {
-                    Part::Field(index, _) => Cell::of(&cells[*index]),
-                    Part::End { ip, port, .. } => Cell::Text(end(&cells[*ip], &cells[*port])),
+                    Part::Field(column) => Cell::of(&row.cell(column.cell)),
+                    Part::End { ip, port, .. } => Cell::Text(end(&cell(*ip), &cell(*port))),
                 })
                 .collect()
         });

@@ -1,0 +1,78 @@
+//! `netflow report --reports FILE`: many reports, one reading.
+//!
+//! In: a file that describes reports as `fixture.toml` does, and captures. Out: a file of rows for each. Never here: what the
+//! options of a report mean.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use netflow_core::pipeline::Pipeline;
+use netflow_formats::fixture::{ReportSpec, parse_reports};
+use netflow_formats::report::note;
+
+use super::{WriteReport, feed, refuse, tell, writer};
+use crate::args::ReportArgs;
+use crate::cluster::Clusters;
+use crate::outcome::{Outcome, Usage};
+use crate::output;
+use crate::overlap::Overlaps;
+use crate::passage::Window;
+
+/// A report that was asked for.
+struct Asked {
+    spec: ReportSpec,
+    path: PathBuf,
+    write: WriteReport,
+}
+
+pub(super) fn run(args: &ReportArgs, description: &Path) -> anyhow::Result<Outcome> {
+    let asked = read(args, description)?;
+    let paths: Vec<&Path> = asked.iter().map(|asked| asked.path.as_path()).collect();
+    refuse(&paths, args.force)?;
+    let options = asked.iter().map(|asked| asked.spec.options()).collect::<Result<Vec<_>, _>>();
+    let options = options.with_context(|| description.display().to_string())?;
+    let mut pipelines: Vec<Pipeline> = options.into_iter().map(Pipeline::new).collect();
+    let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
+    let mut window = Window::new(args.window);
+    let mut overlaps = Overlaps::default();
+    let mut is_lossy = false;
+    for path in &args.inputs {
+        is_lossy |= feed(&mut pipelines.iter_mut().collect::<Vec<_>>(), &clusters, path, &mut window, &mut overlaps)?;
+    }
+    overlaps.check()?;
+    let mut remark = None;
+    for (pipeline, Asked { spec, path, write }) in pipelines.into_iter().zip(&asked) {
+        let mut report = pipeline.finish();
+        is_lossy |= report.diagnostics.is_lossy();
+        remark = note(&report);
+        if let Some(top) = spec.top {
+            report = report.keep_first(top);
+        }
+        output::write(path, args.force, |out| write(&report, out))?;
+        tell(path);
+    }
+    if let Some(remark) = remark {
+        eprintln!("{remark}");
+    }
+    Ok(if is_lossy { Outcome::Lossy } else { Outcome::Done })
+}
+
+/// The reports that the file describes; no two are one file.
+fn read(args: &ReportArgs, description: &Path) -> anyhow::Result<Vec<Asked>> {
+    let named = || description.display().to_string();
+    let text = fs::read_to_string(description).with_context(|| format!("cannot read {}", named()))?;
+    let folder = args.out_dir.clone().unwrap_or_default();
+    let mut asked: Vec<Asked> = Vec::new();
+    for spec in parse_reports(&text).with_context(named)? {
+        let path = folder.join(&spec.file);
+        let wrong = |problem: &str| Usage(format!("{}: report {:?}: `file`: {problem}", named(), spec.file));
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let write = writer(extension).ok_or_else(|| wrong("expected a name that ends in .csv, .parquet or .jsonl"))?;
+        if asked.iter().any(|other| other.path == path) {
+            return Err(wrong("another report has this file").into());
+        }
+        asked.push(Asked { spec, path, write });
+    }
+    Ok(asked)
+}
