@@ -319,7 +319,7 @@ impl Capture {
 
     /// Appends what became known beside the events from `first` on, which are all that was drained until now.
     fn name(&mut self, first: usize, events: &mut Vec<Event>) {
-        if let Some(nat) = &mut self.nat {
+        if let Some(nat) = &self.nat {
             nat.see(&events[first..]);
             nat.take(events);
         }

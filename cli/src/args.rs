@@ -46,8 +46,11 @@ pub(crate) enum Command {
     Dump(DumpArgs),
     Import(ImportArgs),
     Fixture(FixtureArgs),
-    /// List every field of a report: name, type, unit, meaning.
+    /// List every field of a report: name, type, unit, where it can be used, meaning.
+    #[command(after_help = "Example:\n  netflow fields | grep rtt")]
     Fields,
+    Completions(CompletionsArgs),
+    Manual(ManualArgs),
 }
 
 /// Record this host's connections into a capture file.
@@ -83,6 +86,10 @@ pub(crate) struct RecordArgs {
     /// Stop after this many events.
     #[arg(long, value_name = "N")]
     pub(crate) max_events: Option<u64>,
+    /// Record only connections of which this holds, such as 'process_name == nginx or port == 53' (core/FILTER.md describes it):
+    /// addresses, ports, transport, process and network namespace. The remark in the file says so.
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) filter: Option<String>,
     /// A remark that is kept in the file.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) comment: String,
@@ -120,7 +127,7 @@ pub(crate) struct DoctorArgs {
 /// Report what is in captures: who talked to whom, how much, how well.
 #[derive(Debug, Args, PartialEq)]
 #[command(
-    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-\n  netflow report out.nfcap --by src_ip,dst_ip/24 --distinct dst_port --sort distinct_dst_port\n  netflow report out.nfcap --reports daily.toml --out-dir reports\n  netflow report out.nfcap --since 09:00 --until 09:15"
+    after_help = "Examples:\n  netflow report out.nfcap\n  netflow report out.nfcap --by process_name,dst_ip --top 10\n  netflow report out.nfcap --every 1m --parquet --csv=-\n  netflow report out.nfcap --html\n  netflow report out.nfcap --by src_ip,dst_ip/24 --distinct dst_port --sort distinct_dst_port\n  netflow report out.nfcap --reports daily.toml --out-dir reports\n  netflow report out.nfcap --since 09:00 --until 09:15"
 )]
 pub(crate) struct ReportArgs {
     /// Capture files; `-` is stdin.
@@ -135,10 +142,13 @@ pub(crate) struct ReportArgs {
     /// Write JSON Lines, one object a row, likewise.
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     pub(crate) json: Option<Option<PathBuf>>,
+    /// Write one HTML page with charts and tables that opens offline in any browser, likewise.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) html: Option<Option<PathBuf>>,
     /// Make all reports that FILE describes, in one reading: a `[[report]]` table each, with the keys that fixture.toml has
     /// (file, by, distinct, every, filter, having, sort, across_windows, top, no_fold, …).
     #[arg(long, value_name = "FILE.toml", conflicts_with_all = [
-        "csv", "parquet", "json", "every", "sort", "top", "by", "distinct", "filter", "having", "no_fold",
+        "csv", "parquet", "json", "html", "every", "sort", "top", "by", "distinct", "filter", "having", "no_fold",
         "ephemeral_port_min", "keep_loopback", "keep_idle", "keep_unspecified", "drop_same_ip",
     ])]
     pub(crate) reports: Option<PathBuf>,
@@ -155,7 +165,7 @@ pub(crate) struct ReportArgs {
     /// tables by traffic, files by tags].
     #[arg(long, value_name = "FIELD[:asc],…")]
     pub(crate) sort: Option<String>,
-    /// Show this many rows only, with --every of each window [default: tables 20, with --every 5, files all].
+    /// Show this many rows only, with --every of each window [default: tables 20, with --every 5, HTML 5000, other files all].
     #[arg(long, value_name = "N")]
     pub(crate) top: Option<usize>,
     /// --sort and --top go for the rows of all windows together.
@@ -229,7 +239,8 @@ pub(crate) struct InfoArgs {
 
 /// Check every block of captures, their index, and that what was opened has ended or is still open.
 ///
-/// Exit code 0: closed, intact, and nothing lost; 3: not closed, damaged, or data was lost; 1: not a capture.
+/// Exit code 0: closed, intact, and nothing lost; 3: not closed, damaged, or data was lost; 1: not a
+/// capture. Of several captures all are checked, and the worst counts: 1, then 3, then 0.
 #[derive(Debug, Args, PartialEq)]
 #[command(after_help = "Examples:\n  netflow verify out.nfcap\n  netflow verify --json *.nfcap | jq .intact")]
 pub(crate) struct VerifyArgs {
@@ -258,15 +269,16 @@ pub(crate) struct RecoverArgs {
     pub(crate) force: bool,
 }
 
-/// Write a part of a capture, by time, into a new capture that can be read alone.
+/// Write a part of a capture, by time or by connections, into a new capture that can be read alone.
 ///
 /// What was open and known at its beginning is said again there, so a report on the part is the report on that time, and a
-/// report on all parts in order is the report on the whole. Exit code 0: done; 3: done, but the capture is damaged, or cut
+/// report on all parts in order is the report on the whole. With --filter it has whole connections only, and a report on it
+/// is the report with that filter; losses are those of all connections. Exit code 0: done; 3: done, but the capture is damaged, or cut
 /// off (the new capture states how much is lost).
 #[derive(Debug, Args, PartialEq)]
 #[command(
-    group = ArgGroup::new("window").args(["since", "until"]).required(true).multiple(true),
-    after_help = "Examples:\n  netflow cut out.nfcap -o part.nfcap --since 09:00 --until 09:15\n  netflow cut - -o - --since 2026-11-23T09:00:00Z <out.nfcap | netflow report -"
+    group = ArgGroup::new("part").args(["since", "until", "filter"]).required(true).multiple(true),
+    after_help = "Examples:\n  netflow cut out.nfcap -o part.nfcap --since 09:00 --until 09:15\n  netflow cut out.nfcap -o curl.nfcap --filter 'process_name == curl and port == 443'\n  netflow cut - -o - --since 2026-11-23T09:00:00Z <out.nfcap | netflow report -"
 )]
 pub(crate) struct CutArgs {
     /// Capture file; `-` is stdin.
@@ -277,6 +289,10 @@ pub(crate) struct CutArgs {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) window: WindowArgs,
+    /// Only connections of which this holds at their end, as for `netflow report`. The capture is read twice; stdin is kept in a
+    /// temporary file for that.
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) filter: Option<String>,
     /// Replace the file if it exists.
     #[arg(long)]
     pub(crate) force: bool,
@@ -330,6 +346,28 @@ pub(crate) struct ImportArgs {
     pub(crate) force: bool,
 }
 
+/// Print what makes a shell complete the commands and options of netflow.
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    after_help = "Examples:\n  netflow completions bash > /usr/share/bash-completion/completions/netflow\n  netflow completions zsh > /usr/local/share/zsh/site-functions/_netflow\n  netflow completions fish > ~/.config/fish/completions/netflow.fish"
+)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write the manual: a page for each command, for `man`.
+#[derive(Debug, Args, PartialEq)]
+#[command(
+    after_help = "Examples:\n  netflow manual /usr/local/share/man/man1\n  netflow manual . && man ./netflow-record.1"
+)]
+pub(crate) struct ManualArgs {
+    /// Folder to write the pages into; those that are there are replaced.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,6 +402,7 @@ mod tests {
             keep: None,
             max_size: None,
             max_events: None,
+            filter: None,
             comment: String::new(),
             force: false,
             ring_size: 8 << 20,
@@ -403,6 +442,7 @@ mod tests {
             json: Some(Some("-".into())),
             reports: None,
             out_dir: None,
+            html: None,
             force: false,
             every: None,
             sort: None,

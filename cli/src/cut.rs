@@ -1,12 +1,14 @@
-//! `netflow cut`: a part of a capture, by time, as a capture.
+//! `netflow cut`: a part of a capture, by time or by connections, as a capture.
 //!
-//! In: a capture and two moments. Out: a capture of the sections and events between them, which first says again what held
-//! at its beginning and states what is missing in it. Never here: how a part is found, and never a change to the input.
+//! In: a capture, two moments, a filter. Out: a capture of the sections and events between them, which first says again what
+//! held at its beginning and states what is missing in it. Never here: how a part is found, and never a change to the input.
 
 use anyhow::bail;
 
 use crate::args::CutArgs;
+use crate::connections::{Connections, Input, Meant};
 use crate::input;
+use crate::options;
 use crate::outcome::Outcome;
 use crate::output;
 use crate::passage::{self, Window};
@@ -18,13 +20,23 @@ pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
     if output::is_same(&args.input, &args.out) {
         bail!("{name} would be replaced by a part of it; give another name");
     }
-    let capture = input::open_capture(&args.input)?;
+    let filter = args.filter.as_deref().map(options::filter).transpose()?;
+    let meant = Meant { filter: filter.as_ref(), most: None };
+    let mut input = Input::new(&args.input, !meant.is_all())?;
+    let mut connections = Connections::survey(&mut input, args.window, meant)?;
+    let capture = input.open()?;
     let mut window = Window::new(args.window);
     let mut is_lossy = false;
     let mut written = Written::default();
     output::write(&args.out, args.force, |out| {
         let mut sections = Sections::new(out);
-        is_lossy = passage::read(capture, &args.input, &mut window, |part| sections.take(part))?;
+        is_lossy = passage::read(capture, &args.input, &mut window, |part| match &mut connections {
+            Some(connections) => connections.take(part, &mut |part| sections.take(part)),
+            None => sections.take(part),
+        })?;
+        if let Some(connections) = &mut connections {
+            connections.end(&mut |part| sections.take(part))?;
+        }
         written = sections.finish()?;
         Ok(())
     })?;
@@ -32,14 +44,19 @@ pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
     if written.events == 0 {
         eprintln!("note: {out} is empty: {name} has no event of that time; `netflow info` tells which time it has");
     } else {
-        let [events, again] =
-            [(written.events, "event"), (written.again, "event")].map(|(n, noun)| units::count(n, noun));
+        let events = units::count(written.events, "event");
+        let again = match written.again {
+            0 if args.window.is_whole() => String::new(),
+            again => {
+                format!(", and before them {} that say what held at its beginning", units::count(again, "event"))
+            }
+        };
         let lost = if written.missing > 0 {
             format!("; at least {} missing, which it states", written.missing)
         } else {
             String::new()
         };
-        eprintln!("{out}: {events}, and before them {again} that say what held at its beginning{lost}");
+        eprintln!("{out}: {events}{again}{lost}");
     }
     Ok(if is_lossy { Outcome::Lossy } else { Outcome::Done })
 }

@@ -16,12 +16,16 @@ pub(crate) fn run(args: &ImportArgs) -> anyhow::Result<Outcome> {
     let options = ImportOptions { sort: args.sort };
     let mut events = Importer::new(BufReader::new(input::open(&args.input)?), options).with_context(cannot)?;
     output::write(&args.out, args.force, |out| {
-        let mut writer = CaptureWriter::new(out, events.header(), WriterOptions::default())?;
-        for event in &mut events {
-            writer.push(&event.with_context(cannot)?)?;
+        loop {
+            let mut writer = CaptureWriter::new(&mut *out, events.header(), WriterOptions::default())?;
+            for event in &mut events {
+                writer.push(&event.with_context(cannot)?)?;
+            }
+            writer.finish()?;
+            if !events.next_section().with_context(cannot)? {
+                return Ok(());
+            }
         }
-        writer.finish()?;
-        Ok(())
     })?;
     Ok(Outcome::Done)
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat};
 use netflow_core::event::{Body, Header, Loss};
-use netflow_formats::capture::{End, KIND_NAMES, Totals, read_index};
+use netflow_formats::capture::{End, KIND_NAMES, PassedOver, Totals, read_index};
 use serde_json::{Map, Value, json};
 
 use crate::args::InfoArgs;
@@ -28,6 +28,7 @@ struct Section {
     source: &'static str,
     end: &'static str,
     damaged: bool,
+    passed_over: PassedOver,
 }
 
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
     let mut gap = "";
     for path in &args.inputs {
         for section in sections(path)? {
-            lossy |= section.damaged || !section.totals.losses.is_zero();
+            lossy |= section.damaged || !section.totals.losses.is_zero() || section.passed_over.block_events > 0;
             if args.json {
                 serde_json::to_writer(&mut out, &object(path, &section))?;
                 writeln!(out)?;
@@ -63,6 +64,7 @@ fn sections(path: &Path) -> anyhow::Result<Vec<Section>> {
                 source: "index",
                 end: "clean",
                 damaged: false,
+                passed_over: section.passed_over,
             })
             .collect());
     }
@@ -77,6 +79,7 @@ fn scan(path: &Path) -> anyhow::Result<Vec<Section>> {
         let begin = capture.offset();
         let header = capture.header().clone();
         let mut totals = Totals::default();
+        let before = capture.passed_over();
         let mut live = HashSet::new();
         for event in capture.by_ref() {
             let event = event.with_context(cannot)?;
@@ -94,7 +97,9 @@ fn scan(path: &Path) -> anyhow::Result<Vec<Section>> {
             Some(End::NotClosed) | None => "not closed",
         };
         let bytes = if sections.is_empty() { capture.offset() } else { capture.offset() - begin };
-        sections.push(Section { header, totals, bytes, source: "scan", end, damaged: false });
+        let passed_over = capture.passed_over().since(before);
+        totals.events += passed_over.events;
+        sections.push(Section { header, totals, bytes, source: "scan", end, damaged: false, passed_over });
         if !capture.next_section().with_context(cannot)? {
             break;
         }
@@ -161,6 +166,10 @@ fn text(path: &Path, section: &Section) -> String {
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     lines.push(("events", format!("{} ({})", totals.events, kinds.join(", "))));
+    if !section.passed_over.is_nothing() {
+        let what = format!("{}, which a newer netflow wrote and reads", section.passed_over);
+        lines.push(("passed over", what));
+    }
     lines.push(("older than it", units::count(totals.preexisting, "connection")));
     lines.extend(lost(&totals.losses));
     let each =
@@ -193,6 +202,14 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// What a later version wrote.
+pub(crate) fn passed_over(passed_over: &PassedOver) -> Value {
+    json!({
+        "blocks": passed_over.blocks, "block_events": passed_over.block_events,
+        "events": passed_over.events, "wider_blocks": passed_over.wider_blocks,
+    })
+}
+
 fn object(path: &Path, section: &Section) -> Value {
     let header = &section.header;
     let totals = &section.totals;
@@ -211,6 +228,6 @@ fn object(path: &Path, section: &Section) -> Value {
         "continues_from": header.continues_from, "excerpt": header.excerpt, "anonymized": header.anonymized,
         "first": first, "last": last, "seconds": seconds,
         "events": totals.events, "counts": counts, "preexisting": totals.preexisting, "live_at_end": totals.live_at_end,
-        "losses": losses, "bytes": section.bytes, "source": section.source, "end": section.end,
+        "losses": losses, "passed_over": passed_over(&section.passed_over), "bytes": section.bytes, "source": section.source, "end": section.end,
     })
 }

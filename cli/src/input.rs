@@ -4,22 +4,42 @@
 //! what the events mean.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, StdinLock};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use netflow_formats::capture::{CaptureReader, End};
+use netflow_formats::capture::{CaptureReader, End, PassedOver};
 
 use crate::progress::Reading;
 use crate::units;
 
 /// A capture that is being read.
-pub(crate) type Capture = CaptureReader<Box<dyn Read>>;
+pub(crate) type Capture = CaptureReader<Box<dyn Input>>;
+
+/// Bytes, among which a file can be moved.
+pub(crate) trait Input: Read + Seek {}
+
+impl<R: Read + Seek> Input for R {}
+
+/// What comes from a pipe comes in order.
+struct Stdin(StdinLock<'static>);
+
+impl Read for Stdin {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Seek for Stdin {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "stdin has no places to go to"))
+    }
+}
 
 /// Opens a file, or stdin for `-`, with a progress bar for what takes long.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Input>> {
     if is_std(path) {
-        return Ok(Box::new(io::stdin().lock()));
+        return Ok(Box::new(Stdin(io::stdin().lock())));
     }
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let metadata = file.metadata().with_context(|| format!("cannot open {}", path.display()))?;
@@ -44,8 +64,29 @@ pub(crate) fn name(path: &Path) -> String {
     if is_std(path) { "stdin".to_owned() } else { path.display().to_string() }
 }
 
-/// Says on stderr what is damaged or missing; true when data is lost by it.
+/// Says on stderr what is damaged, missing, or of a later version; true when data is lost by it.
 pub(crate) fn tell_damage(path: &Path, capture: &Capture) -> bool {
+    let is_lossy = tell_passed_over(path, &capture.passed_over());
+    tell_end(path, capture) || is_lossy
+}
+
+/// Says on stderr what was passed over; true when events are missing by it.
+fn tell_passed_over(path: &Path, passed_over: &PassedOver) -> bool {
+    let name = name(path);
+    if passed_over.block_events > 0 {
+        let missing = units::count(passed_over.block_events, "event");
+        eprintln!(
+            "warning: {name}: a newer netflow wrote what this one does not know: {passed_over}; at least {missing} missing here, read it with a newer netflow"
+        );
+    } else if !passed_over.is_nothing() {
+        eprintln!(
+            "note: {name}: a newer netflow wrote what this one does not know: {passed_over}; what is shown is whole, a newer netflow shows more"
+        );
+    }
+    passed_over.block_events > 0
+}
+
+fn tell_end(path: &Path, capture: &Capture) -> bool {
     let name = name(path);
     for damage in capture.damage() {
         eprintln!("warning: {name}: {damage}");

@@ -6,6 +6,8 @@
 mod anonymize;
 mod args;
 mod cluster;
+mod completions;
+mod connections;
 mod cut;
 mod doctor;
 mod dump;
@@ -16,6 +18,7 @@ mod info;
 mod input;
 mod key;
 mod live;
+mod manual;
 mod merge;
 mod moment;
 mod options;
@@ -61,6 +64,8 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(args),
         Command::Fixture(args) => fixture::run(args),
         Command::Fields => fields::run(),
+        Command::Completions(args) => completions::run(args),
+        Command::Manual(args) => manual::run(args),
     };
     outcome::exit_code(result)
 }

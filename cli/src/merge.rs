@@ -147,7 +147,7 @@ fn in_order(mut sections: Vec<Section<'_>>) -> Vec<Section<'_>> {
 fn refuse_overlaps(sections: &[Section<'_>]) -> anyhow::Result<()> {
     for pair in sections.windows(2) {
         let [one, next] = pair else { continue };
-        let is_of_same_file = next.header.is_of_same_recording(&one.header) && next.header.part == one.header.part;
+        let is_of_same_file = next.is_of(std::slice::from_ref(one)) && next.header.part == one.header.part;
         let (Some((_, end)), true) = (one.times, is_of_same_file) else { continue };
         // What a part says again first is not its own.
         if next.header.continues_from.is_none_or(|begin| begin < end) {
@@ -177,6 +177,10 @@ fn tell(args: &MergeArgs, done: &[(&Path, Recovered)]) {
     for (path, section) in done.iter().filter(|(_, section)| !section.is_whole()) {
         let lost = units::count(section.check.least_cost.saturating_add(section.refused), "event");
         let name = input::name(path);
+        if !section.check.passed_over.is_nothing() {
+            let passed_over = section.check.passed_over;
+            eprintln!("warning: {name}: a newer netflow wrote what this one cannot merge: {passed_over}");
+        }
         eprintln!(
             "warning: {name}: at least {lost} lost, which the new capture states; `netflow verify {name}` tells where"
         );
@@ -189,7 +193,18 @@ fn tell(args: &MergeArgs, done: &[(&Path, Recovered)]) {
 
 impl Section<'_> {
     fn is_of(&self, recording: &[Section<'_>]) -> bool {
-        recording.iter().any(|other| self.header.is_of_same_recording(&other.header))
+        self.recording().is_some_and(|own| recording.iter().any(|other| other.recording() == Some(own)))
+    }
+
+    /// What tells a recording from others: host, boot, and when it began. Where nobody wrote that down, its first event is
+    /// its beginning, as what is cut out of it says.
+    fn recording(&self) -> Option<(&str, &str, u64)> {
+        let Header { host, boot_id, began_at, .. } = &self.header;
+        if *began_at != 0 {
+            return Some((host, boot_id, *began_at));
+        }
+        let is_named = !host.is_empty() || !boot_id.is_empty();
+        self.times.filter(|_| is_named).map(|(first, _)| (host.as_str(), boot_id.as_str(), first))
     }
 
     /// UTC of its beginning, in nanoseconds since 1970.

@@ -46,20 +46,14 @@ impl Moment {
     }
 }
 
-/// As it can be said again on the command line.
+/// As it can be said again.
 impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Utc(nanos) => {
-                f.write_str(&DateTime::from_timestamp_nanos(*nanos).to_rfc3339_opts(SecondsFormat::AutoSi, true))
+                write!(out, "{}", DateTime::from_timestamp_nanos(*nanos).to_rfc3339_opts(SecondsFormat::AutoSi, true))
             }
-            Self::OfDay(nanos) => {
-                let (seconds, nanos) = (nanos.div_euclid(SECOND), nanos.rem_euclid(SECOND));
-                let seconds = u32::try_from(seconds).unwrap_or_default();
-                let time =
-                    NaiveTime::from_num_seconds_from_midnight_opt(seconds, u32::try_from(nanos).unwrap_or_default());
-                write!(f, "{}", time.unwrap_or_default())
-            }
+            Self::OfDay(nanos) => write!(out, "{}", DateTime::from_timestamp_nanos(*nanos).format("%H:%M:%S%.f")),
         }
     }
 }

@@ -56,6 +56,11 @@ pub(crate) fn filter(text: &str) -> Result<Filter, Usage> {
     Filter::parse(text).map_err(|error| unclear("--filter", &error))
 }
 
+/// A filter of connections that are being recorded.
+pub(crate) fn recorded_filter(text: &str) -> Result<Filter, Usage> {
+    Filter::parse_recorded(text).map_err(|error| unclear("--filter", &error))
+}
+
 fn unclear(option: &str, error: &FilterError) -> Usage {
     Usage(format!("{option}: {error}"))
 }

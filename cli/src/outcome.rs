@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     Done,
     /// Done, but data was lost, damaged, or differs from what was expected.
     Lossy,
+    /// Not done for some of what was asked for, which was said already.
+    Failed,
 }
 
 /// The command line asks for something that cannot be.
@@ -45,6 +47,7 @@ pub(crate) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Lossy) => ExitCode::from(3),
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // What was meant to be done is no part of what is wrong with the command line.
@@ -52,10 +55,23 @@ pub(crate) fn exit_code(result: anyhow::Result<Outcome>) -> ExitCode {
                 eprintln!("error: {usage}");
                 return ExitCode::from(2);
             }
-            eprintln!("error: {}", message(&error));
+            tell(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Shows what went wrong with one of several, where the others are done all the same; a closed pipe ends everything.
+pub(crate) fn go_on(error: anyhow::Error) -> anyhow::Result<()> {
+    if is_closed_pipe(&error) {
+        return Err(error);
+    }
+    tell(&error);
+    Ok(())
+}
+
+fn tell(error: &anyhow::Error) {
+    eprintln!("error: {}", message(error));
 }
 
 /// The chain of causes on one line. A cause that the sentence before already ends with is not said twice.

@@ -4,8 +4,9 @@
 //! what says again what held then; and what is missing in that time. Never here: what the events mean, how a part is found
 //! in a stream.
 //!
-//! What is before the part is read all the same, for only there it is told what held when it began. What is behind it is
-//! passed over: sections by the index of the file, blocks without being decoded.
+//! What is before the part in its section is read all the same, for only there it is told what held when it began. What is
+//! behind it, and sections that have nothing of it, are not read where the file has an index. Where it has none, nobody
+//! knows whether another section follows: the rest is gone through without being decoded.
 
 use std::fs::File;
 use std::path::Path;
@@ -56,13 +57,17 @@ impl Window {
         Ok(span)
     }
 
-    /// True for each section of a file that has something of that time; `None` where that cannot be known beforehand.
-    fn sections(&mut self, path: &Path) -> Result<Option<Vec<bool>>, Usage> {
+    /// The sections of a file; `None` where nobody knows beforehand what is in them.
+    fn sections(&mut self, path: &Path) -> Result<Option<Vec<Found>>, Usage> {
         if self.args.is_whole() || input::is_std(path) {
             return Ok(None);
         }
         let Some(Ok(Some(sections))) = File::open(path).ok().map(read_index) else { return Ok(None) };
-        sections.iter().map(|section| self.has_some_of(section)).collect::<Result<_, _>>().map(Some)
+        let found = sections.into_iter().map(|section| {
+            let is_wanted = self.has_some_of(&section)?;
+            Ok(Found { is_wanted, offset: section.offset, header: section.header })
+        });
+        found.collect::<Result<_, _>>().map(Some)
     }
 
     fn has_some_of(&mut self, section: &SectionIndex) -> Result<bool, Usage> {
@@ -78,6 +83,15 @@ impl Window {
     }
 }
 
+/// A section of a file that has an index.
+struct Found {
+    /// It has something of the time that was asked for.
+    is_wanted: bool,
+    /// Where it begins: bytes from the start of the file.
+    offset: u64,
+    header: Header,
+}
+
 /// The place of `clock` among the kinds of event.
 const CLOCK: usize = 9;
 
@@ -86,30 +100,44 @@ pub(crate) fn read(
     mut capture: Capture,
     path: &Path,
     window: &mut Window,
-    mut take: impl FnMut(Part<'_>) -> anyhow::Result<()>,
+    take: impl FnMut(Part<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
-    let cannot = || format!("cannot read {}", input::name(path));
-    let sections = window.sections(path)?;
-    let mut number = 0;
-    loop {
-        let is_wanted = sections.as_ref().is_none_or(|wanted| wanted.get(number).is_none_or(|wanted| *wanted));
-        if is_wanted {
-            read_section(&mut capture, path, window, &mut take)?;
-        } else {
-            take(Part::Nothing(capture.header()))?;
-        }
-        number += 1;
-        if sections.as_ref().is_some_and(|wanted| !wanted.iter().skip(number).any(|wanted| *wanted)) {
-            break;
-        }
-        // What is left of this section is not decoded.
-        capture.skip_before(u64::MAX);
-        if !capture.next_section().with_context(cannot)? {
-            break;
-        }
-        capture.skip_before(0);
-    }
+    read_quietly(&mut capture, path, window, take)?;
     Ok(input::tell_damage(path, &capture))
+}
+
+/// The same, and what is missing is left for who reads it again to say.
+pub(crate) fn read_quietly(
+    capture: &mut Capture,
+    path: &Path,
+    window: &mut Window,
+    mut take: impl FnMut(Part<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let cannot = || format!("cannot read {}", input::name(path));
+    match window.sections(path)? {
+        Some(sections) => {
+            for Found { is_wanted, offset, header } in &sections {
+                if !is_wanted {
+                    take(Part::Nothing(header))?;
+                    continue;
+                }
+                if *offset != capture.section_offset() && !capture.seek_section(*offset).with_context(cannot)? {
+                    break;
+                }
+                read_section(capture, path, window, &mut take)?;
+            }
+        }
+        None => loop {
+            read_section(capture, path, window, &mut take)?;
+            // What is left of this section is not decoded.
+            capture.skip_before(u64::MAX);
+            if !capture.next_section().with_context(cannot)? {
+                break;
+            }
+            capture.skip_before(0);
+        },
+    }
+    Ok(())
 }
 
 fn read_section(

@@ -4,7 +4,7 @@
 //! longer than a moment. Never here: anything that a script would want to read.
 
 use std::fs::Metadata;
-use std::io::{self, IsTerminal as _, Read};
+use std::io::{self, IsTerminal as _, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -90,6 +90,13 @@ impl<R: Read> Read for Reading<R> {
             self.show();
         }
         Ok(bytes)
+    }
+}
+
+impl<R: Seek> Seek for Reading<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.read = self.inner.seek(to)?;
+        Ok(self.read)
     }
 }
 

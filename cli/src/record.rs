@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use netflow_core::event::Event;
+use netflow_core::sieve::Sieve;
 
 use crate::args::RecordArgs;
 use crate::cluster;
@@ -25,7 +26,7 @@ use crate::queue::{self, DRAIN_EVERY, Received};
 use crate::recorder;
 use crate::stop;
 use child::Child;
-use files::Files;
+use files::{Files, Recorded};
 use summary::Talkers;
 
 /// Who recorded, as the file says it.
@@ -33,14 +34,17 @@ pub(crate) const TOOL: &str = concat!("netflow ", env!("CARGO_PKG_VERSION"));
 
 pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let stop = stop::on_signals()?;
+    let filter = args.filter.as_deref().map(options::recorded_filter).transpose()?;
     let mut cluster = args.k8s.as_deref().map(cluster::state).transpose()?;
     let place = files::reserve(args)?;
     let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
     let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let header = netflow_capture::host_header(TOOL, interval_ms, command, args.comment.clone());
+    let comment = filter.as_ref().map_or(args.comment.clone(), |filter| filter.remark(&args.comment));
+    let header = netflow_capture::host_header(TOOL, interval_ms, command, comment);
     let capture = recorder::start(&options::capture(args.ring_size, &args.beside, &header)?)?;
-    let mut talkers = Talkers::new(&header);
-    let mut files = Files::create(place, header)?;
+    let talkers = Talkers::new(&header);
+    let sieve = filter.map(Sieve::new);
+    let mut taker = Taker { files: Files::create(place, header)?, talkers, sieve, passed: Vec::new() };
     let child = Child::start(&args.command)?;
     recorder::give_up(child.is_some(), args.rotate.is_some());
     let (events, drain) = queue::start(capture, args.interval);
@@ -58,14 +62,15 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
                 if let Some(at) = batch.first().map(|event| event.at)
                     && let Some(body) = cluster.take()
                 {
-                    files.push(&Event { at, body })?;
+                    taker.files.push(&Event { at, body })?;
                 }
-                write(&mut files, &mut talkers, &batch)?;
-                limit = limit.or_else(|| reached(args, &files));
+                batch.into_iter().try_for_each(|event| taker.take(event))?;
+                limit = limit.or_else(|| reached(args, &taker.files));
             }
             Received::Nothing => {}
             Received::End => break,
         }
+        let files = &mut taker.files;
         files.keep_fresh()?;
         if !ended && files.asks_for_a_snapshot() {
             drain.snapshot();
@@ -73,8 +78,8 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
         if let Some(bar) = &bar {
             bar.say(&Counters {
                 events: files.events(),
-                open: talkers.open(),
-                losses: talkers.losses(),
+                open: taker.talkers.open(),
+                losses: taker.talkers.losses(),
                 bytes: files.bytes(),
                 elapsed: began.elapsed(),
             });
@@ -91,7 +96,7 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     }
     let counted = drain.join()?;
     let status = child.map(Child::finish).transpose()?;
-    let recorded = files.finish()?;
+    let (recorded, talkers) = taker.finish()?;
     drop(bar);
     summary::tell(args, &recorded, &counted, talkers, limit.as_deref());
     if let Some(failure) = status.flatten() {
@@ -102,12 +107,37 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     Ok(if whole { Outcome::Done } else { Outcome::Lossy })
 }
 
-fn write(files: &mut Files, talkers: &mut Talkers, batch: &[Event]) -> anyhow::Result<()> {
-    for event in batch {
-        files.push(event)?;
-        talkers.push(event);
+/// Who takes the events.
+struct Taker {
+    files: Files,
+    talkers: Talkers,
+    /// What lets some connections pass.
+    sieve: Option<Sieve>,
+    passed: Vec<Event>,
+}
+
+impl Taker {
+    fn take(&mut self, event: Event) -> anyhow::Result<()> {
+        match &mut self.sieve {
+            Some(sieve) => sieve.push(&event, &mut self.passed),
+            None => self.passed.push(event),
+        }
+        self.write()
     }
-    Ok(())
+
+    fn write(&mut self) -> anyhow::Result<()> {
+        for event in self.passed.drain(..) {
+            self.files.push(&event)?;
+            self.talkers.push(&event);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> anyhow::Result<(Recorded, Talkers)> {
+        self.passed = self.sieve.take().map(Sieve::finish).unwrap_or_default();
+        self.write()?;
+        Ok((self.files.finish()?, self.talkers))
+    }
 }
 
 /// Why no more may be recorded.

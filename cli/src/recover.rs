@@ -53,6 +53,9 @@ fn tell(args: &RecoverArgs, section: &Recovered) {
     if check.damage_count > MOST_TOLD as u64 {
         eprintln!("warning: {name}: {}", units::count(check.damage_count - MOST_TOLD as u64, "more damaged place"));
     }
+    if !check.passed_over.is_nothing() {
+        eprintln!("warning: {name}: a newer netflow wrote what this one cannot save: {}", check.passed_over);
+    }
     let out = if input::is_std(&args.out) { "stdout".to_owned() } else { args.out.display().to_string() };
     let saved = units::count(check.totals.events.saturating_sub(section.refused), "event");
     if section.is_whole() {

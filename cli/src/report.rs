@@ -1,5 +1,6 @@
 //! `netflow report`: the pipeline over whole captures.
 
+mod html;
 mod several;
 
 use std::io::Write as _;
@@ -11,6 +12,7 @@ use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
 use netflow_formats::report::{TableOptions, note, table, write_csv, write_json, write_parquet};
 
+use self::html::Page;
 use crate::args::ReportArgs;
 use crate::cluster::Clusters;
 use crate::input;
@@ -39,30 +41,44 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         return several::run(args, description);
     }
     let files = files(args)?;
-    refuse(&files.iter().map(|(path, _)| path.as_path()).collect::<Vec<_>>(), args.force)?;
+    let mut page = Page::new(args)?;
+    let paths = files.iter().map(|(path, _)| path.as_path()).chain(page.as_ref().map(Page::path));
+    refuse(&paths.collect::<Vec<_>>(), args.force)?;
     let (options, order) = options(args, if files.is_empty() { &TABLE_TAGS } else { &[] })?;
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
-    let mut pipeline = Pipeline::new(options);
+    let mut pipeline = (page.is_none() || !files.is_empty()).then(|| Pipeline::new(options));
     let mut window = Window::new(args.window);
     let mut overlaps = Overlaps::default();
-    let mut lossy = false;
+    let mut is_damaged = false;
     for path in &args.inputs {
-        lossy |= feed(&mut [&mut pipeline], &clusters, path, &mut window, &mut overlaps)?;
+        let pipelines = pipeline.iter_mut().chain(page.iter_mut().flat_map(Page::pipelines));
+        is_damaged |= feed(&mut pipelines.collect::<Vec<_>>(), &clusters, path, &mut window, &mut overlaps)?;
     }
     overlaps.check()?;
-    let mut report = pipeline.finish();
-    lossy |= report.diagnostics.is_lossy();
-    for (path, write) in &files {
-        let first = args.top.map(|top| report.keep_first(top));
-        output::write(path, args.force, |out| write(first.as_ref().unwrap_or(&report), out))?;
-        tell(path);
+    let mut lossy = is_damaged;
+    let mut remark = None;
+    if let Some(mut report) = pipeline.map(Pipeline::finish) {
+        lossy |= report.diagnostics.is_lossy();
+        remark = note(&report);
+        for (path, write) in &files {
+            let first = args.top.map(|top| report.keep_first(top));
+            output::write(path, args.force, |out| write(first.as_ref().unwrap_or(&report), out))?;
+            tell(path);
+        }
+        if files.is_empty() {
+            report.sort(order.unwrap_or(Order::Traffic));
+            let rows = if report.has_windows() { WINDOW_ROWS } else { TABLE_ROWS };
+            show(&report, args.top.unwrap_or(rows))?;
+            remark = None;
+        }
     }
-    if files.is_empty() {
-        report.sort(order.unwrap_or(Order::Traffic));
-        let rows = if report.has_windows() { WINDOW_ROWS } else { TABLE_ROWS };
-        show(&report, args.top.unwrap_or(rows))?;
-    } else if let Some(note) = note(&report) {
-        eprintln!("{note}");
+    if let Some(page) = page {
+        let written = page.write(args.force, is_damaged)?;
+        lossy |= written.is_lossy;
+        remark = written.note;
+    }
+    if let Some(remark) = remark {
+        eprintln!("{remark}");
     }
     Ok(if lossy { Outcome::Lossy } else { Outcome::Done })
 }

@@ -6,7 +6,7 @@
 mod object;
 mod text;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use anyhow::Context;
@@ -14,7 +14,7 @@ use netflow_formats::capture::{Checker, SectionCheck};
 
 use crate::args::VerifyArgs;
 use crate::input;
-use crate::outcome::Outcome;
+use crate::outcome::{self, Outcome};
 
 /// A section, and which one of its file it is.
 struct Checked<'a> {
@@ -40,22 +40,34 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::Done;
     let mut out = io::stdout().lock();
     for path in &args.inputs {
-        let cannot = || format!("cannot read {}", input::name(path));
-        let mut checker = Checker::new(input::open(path)?).with_context(cannot)?;
-        let mut number = 0;
-        while let Some(check) = checker.next_section().with_context(cannot)? {
-            number += 1;
-            let checked = Checked { path, number, check };
-            if !checked.is_sound() {
-                outcome = Outcome::Lossy;
-            }
-            if args.json {
-                serde_json::to_writer(&mut out, &object::object(&checked))?;
-                writeln!(out)?;
-            } else {
-                write!(out, "{}", text::text(&checked))?;
+        match verify(path, args.json, &mut out) {
+            Ok(true) => {}
+            Ok(false) if outcome == Outcome::Done => outcome = Outcome::Lossy,
+            Ok(false) => {}
+            Err(error) => {
+                outcome::go_on(error)?;
+                outcome = Outcome::Failed;
             }
         }
     }
     Ok(outcome)
+}
+
+/// Whether all sections of a capture are sound.
+fn verify(path: &Path, json: bool, out: &mut impl io::Write) -> anyhow::Result<bool> {
+    let cannot = || format!("cannot read {}", input::name(path));
+    let mut checker = Checker::new(input::open(path)?).with_context(cannot)?;
+    let (mut number, mut are_sound) = (0, true);
+    while let Some(check) = checker.next_section().with_context(cannot)? {
+        number += 1;
+        let checked = Checked { path, number, check };
+        are_sound &= checked.is_sound();
+        if json {
+            serde_json::to_writer(&mut *out, &object::object(&checked))?;
+            writeln!(out)?;
+        } else {
+            write!(out, "{}", text::text(&checked))?;
+        }
+    }
+    Ok(are_sound)
 }

@@ -26,6 +26,15 @@ use crate::pipeline::{Pipeline, ReportOptions};
 pub struct Choice(Vec<Vec<bool>>);
 
 impl Choice {
+    /// Leaves the first `most` of them, in the order in which they were introduced.
+    pub fn keep_first(&mut self, most: u64) {
+        let mut left = most;
+        for is_chosen in self.0.iter_mut().flatten().filter(|is_chosen| **is_chosen) {
+            *is_chosen = left > 0;
+            left = left.saturating_sub(1);
+        }
+    }
+
     pub(crate) fn set(&mut self, (recording, connection): (usize, usize), is_chosen: bool) {
         if self.0.len() <= recording {
             self.0.resize_with(recording + 1, Vec::new);
@@ -60,10 +69,10 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Nothing seen yet.
+    /// Nothing seen yet; without a filter, every connection is meant.
     #[must_use]
-    pub fn new(filter: Filter) -> Self {
-        let options = ReportOptions { only: Some(filter), ..few_groups() };
+    pub fn new(filter: Option<Filter>) -> Self {
+        let options = ReportOptions { only: filter, ..few_groups() };
         Self { pipeline: Pipeline::noting(options, Note::Chosen(Choice::default())) }
     }
 

@@ -134,6 +134,11 @@ impl Connection {
         Arc::new(Identity { preexisting: true, opened_at, ..Identity::clone(&self.identity) })
     }
 
+    /// When it was first heard of, in nanoseconds since boot.
+    pub(crate) fn began(&self) -> u64 {
+        self.began
+    }
+
     /// Its totals when it was last seen; `None` while those of a connection older than the recording are not known.
     pub(crate) fn totals(&self) -> Option<&Totals> {
         self.last.as_ref()
@@ -187,9 +192,9 @@ impl Deltas {
         self.slots[slot].seen == self.snapshot
     }
 
-    /// The connection that has this id now.
-    pub(crate) fn known(&self, id: u64) -> Option<&Connection> {
-        self.by_id.get(&id).map(|slot| &self.slots[*slot])
+    /// The slot of the connection that has this id now.
+    pub(crate) fn slot_of(&self, id: u64) -> Option<usize> {
+        self.by_id.get(&id).copied()
     }
 
     /// A connection is known, and was seen since the last tick.

@@ -27,6 +27,7 @@ pub mod law;
 pub mod pipeline;
 pub mod processes;
 pub mod report;
+pub mod sieve;
 pub mod sums;
 mod sweep;
 pub mod ticks;

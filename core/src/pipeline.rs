@@ -135,7 +135,7 @@ impl Pipeline {
     /// The number of the section, and in it that of the connection that has this id now.
     pub(crate) fn number_of(&self, conn: u64) -> Option<(usize, usize)> {
         let section = self.section.as_ref()?;
-        section.deltas.known(conn).map(|connection| (section.number, connection.number))
+        section.deltas.slot_of(conn).map(|slot| section.number_of(slot))
     }
 
     /// A capture begins. What is still pending of the one before it ends here, unless this one goes on with the same

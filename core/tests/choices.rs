@@ -5,7 +5,7 @@
 mod stream;
 
 use netflow_core::choice::{Chosen, Survey};
-use netflow_core::event::{Body, Event, Header, Loss, Nat};
+use netflow_core::event::{Body, Event, Header, Identity, Loss, Nat};
 use netflow_core::excerpt::{Excerpt, Place, Span};
 use netflow_core::filter::{Filter, LeftOutCounts};
 use netflow_core::pipeline::{Pipeline, ReportOptions};
@@ -13,12 +13,12 @@ use netflow_core::report::Report;
 use netflow_core::ticks::Ticks;
 use proptest::prelude::*;
 use stream::chance::{deeds, events};
-use stream::{S, at_seconds, bytes, client, close, lines, nat, open, options, process, sample, tcp};
+use stream::{S, TICK, at_seconds, bytes, client, close, lines, nat, open, options, process, sample, tcp};
 
 type Capture = (Header, Vec<Event>);
 
 fn chosen(captures: &[Capture], filter: &Filter) -> Vec<Capture> {
-    let mut survey = Survey::new(filter.clone());
+    let mut survey = Survey::new(Some(filter.clone()));
     for (header, events) in captures {
         survey.begin(header);
         events.iter().for_each(|event| survey.push(event));
@@ -203,4 +203,28 @@ fn nobody_inherits_the_translation_of_one_that_is_left_out() {
     assert_eq!(shown(&some), ["1 nat", "2 nat end", "10 open 2", "10 process", "11 close 2", "20 process"]);
     let found = stream::report(&some, options("dst_nat_port", 0, false));
     assert_eq!(lines(&found, "dst_nat_port bytes_written"), ["- 7"]);
+}
+
+#[test]
+fn where_a_capture_stops_to_say_again_what_was_known_is_kept() {
+    let other = tcp("10.0.0.1:40002", "8.8.8.8:80");
+    let old = |identity: &Identity| Identity { preexisting: true, ..identity.clone() };
+    let first = at_seconds(vec![(1, open(1, &other)), (2, sample(1, bytes(5, 5)))]);
+    // Behind the sample of the one that is left out comes something new that looks like what is said again.
+    let second = at_seconds(vec![
+        (3, open(1, &old(&other))),
+        (3, sample(1, bytes(5, 5))),
+        (3, TICK),
+        (3, sample(1, bytes(5, 5))),
+        (3, open(2, &old(&client()))),
+    ]);
+    let whole = [(header(), first), (Header { continues_from: Some(2 * S), excerpt: true, ..header() }, second)];
+    let filter = Filter::parse("dst_port == 443").unwrap();
+    let some = chosen(&whole, &filter);
+    assert_eq!(shown(&some[1].1), ["3 other", "3 nothing", "3 open 2"]);
+    let options = options("", 0, true);
+    let expected = report(&whole, &ReportOptions { only: Some(filter), ..options.clone() });
+    let found = report(&some, &options);
+    assert_eq!((found.rows, found.span), (expected.rows, expected.span));
+    assert_eq!(found.span.map(|span| span.end_us - span.start_us), Some(2_000_000));
 }

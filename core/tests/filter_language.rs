@@ -622,3 +622,49 @@ fn what_holds_of_a_row() {
         assert_eq!(Having::parse(text, &columns).unwrap().admits(&row(Value::Folded, 0)), holds, "{text}");
     }
 }
+
+/// The blocks of the page in that language.
+fn blocks<'a>(page: &'a str, language: &'a str) -> impl Iterator<Item = &'a str> {
+    let begin = format!("```{language}\n");
+    page.split("\n```")
+        .zip(page.split("\n```").skip(1))
+        .filter_map(move |(_, block)| format!("```{block}").strip_prefix(&begin).map(|_| &block[language.len() + 1..]))
+}
+
+#[test]
+fn the_page_on_filters_tells_the_truth() {
+    let page = include_str!("../FILTER.md");
+    let columns = Column::all(
+        &Tag::parse_all(&["src_ip", "src_port", "dst_ip", "dst_port", "process_name", "dst_ip/24"]).unwrap(),
+        &Tag::parse_all(&["dst_ip"]).unwrap(),
+    );
+    let mut count = 0;
+    for line in blocks(page, "filter").flat_map(str::lines) {
+        assert!(Filter::parse(line).is_ok(), "{}", Filter::parse(line).unwrap_err());
+        count += 1;
+    }
+    for line in blocks(page, "having").flat_map(str::lines) {
+        assert!(Having::parse(line, &columns).is_ok(), "{}", Having::parse(line, &columns).unwrap_err());
+        assert!(Filter::parse(line).is_err(), "{line}");
+        count += 1;
+    }
+    assert_eq!(count, 17);
+    let (text, message) = blocks(page, "wrong").next().unwrap().split_once('\n').unwrap();
+    assert_eq!(read(text), message);
+    // What it says of a missing value, of either end, and of what there is to ask while recording.
+    let holds = |text: &str| Filter::parse(text).unwrap().admits(&curl());
+    assert!(holds("container_id != \"a\"") && !holds("container_id != null and container_id != \"a\""));
+    assert!(!holds("port != 443") && holds("src_port != 443"));
+    let (_, recorded) = page.split_once("so it takes ").unwrap();
+    let (recorded, _) = recorded.split_once(". Anything").unwrap();
+    let mut named: Vec<&str> = recorded.split('`').skip(1).step_by(2).collect();
+    named.retain(|name| !matches!(*name, "ip" | "port"));
+    let known: Vec<&str> = FIELDS.iter().filter(|field| field.is_recorded()).map(|field| field.name).collect();
+    assert_eq!(named, known);
+    let limits = format!(
+        "An expression has at most {},{} bytes, {MAX_DEPTH} parentheses and `not`s within each other and {MAX_PATTERNS} regular",
+        MAX_LENGTH / 1000,
+        MAX_LENGTH % 1000
+    );
+    assert!(page.contains(&limits), "{limits}");
+}

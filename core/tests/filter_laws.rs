@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use netflow_core::column::{Column, Tag};
-use netflow_core::event::{Event, Header, Identity};
+use netflow_core::event::{Direction, Event, Header, Identity};
 use netflow_core::field::{FIELDS, Field, Source};
 use netflow_core::filter::expression::{Comparison, Item, Literal, Pattern, Subject, Test};
 use netflow_core::filter::{Expression, Filter, Having, Scope};
@@ -238,6 +238,22 @@ proptest! {
         let shown = expression.to_string();
         let again = Expression::parse(&shown, Scope::Rows(&columns)).map_err(|error| error.to_string());
         prop_assert_eq!(again, Ok(expression));
+    }
+
+    /// Words that a field can have and that are not in its list could not be asked for.
+    #[test]
+    fn a_field_has_no_words_but_those_of_its_list(flow in flow(), is_shared in any::<bool>(), is_incoming in any::<bool>()) {
+        let direction = Some(if is_incoming { Direction::Incoming } else { Direction::Outgoing });
+        let identity = Arc::new(Identity { shared: is_shared, ..Identity::clone(&flow.identity) });
+        let flow = Flow { direction, identity, sub_source: Some("K8s"), ..flow };
+        for field in &FIELDS {
+            let Source::Tag(get) = field.source else { continue };
+            match get(&flow) {
+                Value::Word(word) => prop_assert!(field.words.contains(&word), "{}: {word}", field.name),
+                Value::Text(_) => prop_assert!(field.words.is_empty(), "{}", field.name),
+                _ => {}
+            }
+        }
     }
 
     #[test]

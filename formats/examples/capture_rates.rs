@@ -1,4 +1,5 @@
-//! How small and how fast: writes a capture of a stated mix to a file, reads it, and prints bytes, rates and memory.
+//! How small and how fast: writes a capture of a stated mix to a file, reads it, anonymizes it, and prints bytes, rates and
+//! memory.
 //!
 //! `cargo run --release -p netflow-formats --example capture_rates MIX [COUNT] [recorded|compact] [profile]`, where MIX is
 //! `one-shot` (COUNT connections of two events each, Zipf addresses, 15 % IPv6), `long`, `idle` or `active` (COUNT
@@ -16,8 +17,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
+use netflow_core::anonymize::{Anonymizer, Key, Options};
 use netflow_core::event::{Body, Event, Header};
 use netflow_formats::capture::{CaptureReader, CaptureWriter, Field, Selection, Totals, WriterOptions, read_index};
+use netflow_formats::k8s;
 
 mod mixes;
 
@@ -66,6 +69,7 @@ fn main() {
     println!("  {:.2} bytes per {per}", bytes as f64 / count as f64);
     println!("  write: {:.1} M events per CPU second, {:.0} MiB at most", rate / 1e6, peak_memory());
     read(&file, totals.events);
+    anonymize(&file, totals.events);
     if arguments.iter().any(|argument| argument == "profile") {
         profile(&file, count as f64, per);
     }
@@ -123,6 +127,22 @@ fn read(path: &Path, events: u64) {
     let begin = std::time::Instant::now();
     read_index(File::open(path).unwrap()).unwrap().unwrap();
     println!("  read index: {:.2} ms", begin.elapsed().as_secs_f64() * 1e3);
+}
+
+/// What `netflow anonymize` does.
+fn anonymize(path: &Path, events: u64) {
+    let mut anonymizer = Anonymizer::new(&Key::from_seed(1), Options::default());
+    let mut reader = CaptureReader::new(File::open(path).unwrap()).unwrap();
+    let header = anonymizer.header(reader.header());
+    let mut writer = CaptureWriter::new(std::io::sink(), &header, WriterOptions::compact()).unwrap();
+    let state = |anonymizer: &mut Anonymizer, state: &str| k8s::anonymize(state, anonymizer).unwrap().into();
+    let begin = cpu_seconds();
+    for event in reader.by_ref() {
+        writer.push(&anonymizer.event(&event.unwrap(), state)).unwrap();
+    }
+    assert_eq!(writer.finish().unwrap().1.events, events);
+    let rate = events as f64 / (cpu_seconds() - begin) / 1e6;
+    println!("  anonymize: {rate:.1} M events per CPU second, {:.0} MiB at most", peak_memory());
 }
 
 fn profile(path: &Path, count: f64, per: &str) {

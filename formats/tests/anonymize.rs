@@ -4,11 +4,15 @@
 mod events;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use netflow_core::anonymize::{Anonymizer, Key, Options, Ranges, Shift};
-use netflow_core::event::{Body, Event, Header};
+use netflow_core::event::{Body, Event, Header, Transport};
+use netflow_core::flow::Workload;
+use netflow_core::k8s::{Cluster, Name, Objects, Owner, Pod, Service};
 use netflow_formats::capture::{CaptureReader, CaptureWriter, WriterOptions};
 use netflow_formats::jsonl::{Exporter, ImportOptions, Importer};
 use netflow_formats::k8s;
@@ -227,6 +231,77 @@ fn all_of_the_rest_stays() {
     assert!(again.header(&mapped_header).anonymized);
     assert_ne!(twice, mapped);
     assert_eq!(numbers(&twice), numbers(&events));
+}
+
+/// Namespace, pod, service and workload under the names that each is given.
+fn renamed(anonymizer: &mut Anonymizer, end: &Workload) -> Workload {
+    let ips = || [[10, 2, 3, 4].into()].into();
+    let name = |name: &Arc<str>| Name { namespace: end.namespace.clone(), name: name.clone() };
+    let owner = Owner { kind: "Job".into(), name: end.deployment_name.clone() };
+    let mut mapped = anonymizer.objects(&Objects {
+        pods: [(name(&end.pod_name), Pod { owner: Some(owner), ips: ips(), ..Pod::default() })].into(),
+        services: [(name(&end.service_name), Service { cluster_ips: ips(), ..Service::default() })].into(),
+        ..Objects::default()
+    });
+    let (pod_name, pod) = mapped.pods.pop_first().unwrap();
+    let (service_name, _) = mapped.services.pop_first().unwrap();
+    let known = |before: &str, after: Arc<str>| if before == "N/A" { before.into() } else { after };
+    Workload {
+        namespace: known(&end.namespace, pod_name.namespace),
+        pod_name: known(&end.pod_name, pod_name.name),
+        service_name: known(&end.service_name, service_name.name),
+        deployment_name: known(&end.deployment_name, pod.owner.unwrap().name),
+    }
+}
+
+/// Every address of the cluster with every port that it has anywhere, and without one.
+fn look_ups(objects: &Objects) -> Vec<(IpAddr, Option<u16>)> {
+    let mut ips: BTreeSet<IpAddr> = objects.nodes.values().flatten().copied().collect();
+    let mut ports = BTreeSet::from([None]);
+    for pod in objects.pods.values() {
+        ips.extend(pod.ips.iter().chain(&pod.host_ips));
+        ports.extend(pod.ports.iter().flat_map(|port| [Some(port.port), port.host_port]));
+    }
+    for service in objects.services.values() {
+        ips.extend(service.cluster_ips.iter().chain(&service.external_ips));
+        ports.extend(service.ports.iter().flat_map(|port| [Some(port.port), port.node_port]));
+    }
+    for backends in objects.backends.values() {
+        ips.extend(backends.keys());
+        ports.extend(backends.values().flat_map(|backend| &backend.ports).map(|(_, port)| Some(*port)));
+    }
+    ips.iter().flat_map(|ip| ports.iter().map(|port| (*ip, *port))).collect()
+}
+
+#[test]
+fn clusters_say_the_same_of_every_address() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/k8s");
+    let small = EVERYTHING.lines().find_map(|line| line.split_once(r#""state":"#)).unwrap().1;
+    let mut clusters = vec![("the small one", small[..small.len() - 1].to_owned())];
+    for name in ["baremetal-honeycomb", "k3s-troubleshoot", "minikube-onlineboutique"] {
+        match fs::read_to_string(folder.join(name).join("all.json")) {
+            Ok(text) => clusters.push((name, text)),
+            Err(_) => eprintln!("skipped: {name} is not at {}", folder.display()),
+        }
+    }
+    for (name, text) in clusters {
+        for seed in 0..3 {
+            let mut anonymizer = Anonymizer::new(&Key::from_seed(seed), Options::default());
+            let objects = k8s::read(&text).unwrap();
+            let mapped = k8s::anonymize(&text, &mut anonymizer).unwrap();
+            let (cluster, mapped) = (Cluster::new(&objects), Cluster::new(&k8s::read(&mapped).unwrap()));
+            let mut known = 0;
+            for (ip, port) in look_ups(&objects) {
+                for transport in [Transport::Tcp, Transport::Udp] {
+                    let expected = cluster.find(transport, ip, port).map(|end| renamed(&mut anonymizer, end));
+                    known += usize::from(expected.is_some());
+                    let found = mapped.find(transport, anonymizer.address(ip), port);
+                    assert_eq!(found, expected.as_ref(), "{name}, seed {seed}: {ip} {port:?}");
+                }
+            }
+            assert!(known > 10, "{name}: {known}");
+        }
+    }
 }
 
 proptest! {

@@ -115,7 +115,6 @@ fn errors_name_line_key_and_what_was_expected() {
         r#"{"type":"close","at":6,"conn":1,"reason":"reset"}"#,
         r#"{"type":"dns","at":6,"name":"example.org","addr":"example.org"}"#,
         r#"{"type":"k8s","at":6,"state":5}"#,
-        r#"{"type":"header","boot_time_ns":1,"interval_ms":1}"#,
         r#"{"type":"tick","at":4}"#,
         r#"{"type":"tick","at":4"#,
         r#"{"type":"tick","at":4} trailing"#,
@@ -178,8 +177,6 @@ fn errors_name_line_key_and_what_was_expected() {
         line 3: key "addr": expected an address, like "10.0.0.1", found "example.org"
     {"type":"k8s","at":6,"state":5}
         line 3: key "state": expected an object, a list or a string, found 5
-    {"type":"header","boot_time_ns":1,"interval_ms":1}
-        line 3: expected one header, found another
     {"type":"tick","at":4}
         line 3: key "at": expected 5 or more, found 4; --sort puts events in order
     {"type":"tick","at":4
@@ -225,4 +222,43 @@ fn errors_name_line_key_and_what_was_expected() {
     latin-1
         line 1: expected UTF-8, found another byte at column 29
     "#);
+}
+
+#[test]
+fn another_header_begins_another_section() {
+    let text = r#"{"type":"header","format":1,"host":"a","boot_time_ns":1,"interval_ms":1}
+{"type":"open","at":9,"conn":1,"transport":"tcp","local":"10.0.0.1:1","remote":"10.0.0.2:2"}
+{"type":"header","format":1,"host":"b","boot_time_ns":2,"interval_ms":1}
+{"type":"header","format":1,"host":"c","boot_time_ns":3,"interval_ms":1}
+{"type":"tick","at":5}
+{"type":"tick","at":7}
+"#;
+    for sort in [false, true] {
+        let mut importer = Importer::new(text.as_bytes(), ImportOptions { sort }).unwrap();
+        let mut exporter = Exporter::new(Vec::new(), importer.header()).unwrap();
+        loop {
+            for event in importer.by_ref() {
+                exporter.write(&event.unwrap()).unwrap();
+            }
+            assert!(importer.next().is_none());
+            if !importer.next_section().unwrap() {
+                break;
+            }
+            exporter.begin(importer.header()).unwrap();
+        }
+        assert!(!importer.next_section().unwrap());
+        assert_eq!(String::from_utf8(exporter.finish().unwrap()).unwrap(), text);
+    }
+    // Events that were not read are passed over. What one section knows is not known in the other.
+    let mut importer = Importer::new(text.as_bytes(), ImportOptions::default()).unwrap();
+    assert!(importer.next_section().unwrap());
+    assert_eq!(importer.header().host, "b");
+    let stranger = text.replace(r#""type":"tick","at":7"#, r#""type":"sample","at":7,"conn":1"#);
+    let mut importer = Importer::new(stranger.as_bytes(), ImportOptions::default()).unwrap();
+    assert!(importer.next_section().unwrap() && importer.next_section().unwrap());
+    let error = importer.by_ref().find_map(Result::err).unwrap();
+    assert_eq!(error.line, 6);
+    assert!(!importer.next_section().unwrap());
+    let wrong = text.replace(r#""host":"b""#, r#""hots":"b""#);
+    assert_eq!(import(&wrong).unwrap_err().line, 3);
 }

@@ -74,6 +74,9 @@ pub(super) fn tell(args: &RecordArgs, recorded: &Recorded, counted: &Counted, ta
         kernel.connect_failures.saturating_sub(counted.dropped_failures),
         all.live_at_end,
     );
+    if let Some(filter) = &args.filter {
+        eprintln!("recorded of these: connections with {filter}");
+    }
     eprintln!("lost: {}", recorded.losses);
     if !kernel.tcp.holds() || !kernel.udp.holds() {
         eprintln!("warning: the kernel's counts do not add up: tcp {:?}, udp {:?}", kernel.tcp, kernel.udp);

@@ -7,6 +7,7 @@ use netflow_formats::capture::{Damage, End, IndexState, Malformed};
 use serde_json::{Map, Value, json};
 
 use super::Checked;
+use crate::info::passed_over;
 use crate::input;
 
 pub(super) fn object(checked: &Checked<'_>) -> Value {
@@ -36,6 +37,7 @@ pub(super) fn object(checked: &Checked<'_>) -> Value {
         "end": end, "torn_at": torn_at,
         "index": index, "index_differences": differences.iter().map(wrong).collect::<Vec<_>>(),
         "events": check.totals.events, "events_lost": check.events_lost, "least_cost": check.least_cost,
+        "passed_over": passed_over(&check.passed_over),
         "damage_count": check.damage_count, "damage": check.damage.iter().map(damage).collect::<Vec<_>>(),
         "law": {
             // With events missing, nobody can say.

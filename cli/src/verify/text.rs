@@ -17,9 +17,15 @@ const MOST_SHOWN: usize = 20;
 pub(super) fn text(checked: &Checked<'_>) -> String {
     let check = &checked.check;
     let name = printable(&checked.name());
+    let passed_over = &check.passed_over;
     if checked.is_sound() {
+        let of_later = if passed_over.is_nothing() {
+            String::new()
+        } else {
+            format!("; passed over, for a newer netflow: {passed_over}")
+        };
         return format!(
-            "{name}: intact: {} in {}, closed, index agrees; nothing lost; tcp {}, udp {}\n",
+            "{name}: intact: {} in {}, closed, index agrees; nothing lost; tcp {}, udp {}{of_later}\n",
             units::count(check.totals.events, "event"),
             units::count(check.blocks, "block"),
             law(&check.account.tcp),
@@ -29,6 +35,9 @@ pub(super) fn text(checked: &Checked<'_>) -> String {
     let mut text = format!("{name}: {}\n", headline(check));
     text.push_str(&table(check));
     let mut lines = vec![("read", read(check)), ("end", end(check))];
+    if !passed_over.is_nothing() {
+        lines.push(("passed over", format!("{passed_over}, which a newer netflow wrote and reads")));
+    }
     lines.extend(index(check));
     lines.push(("law of tcp", law(&check.account.tcp)));
     lines.push(("law of udp", law(&check.account.udp)));
@@ -54,9 +63,12 @@ fn headline(check: &SectionCheck) -> String {
     if matches!(check.index, IndexState::Differs(_)) {
         words.push("its index is wrong".to_owned());
     }
+    if check.passed_over.block_events > 0 {
+        words.push(format!("{} of a newer netflow passed over", units::count(check.passed_over.block_events, "event")));
+    }
     if check.events_lost > 0 {
         words.push(format!("{} lost", units::count(check.events_lost, "event")));
-    } else if !check.is_complete() {
+    } else if check.least_cost > check.passed_over.block_events {
         words.push("something is lost".to_owned());
     }
     if check.is_complete() && !check.is_lossless() {

@@ -154,6 +154,48 @@ fn all_parts_are_the_whole() {
     }
 }
 
+/// What the web capture can be asked for, and in which windows.
+const CHOICES: [(&str, &[&str]); 7] = [
+    ("transport == tcp", &[]),
+    ("port in {5300, 8080} and not process_name == python3", &["--since", "07:01:54.2"]),
+    ("process_name matches \"^py\" or dst_domain != null", &["--until", "07:01:55"]),
+    ("direction == incoming and dst_port >= 41000", &["--since", "07:01:53.5", "--until", "07:01:56.001"]),
+    ("not direction == incoming and ip in 127.0.0.0/8", &[]),
+    ("container_id != null", &[]),
+    ("pid == 1", &[]),
+];
+
+#[test]
+fn the_report_on_some_connections_is_the_report_with_a_filter() {
+    let folder = tempfile::tempdir().unwrap();
+    web(folder.path());
+    let bytes = fs::read(folder.path().join("web.nfcap")).unwrap();
+    let mut rows = Vec::new();
+    for (filter, window) in CHOICES {
+        let choice = [&["--filter", filter], window].concat();
+        let ran = netflow(folder.path(), &[&["cut", "web.nfcap", "--force", "-o", "some.nfcap"], &choice[..]].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        for more in [&[][..], &["--keep-loopback"], &["--every", "1s", "--keep-loopback"]] {
+            let whole = report(folder.path(), &[&["web.nfcap"], more, &choice[..]].concat());
+            assert_eq!(report(folder.path(), &[&["some.nfcap"], more].concat()), whole, "{filter}");
+            rows.push(whole.lines().count() - 1);
+        }
+        netflow(folder.path(), &["verify", "some.nfcap"]).ok();
+        // It is the same from a pipe, which cannot be read twice.
+        let piped = [&["cut", "-", "--force", "-o", "piped.nfcap"], &choice[..]].concat();
+        netflow_with_input(folder.path(), &piped, &bytes).ok();
+        assert_eq!(
+            fs::read(folder.path().join("piped.nfcap")).unwrap(),
+            fs::read(folder.path().join("some.nfcap")).unwrap(),
+            "{filter}"
+        );
+    }
+    assert!(rows.iter().filter(|rows| **rows > 0).count() > 9, "most of them choose something: {rows:?}");
+    let info = netflow(folder.path(), &["info", "some.nfcap"]).ok();
+    assert!(info.contains("only connections with pid == 1\n"), "{info}");
+    assert_eq!(netflow(folder.path(), &["dump", "some.nfcap"]).ok().matches("\"conn\"").count(), 0);
+}
+
 #[test]
 fn pipes_both_ways_and_a_file_without_an_index_give_the_same() {
     let folder = tempfile::tempdir().unwrap();

@@ -151,6 +151,8 @@ fn wrong_usage_says_what_was_meant() {
             "error: --filter: expected a number, found \"x\"\n  pid == x\n",
         ),
         (vec!["replay", "events.nfcap", "--filter", "rtt > 1ms"], "use --having"),
+        (vec!["record", "--filter", "container_id == a", "x.nfcap"], "is not known for certain while recording"),
+        (vec!["cut", "events.nfcap", "-o", "x.nfcap", "--filter", "pid =="], "expected a number, found the end"),
         (vec!["live", "--filter", "dst_prot == 1"], "dst_port is the nearest"),
         (
             vec!["report", "events.nfcap", "--by", "pid", "--having", "host == a"],

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use netflow_fixtures::forged::{self, Claim, EVENTS, INDEX, METADATA, block, events, number, start};
 
-use crate::run::{Ran, netflow_within};
+use crate::run::{Ran, netflow, netflow_within};
 
 const MIB: u64 = 1 << 20;
 /// What a reader of a capture needs at most, and the program itself.
@@ -57,6 +57,22 @@ fn opens(sequence: u32, names: &[u8]) -> Vec<u8> {
     };
     let tables = [ROWS, ROWS, ROWS * 2, 0, if named { ROWS } else { 0 }];
     block(&claim, &events(tables, &streams))
+}
+
+/// The most connections that blocks can open, each with an id of its own, and nothing else.
+fn crowd(blocks: u32) -> Vec<u8> {
+    let open = |sequence: u32| {
+        // The first id is behind those of the block before; a signed difference, so twice as much.
+        let first = 2 * (u64::from(sequence - 1) * u64::from(ROWS) + 1);
+        let (symbols, bits) = length(usize::try_from(first + 14).unwrap());
+        let symbols = zstd(&[&symbols[..], &vec![2; ROWS as usize - 1]].concat());
+        let events_before = u64::from(sequence - 1) * u64::from(ROWS);
+        let claim = Claim { kind: EVENTS, sequence, events: ROWS, events_before, ..Claim::default() };
+        let streams: [(u16, u8, &[u8]); 3] =
+            [(8 * 8, ZSTD, &symbols), (8 * 8 + 1, STORED, &bits), (16 * 8, REPEATED, &[4])];
+        block(&claim, &events([ROWS, ROWS, ROWS * 2, 0, 0], &streams))
+    };
+    capture(&(1..=blocks).map(open).collect::<Vec<_>>())
 }
 
 /// One event of a kind without columns of its own.
@@ -254,4 +270,28 @@ fn lines_that_claim_much_are_read_within_the_stated_memory() {
         assert_eq!(ran.code, Some(if word.is_empty() { 0 } else { 1 }), "{name}: {}", ran.stderr);
         assert!(ran.stderr.contains(word) && ran.stderr.len() < 2_000, "{name}: {}", ran.stderr);
     }
+}
+
+/// What no limit bounds costs what is stated for each: a million connections that are open, of a file of 604 bytes.
+#[test]
+fn connections_cost_what_is_stated() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = crowd(2);
+    assert!(bytes.len() < 1000, "{}", bytes.len());
+    fs::write(folder.path().join("bomb.nfcap"), bytes).unwrap();
+    let open = 2 * u64::from(ROWS);
+    // The program, and a block of this kind.
+    let base = 256 * MIB;
+    for (each, arguments) in [
+        (1280, &["report", "bomb.nfcap", "--csv=report.csv"][..]),
+        (1280, &["replay", "bomb.nfcap"]),
+        (320, &["verify", "bomb.nfcap"]),
+        (320, &["recover", "bomb.nfcap", "-o", "saved.nfcap"]),
+        (320, &["info", "bomb.nfcap"]),
+    ] {
+        let ran = ended_within(base + open * each, "crowd", folder.path(), arguments);
+        assert_ne!(ran.code, Some(1), "{arguments:?}: {}", ran.stderr);
+    }
+    let ran = netflow(folder.path(), &["info", "saved.nfcap", "--json"]).ok();
+    assert!(ran.contains(&format!("\"live_at_end\":{open}")), "{ran}");
 }

@@ -4,12 +4,17 @@
 
 mod anonymize;
 mod cut;
+mod economy;
 mod events;
 mod files;
 mod filter;
+mod fixture;
 mod grouping;
 mod hostile;
+mod html;
 mod k8s;
+mod later;
+mod manual;
 mod merge;
 mod parquet;
 mod readme;

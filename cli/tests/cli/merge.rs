@@ -36,6 +36,15 @@ fn hosts_stay_apart_and_add_up() {
     assert_eq!((&hosts[0]["host"], &hosts[1]["host"]), (&"db1".into(), &"db2".into()));
     assert!(hosts.iter().all(|section| section["source"] == "index"), "{info}");
     assert_eq!(fs::read(folder.path().join("db2.nfcap")).unwrap(), before);
+    // As text, and back.
+    let dump = netflow(folder.path(), &["dump", "both.nfcap"]).ok();
+    assert_eq!((dump.lines().count(), dump.matches(r#""type":"header""#).count()), (20, 2), "{dump}");
+    for import in [&["import", "-", "-o", "back.nfcap"][..], &["import", "-", "-o", "back.nfcap", "--sort", "--force"]]
+    {
+        netflow_with_input(folder.path(), import, dump.as_bytes()).ok();
+        assert_eq!(report(folder.path(), &["back.nfcap"]), report(folder.path(), &["both.nfcap"]));
+        assert_eq!(netflow(folder.path(), &["dump", "back.nfcap"]).ok(), dump);
+    }
     // What was merged is merged again, and comes through pipes.
     let bytes = fs::read(folder.path().join("both.nfcap")).unwrap();
     make(folder.path(), "db0.nfcap", &EVENTS.replace("\"db1\"", "\"db0\"").replace("1769860800", "1769860000"));
@@ -98,7 +107,23 @@ fn the_same_time_twice_is_refused() {
         assert_eq!(ran.code, Some(1), "{inputs:?}");
         assert!(ran.stderr.contains("both hold the same time of one recording"), "{}", ran.stderr);
     }
+    // Older captures do not say when their recording began.
+    fs::copy("../fixtures/captures/web/capture.nfcap", folder.path().join("web.nfcap")).unwrap();
+    let from = ["cut", "web.nfcap", "-o", "part.nfcap", "--since", "07:01:54"];
+    netflow(folder.path(), &from).ok();
+    netflow(folder.path(), &["cut", "web.nfcap", "-o", "before.nfcap", "--until", "07:01:54"]).ok();
+    for [one, other] in [["web", "web"], ["part", "web"], ["web", "part"], ["before", "web"], ["part", "part"]] {
+        let inputs = [one, other].map(|name| format!("{name}.nfcap"));
+        let ran = netflow(folder.path(), &["merge", &inputs[0], &inputs[1], "-o", "out.nfcap"]);
+        assert_eq!(ran.code, Some(1), "{inputs:?}");
+        assert!(ran.stderr.contains("both hold the same time of one recording"), "{}", ran.stderr);
+    }
     assert!(!folder.path().join("out.nfcap").exists());
+    netflow(folder.path(), &["merge", "part.nfcap", "before.nfcap", "-o", "out.nfcap"]).ok();
+    // Without a host nobody knows whether two files are of one.
+    let nameless = EVENTS.replace(",\"host\":\"db1\"", "");
+    make(folder.path(), "nameless.nfcap", &nameless);
+    netflow(folder.path(), &["merge", "nameless.nfcap", "nameless.nfcap", "-o", "twice.nfcap"]).ok();
 }
 
 #[test]

@@ -31,10 +31,11 @@ fn output(folder: &Path, arguments: &[&str], [zone, locale, threads]: [&str; 3])
 #[test]
 fn neither_place_nor_threads_nor_repetition_change_a_byte() {
     let folder = tempfile::tempdir().unwrap();
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["report"],
         &["report", "--csv=-"],
         &["report", "--parquet=-"],
+        &["report", "--html=-"],
         &["report", "--json=-", "--every", "1s"],
         &["replay", "--keep-loopback"],
         &["replay", "--format", "line"],

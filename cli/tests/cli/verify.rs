@@ -121,6 +121,42 @@ fn what_vanishes_uncounted_breaks_the_law() {
 }
 
 #[test]
+fn all_of_several_are_checked_and_the_worst_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    damaged(folder.path());
+    fs::write(folder.path().join("text.nfcap"), "no capture").unwrap();
+    let verify = |names: &[&str]| netflow(folder.path(), &[&["verify"], names].concat());
+    let ran = verify(&["none.nfcap", "events.nfcap", "text.nfcap", "bad.nfcap"]);
+    assert_eq!(ran.code, Some(1));
+    let said: Vec<&str> = ran.stderr.lines().collect();
+    assert!(said[0].starts_with("error: cannot open none.nfcap: "), "{said:?}");
+    assert!(said[1].starts_with("error: cannot read text.nfcap: not a capture: "), "{said:?}");
+    assert_eq!(said.len(), 2);
+    assert!(ran.stdout.starts_with("events.nfcap: intact: "), "{}", ran.stdout);
+    assert!(ran.stdout.contains("\nbad.nfcap: damaged in 1 place, 5 events lost\n"), "{}", ran.stdout);
+    assert_eq!(verify(&["bad.nfcap", "events.nfcap"]).code, Some(3));
+    assert_eq!(verify(&["bad.nfcap", "text.nfcap", "events.nfcap"]).code, Some(1));
+}
+
+/// What README.md says of a capture that has no end.
+#[test]
+fn what_is_only_not_closed_is_whole_for_reports_and_unsound_for_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    capture(folder.path());
+    let bytes = fs::read(folder.path().join("events.nfcap")).unwrap();
+    let blocks = blocks(&bytes);
+    fs::write(folder.path().join("open.nfcap"), &bytes[..blocks[blocks.len() - 2]]).unwrap();
+    let whole = netflow(folder.path(), &["report", "events.nfcap", "--csv=-"]).ok();
+    let ran = netflow(folder.path(), &["report", "open.nfcap", "--csv=-"]);
+    assert_eq!((ran.code, ran.stdout), (Some(0), whole));
+    assert!(ran.stderr.contains("note: open.nfcap was not closed"), "{}", ran.stderr);
+    for (command, code) in [("info", 0), ("replay", 0), ("dump", 0), ("verify", 3)] {
+        assert_eq!(netflow(folder.path(), &[command, "open.nfcap"]).code, Some(code), "{command}");
+    }
+    netflow(folder.path(), &["recover", "open.nfcap", "-o", "closed.nfcap"]).ok();
+}
+
+#[test]
 fn a_table_of_damage_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     capture(folder.path());

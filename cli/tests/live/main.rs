@@ -4,11 +4,13 @@
 //! `NETFLOW_REQUIRE_LIVE=1` is set. `cargo test -p netflow --test live -- NAME` runs the tests whose names contain NAME.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod ci_example;
 mod cluster;
 mod containers;
 mod departure;
 mod doctor;
 mod endings;
+mod filter;
 mod lab;
 mod names;
 mod overload;
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 38] = [
+    let tests: [(&str, fn()); 40] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
@@ -49,8 +51,10 @@ fn main() -> ExitCode {
         ("a_command_is_recorded_to_its_end", endings::a_command_is_recorded_to_its_end),
         ("a_failed_command_fails_the_recording", endings::a_failed_command_fails_the_recording),
         ("limits_end_a_recording", endings::limits_end_a_recording),
+        ("the_example_of_a_ci_job_works", ci_example::the_example_of_a_ci_job_works),
         ("a_full_disk_ends_a_recording", endings::a_full_disk_ends_a_recording),
         ("paths_that_cannot_be_written", endings::paths_that_cannot_be_written),
+        ("some_connections_are_recorded_and_add_up", filter::some_connections_are_recorded_and_add_up),
         ("a_cluster_is_kept_in_the_recording", cluster::a_cluster_is_kept_in_the_recording),
         ("a_container_is_a_column_of_the_report", containers::a_container_is_a_column_of_the_report),
         ("nothing_stays_in_the_kernel", departure::nothing_stays_in_the_kernel),

@@ -24,9 +24,10 @@ pub enum Ranges {
     ///
     /// Within a range the bits that make it are kept and the rest is Crypto-PAn, which preserves prefixes. Every other
     /// address is mapped by Crypto-PAn; where that leads into a range it is mapped again, until it is outside. This is a
-    /// permutation. The addresses that are mapped again are whole blocks, those that Crypto-PAn leads to a range; each block
-    /// has the size of that range, a fourteenth of all IPv4 addresses together, and prefixes are preserved within it, but
-    /// not the prefix that it had in common with its neighbours.
+    /// permutation. What is mapped again are whole blocks, those that Crypto-PAn leads to a range: each has the size of that
+    /// range, all together a fourteenth of the IPv4 addresses and an eightieth of IPv6. Prefixes are preserved within
+    /// each block and among all addresses outside of blocks, but not between a block and what was beside it. (A part of a
+    /// block that is led to a range once more is a block of its own.)
     #[default]
     Kept,
     /// They are mapped like all others: plain Crypto-PAn, as other tools do it, which preserves every prefix. Other

@@ -130,6 +130,32 @@ impl Expression {
         Self::of(flat.collect(), Self::Any)
     }
 
+    /// It holds an address, or a text that is not one of a field's own words: from it somebody could learn who is meant.
+    #[must_use]
+    pub fn names_somebody(&self) -> bool {
+        let (subject, test) = match self {
+            Self::All(parts) | Self::Any(parts) => return parts.iter().any(Self::names_somebody),
+            Self::Not(part) => return part.names_somebody(),
+            Self::Test(subject, test) => (subject, test),
+        };
+        let has_words = matches!(subject, Subject::Field(field) if !field.words.is_empty());
+        let names = |literal: &Literal| match literal {
+            Literal::Number(_) | Literal::Time(_) => false,
+            Literal::Ip(_) | Literal::Net(_) => true,
+            Literal::Text(_) => !has_words,
+        };
+        match test {
+            Test::Missing | Test::Present => false,
+            Test::Compare(_, literal) => names(literal),
+            Test::In(items) => items.iter().any(|item| match item {
+                Item::One(one) => names(one),
+                Item::Range(from, to) => names(from) || names(to),
+                Item::Network(_) => true,
+            }),
+            Test::Contains(_) | Test::Matches(_) => !has_words,
+        }
+    }
+
     fn of(mut parts: Vec<Self>, make: fn(Vec<Self>) -> Self) -> Self {
         match (parts.len(), parts.pop()) {
             (1, Some(part)) => part,

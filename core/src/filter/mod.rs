@@ -119,10 +119,24 @@ impl Filter {
         self.admits(&Flow::of_identity(identity))
     }
 
+    /// Whether it holds of a connection whatever becomes known of it; `None` while that depends on what is missing.
+    #[must_use]
+    pub fn decides(&self, identity: &Arc<Identity>) -> Option<bool> {
+        let flow = Flow::of_identity(identity);
+        self.0.program.decides(&|get| get(&flow))
+    }
+
     /// What it says.
     #[must_use]
     pub fn expression(&self) -> &Expression {
         &self.0.expression
+    }
+
+    /// The remark of a capture that has only the connections of which it holds.
+    #[must_use]
+    pub fn remark(&self, comment: &str) -> String {
+        let separator = if comment.is_empty() { "" } else { "; " };
+        format!("{comment}{separator}only connections with {}", self.expression())
     }
 }
 

@@ -75,6 +75,29 @@ impl<G> Program<G> {
             Self::Test(field, check) => check.holds(&get(field)),
         }
     }
+
+    /// Whether it holds whatever the missing values are; `None` where that depends on them.
+    pub(super) fn decides(&self, get: &impl Fn(&G) -> Value) -> Option<bool> {
+        // One part is enough to decide the one way, all of them are needed for the other.
+        let decide = |parts: &[Self], enough: bool| {
+            let mut parts = parts.iter().map(|part| part.decides(get));
+            let first = parts.find(|part| *part != Some(!enough));
+            match first {
+                None => Some(!enough),
+                Some(Some(_)) => Some(enough),
+                Some(None) => parts.any(|part| part == Some(enough)).then_some(enough),
+            }
+        };
+        match self {
+            Self::All(parts) => decide(parts, false),
+            Self::Any(parts) => decide(parts, true),
+            Self::Not(part) => part.decides(get).map(|holds| !holds),
+            Self::Test(field, check) => {
+                let value = get(field);
+                (value != Value::Null).then(|| check.holds(&value))
+            }
+        }
+    }
 }
 
 impl Check {

@@ -4,7 +4,10 @@
 
 use std::io::Cursor;
 
+use netflow_core::anonymize::{Anonymizer, Key, Options};
 use netflow_core::event::Event;
+use netflow_core::field::Field;
+use netflow_core::filter::{Expression, MAX_LENGTH, Scope};
 use netflow_core::k8s::Cluster;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_formats::capture::{
@@ -83,8 +86,8 @@ fn count(bytes: &[u8]) -> Option<Read> {
         }
     }
     let _ = pipeline.finish();
-    read.skipped = reader.events_skipped();
-    read.is_clean &= reader.damage_count() == 0;
+    read.skipped = reader.passed_over().events;
+    read.is_clean &= reader.damage_count() == 0 && reader.passed_over().blocks == 0;
     Some(read)
 }
 
@@ -170,4 +173,29 @@ pub fn k8s(bytes: &[u8]) {
     // Only what is reduced is written.
     let reduced = objects.reduced();
     assert_eq!(k8s::read(&k8s::write(&reduced)).as_ref(), Ok(&reduced));
+    let other = Anonymizer::new(&Key::from_seed(1), Options::default()).objects(&objects);
+    assert_eq!(k8s::read(&k8s::write(&other)).as_ref(), Ok(&other));
+}
+
+/// Any text as a filter.
+pub fn filter(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let tags: Vec<&'static Field> = Field::default_tags().collect();
+    for scope in [Scope::Connections, Scope::Recorded, Scope::Rows(&tags)] {
+        match Expression::parse(text, scope) {
+            Ok(expression) => {
+                let shown = expression.to_string();
+                if shown.len() <= MAX_LENGTH {
+                    let again = Expression::parse(&shown, scope);
+                    let again = again.unwrap_or_else(|error| panic!("cannot be read again: {error}"));
+                    assert_eq!(again, expression, "{shown}");
+                    assert_eq!(again.to_string(), shown);
+                }
+            }
+            Err(error) => {
+                assert_eq!(error.to_string().lines().count(), 3, "{error}");
+                assert!(text.get(error.place()).is_some() || text.len() > MAX_LENGTH);
+            }
+        }
+    }
 }

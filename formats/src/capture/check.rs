@@ -12,6 +12,7 @@ use netflow_core::law::{Account, Law, Verdict};
 
 use super::error::{Damage, Malformed, ReadError};
 use super::index::{Index, KIND_NAMES, Totals};
+use super::passed_over::PassedOver;
 use super::reader::{CaptureReader, Closing, End};
 
 /// Whether the index says what was read.
@@ -50,10 +51,10 @@ pub struct SectionCheck {
     pub damage_count: u64,
     /// Events known to be lost by damage, or by a torn end.
     pub events_lost: u64,
-    /// 0 when nothing is lost by damage or a torn end; otherwise at least 1, and at least `events_lost`.
+    /// 0 when nothing is lost by damage, a torn end or blocks that were passed over; otherwise at least 1, and at least `events_lost`.
     pub least_cost: u64,
-    /// Events of kinds that a later version added; they are part of `totals.events` only.
-    pub events_skipped: u64,
+    /// What a later version wrote; events of unknown kinds are part of `totals.events` only.
+    pub passed_over: PassedOver,
 }
 
 impl SectionCheck {
@@ -124,7 +125,7 @@ struct Sums {
     damage_count: u64,
     events_lost: u64,
     least_cost: u64,
-    skipped: u64,
+    passed_over: PassedOver,
 }
 
 impl Sums {
@@ -134,7 +135,7 @@ impl Sums {
             damage_count: reader.damage_count(),
             events_lost: reader.events_lost(),
             least_cost: reader.least_cost(),
-            skipped: reader.events_skipped(),
+            passed_over: reader.passed_over(),
         }
     }
 }
@@ -188,11 +189,11 @@ impl Section {
             damage_count: now.damage_count - self.before.damage_count,
             events_lost: (now.events_lost - self.before.events_lost).saturating_add(torn_events),
             least_cost: (now.least_cost - self.before.least_cost).saturating_add(torn_cost),
-            events_skipped: now.skipped - self.before.skipped,
+            passed_over: now.passed_over.since(self.before.passed_over),
         };
         // Sums that a forged header drove to the end of their range differ no more.
         check.least_cost = check.least_cost.max(check.events_lost);
-        check.totals.events = check.totals.events.saturating_add(check.events_skipped);
+        check.totals.events = check.totals.events.saturating_add(check.passed_over.events);
         if let Some(found) = &audit.found {
             check.index = compare(&check, &Index { totals: check.totals.clone(), ..made }, found);
         }
@@ -226,7 +227,7 @@ fn compare(check: &SectionCheck, made: &Index, found: &Closing) -> IndexState {
         same("blocks of events", &read.blocks, &index.blocks);
         same("losses", &read.losses, &index.losses);
         // An event of a later version has a time that was not looked at.
-        if check.events_skipped == 0 {
+        if check.passed_over.events == 0 {
             let at = |at: Option<u64>| at.map_or("none".to_owned(), |at| at.to_string());
             same("time of the first event", &at(read.first_at), &at(index.first_at));
             same("time of the last event", &at(read.last_at), &at(index.last_at));

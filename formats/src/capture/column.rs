@@ -96,10 +96,13 @@ impl Column {
             50 => "incomplete",
             51 => "record length",
             52 => "records",
-            _ => "of a later version",
+            _ => LATER,
         }
     }
 }
+
+/// The name of a column that this version does not know.
+const LATER: &str = "of a later version";
 
 /// Streams that this version knows; later ones have higher ids or fill gaps, and are skipped.
 const STREAMS: usize = 53 * 8;
@@ -223,6 +226,8 @@ pub(super) fn length(what: &'static str, bytes: usize) -> Result<u32, WriteError
 pub(super) struct ColumnReader<'a> {
     streams: Vec<Option<(u8, &'a [u8])>>,
     pub(super) rows: TableRows,
+    /// There are columns that this version does not know.
+    pub(super) is_wider: bool,
 }
 
 impl<'a> ColumnReader<'a> {
@@ -231,7 +236,7 @@ impl<'a> ColumnReader<'a> {
         let (directory, taken) = record::decode_small::<Directory>("directory of columns", payload)?;
         let mut data = payload.get(taken..).unwrap_or_default();
         let mut streams = vec![None; STREAMS];
-        let mut id = 0_u16;
+        let (mut id, mut is_wider) = (0_u16, false);
         for (place, stream) in directory.streams.iter().enumerate() {
             id = match id.checked_add(stream.step) {
                 Some(id) if place == 0 || stream.step > 0 => id,
@@ -243,6 +248,7 @@ impl<'a> ColumnReader<'a> {
             };
             data = rest;
             // A stream beyond those known is a later version's: it is skipped by its length.
+            is_wider |= Column::name(id / 8) == LATER;
             if let Some(slot) = streams.get_mut(usize::from(id)) {
                 *slot = Some((stream.codec, bytes));
             }
@@ -261,7 +267,7 @@ impl<'a> ColumnReader<'a> {
             ipv6_addresses: directory.ipv6_addresses,
             names: directory.names,
         };
-        Ok(Self { streams, rows })
+        Ok(Self { streams, rows, is_wider })
     }
 
     fn stream(&self, id: u16) -> Option<(u8, &'a [u8])> {

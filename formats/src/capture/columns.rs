@@ -11,6 +11,7 @@ use super::column::{Column, ColumnReader, at_most};
 use super::definition::Definitions;
 use super::encode::{CLOSE, COUNTERS, GAUGES, OPEN, RTT_VAR_SHIFTS, SAMPLE, TICK, segments, unzigzag};
 use super::error::Malformed;
+use super::passed_over::PassedOver;
 use super::record::{LOSS, decode_attribute};
 use super::selection::{Field, Selection};
 use super::stream::Unpacker;
@@ -52,6 +53,7 @@ pub struct Columns {
     are_all_first: bool,
     previous: Vec<u64>,
     pub(super) after_gap: bool,
+    is_wider: bool,
 }
 
 impl Columns {
@@ -153,9 +155,10 @@ impl Columns {
         })
     }
 
-    /// How many events are skipped because a later version added their kind.
-    pub(super) fn skipped(&self) -> u64 {
-        self.others.iter().filter(|body| body.is_none()).count() as u64
+    /// What a later version added, and is skipped.
+    pub(super) fn passed_over(&self) -> PassedOver {
+        let events = self.kinds.iter().filter(|kind| **kind > LOSS).count() as u64;
+        PassedOver { events, wider_blocks: self.is_wider.into(), ..PassedOver::default() }
     }
 
     pub(super) fn clear(&mut self) {
@@ -171,6 +174,7 @@ impl Columns {
         self.incomplete.clear();
         self.others.clear();
         self.after_gap = false;
+        self.is_wider = false;
     }
 
     /// Reads what is selected. On an error all is empty. `carried_identities` reads identities also where only an event
@@ -200,6 +204,7 @@ impl Columns {
         unpacker: &mut Unpacker,
     ) -> Result<(), Malformed> {
         let columns = ColumnReader::new(payload)?;
+        self.is_wider = columns.is_wider;
         self.stored.clear();
         self.stored.extend(columns.sizes());
         let events = header.events as usize;

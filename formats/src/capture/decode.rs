@@ -13,6 +13,7 @@ use super::block::BlockHeader;
 use super::columns::{Columns, reason, states};
 use super::encode::{CLOSE, OPEN, SAMPLE, TICK};
 use super::error::Malformed;
+use super::passed_over::PassedOver;
 use super::selection::{Field, Selection};
 use super::stream::Unpacker;
 
@@ -35,8 +36,8 @@ struct Next {
 }
 
 impl BlockEvents {
-    /// Checks a block and stands before its first event. On an error it is empty. Gives the number of events that are
-    /// skipped because a later version added their kind. Without `identities` the tables that say what is known of
+    /// Checks a block and stands before its first event. On an error it is empty. Gives what is skipped
+    /// because a later version added it. Without `identities` the tables that say what is known of
     /// connections are read only if an event of the block says it.
     pub(super) fn load(
         &mut self,
@@ -44,11 +45,11 @@ impl BlockEvents {
         payload: &[u8],
         identities: bool,
         unpacker: &mut Unpacker,
-    ) -> Result<u64, Malformed> {
+    ) -> Result<PassedOver, Malformed> {
         self.next = Next::default();
         let selection = if identities { Selection::ALL } else { Selection::ALL.without(Field::Identity) };
         self.columns.load(header, payload, selection, true, unpacker)?;
-        Ok(self.columns.skipped())
+        Ok(self.columns.passed_over())
     }
 
     /// Reads only some columns of a block, of which no event is given one by one.
@@ -58,10 +59,10 @@ impl BlockEvents {
         payload: &[u8],
         selection: Selection,
         unpacker: &mut Unpacker,
-    ) -> Result<u64, Malformed> {
+    ) -> Result<PassedOver, Malformed> {
         self.next = Next { event: usize::MAX, ..Next::default() };
         self.columns.load(header, payload, selection, false, unpacker)?;
-        Ok(self.columns.skipped())
+        Ok(self.columns.passed_over())
     }
 
     pub(super) fn columns(&mut self) -> &mut Columns {

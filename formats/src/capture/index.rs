@@ -13,6 +13,7 @@ use super::MAX_METADATA_BYTES;
 use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
 use super::error::{Malformed, WriteError};
 use super::magic::{FILE_HEADER_BYTES, FileHeader, parse_file_header};
+use super::passed_over::PassedOver;
 use super::record::{self, LossRecord};
 use super::stream::Unpacker;
 
@@ -241,6 +242,8 @@ pub struct SectionIndex {
     pub bytes: u64,
     /// Its index.
     pub index: Index,
+    /// What of it a later version wrote, as the index tells; of columns it tells nothing.
+    pub passed_over: PassedOver,
 }
 
 /// Finds the index of each section, from the last to the first by seeking, and gives them in the file's order. `None`
@@ -288,6 +291,7 @@ fn read_section<R: Read + Seek>(input: &mut R, end: u64) -> io::Result<Option<Se
     let Ok(mut unpacker) = Unpacker::new() else { return Ok(None) };
     let Some(payload) = unwrap_payload(&header, &payload, &mut unpacker) else { return Ok(None) };
     let Ok((index, own_offset)) = Index::decode(payload) else { return Ok(None) };
+    let passed_over = passed_over(&header, &index);
     let Some(offset) = index_offset.checked_sub(own_offset) else { return Ok(None) };
     input.seek(SeekFrom::Start(offset))?;
     let mut start = [0; FILE_HEADER_BYTES];
@@ -299,7 +303,20 @@ fn read_section<R: Read + Seek>(input: &mut R, end: u64) -> io::Result<Option<Se
     }
     let Some(payload) = unwrap_payload(&header, &payload, &mut unpacker) else { return Ok(None) };
     let Ok(header) = record::decode_header(payload) else { return Ok(None) };
-    Ok(Some(SectionIndex { header, offset, bytes: end - offset, index }))
+    Ok(Some(SectionIndex { header, offset, bytes: end - offset, index, passed_over }))
+}
+
+/// What stands before the index's block and is none of its own: blocks beside metadata and events, and their events; and
+/// events in blocks of events that are of no known kind.
+fn passed_over(header: &BlockHeader, index: &Index) -> PassedOver {
+    let in_blocks = index.entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.events));
+    let known = index.totals.counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+    PassedOver {
+        blocks: u64::from(header.sequence).saturating_sub(index.totals.blocks.saturating_add(1)),
+        block_events: header.events_before.saturating_sub(in_blocks),
+        events: in_blocks.saturating_sub(known),
+        wider_blocks: 0,
+    }
 }
 
 /// The block at `offset`; `None` when it is not intact.

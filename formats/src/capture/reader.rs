@@ -29,6 +29,7 @@ use super::damage::Damages;
 use super::decode::BlockEvents;
 use super::error::{Damage, ReadError};
 use super::index::Index;
+use super::passed_over::PassedOver;
 use super::selection::Selection;
 use super::source::Source;
 use super::stream::Unpacker;
@@ -84,7 +85,7 @@ pub struct CaptureReader<R> {
     /// Events are missing since the last tick.
     is_broken: bool,
     damages: Damages,
-    skipped: u64,
+    passed_over: PassedOver,
     /// The source was moved: the next block need not follow the last one.
     jumped: bool,
     section_offset: u64,
@@ -130,7 +131,7 @@ impl<R: Read> CaptureReader<R> {
             introduced: None,
             is_broken: false,
             damages: Damages::default(),
-            skipped: 0,
+            passed_over: PassedOver::default(),
             jumped: false,
             section_offset: 0,
             closed: false,
@@ -232,14 +233,15 @@ impl<R: Read> CaptureReader<R> {
         self.damages.events_lost()
     }
 
-    /// The sum of the [least cost](Damage::least_cost) of all damage so far: 0 only when nothing is lost by it.
+    /// The sum of the [least cost](Damage::least_cost) of all damage so far, and the events of blocks that were passed
+    /// over: 0 only when nothing is lost by either.
     pub fn least_cost(&self) -> u64 {
-        self.damages.least_cost()
+        self.damages.least_cost().saturating_add(self.passed_over.block_events)
     }
 
-    /// Events of kinds that a later version added, which were skipped.
-    pub fn events_skipped(&self) -> u64 {
-        self.skipped
+    /// What a later version wrote that was passed over so far, in all sections.
+    pub fn passed_over(&self) -> PassedOver {
+        self.passed_over
     }
 
     /// What the recorder lost in the current section up to here, as the latest block states it: this holds even when the
@@ -282,6 +284,20 @@ impl<R: Read> CaptureReader<R> {
 }
 
 impl<R: Read + Seek> CaptureReader<R> {
+    /// Goes to the section that begins at `offset` (bytes from the start of the input), as its index tells, without reading
+    /// what is before. False when the input ends within its start.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`] when the input cannot seek; as for [`next_section`](Self::next_section).
+    pub fn seek_section(&mut self, offset: u64) -> Result<bool, ReadError> {
+        self.until = None;
+        self.settle(None);
+        let input = self.source.restart(offset);
+        input.seek(SeekFrom::Start(offset)).map_err(|source| ReadError::Io { offset, source })?;
+        self.jumped = false;
+        self.begin_section()
+    }
+
     /// Goes to the first block that may hold events of `at` (nanoseconds since boot) or later, by the index of the
     /// current section, without reading what is before. What holds for [`skip_before`](Self::skip_before) holds here.
     ///

@@ -35,7 +35,8 @@ pub struct Recovered {
     pub check: SectionCheck,
     /// What was written.
     pub totals: Totals,
-    /// Intact events that make no sense after what was read before them, and were left out.
+    /// Intact events that make no sense after what was read before them, or are of a kind that a later version added, and
+    /// were left out.
     pub refused: u64,
 }
 
@@ -72,6 +73,7 @@ pub fn recover<R: Read, W: Write>(
             saved.push(&event)?;
         }
         let check = section.finish(&mut reader);
+        saved.refused = saved.refused.saturating_add(check.passed_over.events);
         let (totals, refused) = saved.finish(check.least_cost - told, check.totals.losses, check.is_complete())?;
         done(Recovered { check, totals, refused });
     }

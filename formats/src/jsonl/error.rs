@@ -85,9 +85,6 @@ pub enum Problem {
         /// The type of the event.
         found: String,
     },
-    /// Another header.
-    #[error("expected one header, found another")]
-    SecondHeader,
     /// Time runs backwards.
     #[error("key \"at\": expected {previous} or more, found {at}; --sort puts events in order")]
     Order {

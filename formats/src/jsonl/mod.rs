@@ -5,7 +5,8 @@
 //!
 //! [`Exporter`] writes the canonical form: keys in a fixed order, everything that has its default left out. [`Importer`]
 //! reads that and whatever people write: any order of keys, blank lines, a sample that says only part of what is known of
-//! its connection. What it does not understand is an error with line, key, what was expected and what was found.
+//! its connection. A header begins a section, as in a capture: the first line is one, and where another follows, another
+//! capture's events follow, with connections and times of their own. What it does not understand is an error with line, key, what was expected and what was found.
 //! Canonical text that is imported and exported again is the same text.
 
 mod error;

@@ -1,7 +1,7 @@
 //! JSON Lines into events.
 //!
-//! In: text, a header first. Out: the header, then events in order of time. Never here: guesses; a line that is not
-//! understood ends the import. Memory: one line and what is known of each open connection, or everything when events are
+//! In: text, a header first. Out: the header, then events in order of time; another header begins another section, as in a
+//! capture. Never here: guesses; a line that is not understood ends the import. Memory: one line and what is known of each open connection, or everything when events are
 //! sorted.
 
 use std::io::BufRead;
@@ -54,18 +54,29 @@ struct Draft {
     known: Option<Known>,
 }
 
-/// Reads events: the header at once, the events one by one. After an error there are no more events.
+/// What a line is.
+enum Line {
+    Header(Header),
+    Event(Event, Option<Known>),
+}
+
+/// Reads events: the header at once, the events of the current section one by one;
+/// [`next_section`](Self::next_section) goes on to the next one. After an error there are no more events.
 pub struct Importer<R> {
     lines: Lines<R>,
     header: Header,
     sorted: Option<std::vec::IntoIter<Draft>>,
     live: FxHashMap<u64, Arc<Identity>>,
     last_at: u64,
+    /// There are no more events in this section.
     over: bool,
+    /// Of the section that follows.
+    next: Option<Header>,
+    sorts: bool,
 }
 
 impl<R: BufRead> Importer<R> {
-    /// Reads the header; with [`ImportOptions::sort`] everything else too.
+    /// Reads the header; with [`ImportOptions::sort`] everything else of its section too.
     ///
     /// # Errors
     /// When the first line is not a header of a version that is known, or (when sorting) any line is not understood.
@@ -76,29 +87,67 @@ impl<R: BufRead> Importer<R> {
             Some(line) => read_header(line),
         };
         let header = header.map_err(|problem| lines.error(problem))?;
-        let mut importer = Self { lines, header, sorted: None, live: FxHashMap::default(), last_at: 0, over: false };
-        if options.sort {
-            let mut drafts = Vec::new();
-            while let Some(draft) = importer.draft()? {
-                drafts.push(draft);
-            }
-            drafts.sort_by_key(|draft| draft.event.at);
-            importer.sorted = Some(drafts.into_iter());
-        }
+        let mut importer = Self {
+            lines,
+            header,
+            sorted: None,
+            live: FxHashMap::default(),
+            last_at: 0,
+            over: false,
+            next: None,
+            sorts: options.sort,
+        };
+        importer.sort()?;
         Ok(importer)
     }
 
-    /// The header.
+    fn sort(&mut self) -> Result<(), ImportError> {
+        if !self.sorts {
+            return Ok(());
+        }
+        let mut drafts = Vec::new();
+        while let Some(draft) = self.draft()? {
+            drafts.push(draft);
+        }
+        drafts.sort_by_key(|draft| draft.event.at);
+        self.sorted = Some(drafts.into_iter());
+        Ok(())
+    }
+
+    /// The header of the current section.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
+    /// Goes on to the section that the next header begins; events of the current one that were not read are skipped. False
+    /// when there is none, and after an error.
+    ///
+    /// # Errors
+    /// When a line is not understood that is skipped or, when sorting, any of the section's.
+    pub fn next_section(&mut self) -> Result<bool, ImportError> {
+        while self.next().transpose()?.is_some() {}
+        let Some(header) = self.next.take() else { return Ok(false) };
+        self.header = header;
+        self.live.clear();
+        (self.last_at, self.over) = (0, false);
+        self.sort().inspect_err(|_| self.over = true)?;
+        Ok(true)
+    }
+
     fn draft(&mut self) -> Result<Option<Draft>, ImportError> {
+        if self.next.is_some() {
+            return Ok(None);
+        }
         let Some(line) = self.lines.next()? else { return Ok(None) };
-        let read = read_event(line);
+        let read = read_line(line);
         let line = self.lines.number();
-        let (event, known) = read.map_err(|problem| self.lines.error(problem))?;
-        Ok(Some(Draft { line, event, known }))
+        match read.map_err(|problem| self.lines.error(problem))? {
+            Line::Header(header) => {
+                self.next = Some(header);
+                Ok(None)
+            }
+            Line::Event(event, known) => Ok(Some(Draft { line, event, known })),
+        }
     }
 
     fn event(&mut self) -> Result<Option<Event>, ImportError> {
@@ -144,6 +193,9 @@ impl<R: BufRead> Iterator for Importer<R> {
         }
         let event = self.event();
         self.over = !matches!(event, Ok(Some(_)));
+        if event.is_err() {
+            self.next = None;
+        }
         event.transpose()
     }
 }
@@ -154,6 +206,10 @@ fn read_header(line: &str) -> Result<Header, Problem> {
     if kind != "header" {
         return Err(Problem::HeaderFirst { found: kind.to_owned() });
     }
+    read_header_of(object)
+}
+
+fn read_header_of(mut object: Object<'_>) -> Result<Header, Problem> {
     object.set_kind("header");
     if let Some(format) = object.u64("format")?
         && format != JSONL_FORMAT
@@ -186,11 +242,11 @@ fn read_header(line: &str) -> Result<Header, Problem> {
     Ok(header)
 }
 
-fn read_event(line: &str) -> Result<(Event, Option<Known>), Problem> {
+fn read_line(line: &str) -> Result<Line, Problem> {
     let mut object = Object::parse(line)?;
     let kind = KINDS.get(object.required_word("type", &KINDS)?).copied().unwrap_or_default();
     if kind == "header" {
-        return Err(Problem::SecondHeader);
+        return read_header_of(object).map(Line::Header);
     }
     object.set_kind(kind);
     let at = object.required_u64("at")?;
@@ -264,7 +320,7 @@ fn read_event(line: &str) -> Result<(Event, Option<Known>), Problem> {
         }),
     };
     object.finish()?;
-    Ok((Event { at, body }, known))
+    Ok(Line::Event(Event { at, body }, known))
 }
 
 fn read_transport(object: &mut Object<'_>) -> Result<Transport, Problem> {

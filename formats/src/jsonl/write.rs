@@ -1,6 +1,6 @@
 //! Events into JSON Lines, in canonical form.
 //!
-//! In: a header and events. Out: one object a line; keys in a fixed order, what has its default left out, so that the
+//! In: a header and events, section by section. Out: one object a line; keys in a fixed order, what has its default left out, so that the
 //! same events are the same text. Never here: rounding; every number is written in full.
 
 use std::io::{self, Write};
@@ -26,7 +26,17 @@ impl<W: Write> Exporter<W> {
     /// When the output fails.
     pub fn new(output: W, header: &Header) -> io::Result<Self> {
         let mut exporter = Self { output, line: Line::default(), live: FxHashMap::default() };
-        let line = &mut exporter.line;
+        exporter.begin(header)?;
+        Ok(exporter)
+    }
+
+    /// Begins another section with its header.
+    ///
+    /// # Errors
+    /// When the output fails.
+    pub fn begin(&mut self, header: &Header) -> io::Result<()> {
+        self.live.clear();
+        let line = &mut self.line;
         line.begin("header");
         line.number("format", JSONL_FORMAT);
         for (key, text) in
@@ -49,8 +59,7 @@ impl<W: Write> Exporter<W> {
         }
         line.flag("excerpt", header.excerpt);
         line.flag("anonymized", header.anonymized);
-        exporter.end_line()?;
-        Ok(exporter)
+        self.end_line()
     }
 
     /// Writes an event.

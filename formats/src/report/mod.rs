@@ -1,10 +1,11 @@
 //! Reports as bytes and as text.
 //!
-//! In: a [`netflow_core::report::Report`]. Out: CSV, Parquet, JSON, line protocol, a table for people. Never here: paths, terminals,
-//! decisions about what is in the report.
+//! In: a [`netflow_core::report::Report`]. Out: CSV, Parquet, JSON, line protocol, a table for people, a page for browsers.
+//! Never here: paths, terminals, decisions about what is in the report.
 
 mod csv;
 mod frame;
+mod html;
 mod json;
 mod line;
 mod lines;
@@ -14,6 +15,7 @@ mod table;
 
 pub use csv::{write_csv, write_csv_rows};
 pub use frame::frame;
+pub use html::{HtmlOptions, HtmlReport};
 pub use json::write_json;
 pub use line::write_line;
 pub use parquet::write_parquet;

@@ -72,11 +72,15 @@ pub fn reports_on_events<R: BufRead>(
     options: impl IntoIterator<Item = ReportOptions>,
 ) -> Result<Vec<Report>, RunError> {
     let mut run = Run::new(options);
-    run.begin(events.header());
-    for event in events {
-        run.push(&event?)?;
+    loop {
+        run.begin(events.header());
+        for event in events.by_ref() {
+            run.push(&event?)?;
+        }
+        if !events.next_section()? {
+            return Ok(run.finish());
+        }
     }
-    Ok(run.finish())
 }
 
 /// Pipelines that get the same events.

@@ -42,7 +42,7 @@ impl<R: Read> CaptureReader<R> {
     }
 
     /// Lists the damage that went before; `next` is the intact block that follows, if one does.
-    fn settle(&mut self, next: Option<&BlockHeader>) {
+    pub(super) fn settle(&mut self, next: Option<&BlockHeader>) {
         let before = self.damages.events_lost();
         let missing = next.map(|next| next.events_before.saturating_sub(self.events));
         if self.damages.settle(missing, next.map(|next| next.first_at)) {
@@ -110,8 +110,7 @@ impl<R: Read> CaptureReader<R> {
             self.events = header.events_before;
         }
         if self.closed || header.sequence < self.sequence || header.events_before < self.events {
-            self.leave_out(header, whole);
-            return Ok(true);
+            return self.leave_out(header, whole);
         }
         self.account(header);
         if !complete {
@@ -140,6 +139,12 @@ impl<R: Read> CaptureReader<R> {
         }
         self.events = self.events.saturating_add(header.events.into());
         self.losses = header.losses;
+        if header.events > 0 && matches!(header.kind, BlockKind::Metadata | BlockKind::Index | BlockKind::End) {
+            let place = self.place(DamagedPart::Content, Some(header));
+            let what = Malformed::new("events of a block that has none", 0, header.events);
+            self.damages.report_block(&place, what, header.events, (header.first_at, header.last_at));
+            self.break_off();
+        }
         match header.kind {
             BlockKind::Events => self.open_block(header, whole),
             BlockKind::Index => self.read_closing(header, whole),
@@ -147,7 +152,8 @@ impl<R: Read> CaptureReader<R> {
                 self.closed = true;
                 self.read_closing(header, whole);
             }
-            BlockKind::Metadata | BlockKind::Unknown(_) => {}
+            BlockKind::Metadata => {}
+            BlockKind::Unknown(_) => self.pass_over(header),
         }
         if let Some(audit) = &mut self.audit {
             audit.block(offset - self.section_offset, header);
@@ -156,8 +162,17 @@ impl<R: Read> CaptureReader<R> {
         Ok(true)
     }
 
+    /// A block of a later version. Nobody knows what its events tell, so it is as if they were lost.
+    fn pass_over(&mut self, header: &BlockHeader) {
+        self.passed_over.blocks += 1;
+        self.passed_over.block_events = self.passed_over.block_events.saturating_add(header.events.into());
+        if header.events > 0 {
+            self.break_off();
+        }
+    }
+
     /// A block that was there before, or that follows the end.
-    fn leave_out(&mut self, header: &BlockHeader, whole: usize) {
+    fn leave_out(&mut self, header: &BlockHeader, whole: usize) -> Result<bool, ReadError> {
         let expected = match self.closed {
             true => "nothing after the end".to_owned(),
             false => format!("block {} after {} events", self.sequence, self.events),
@@ -166,7 +181,14 @@ impl<R: Read> CaptureReader<R> {
         self.settle(None);
         let place = self.place(DamagedPart::Sequence, Some(header));
         self.damages.report(&place, Malformed::new("blocks", expected, found), 0);
-        self.source.consume(whole);
+        let payload = self.source.window().get(BLOCK_HEADER_BYTES..whole);
+        if payload.is_some_and(|payload| xxh3_64(payload) == header.checksum) {
+            self.source.consume(whole);
+        } else {
+            // A piece of it, in which the next block may begin.
+            self.source.resync()?;
+        }
+        Ok(true)
     }
 
     /// Compares an intact header with what was read before it.
@@ -209,7 +231,8 @@ impl<R: Read> CaptureReader<R> {
         match checked {
             Ok(skipped) => {
                 self.last_at = header.last_at;
-                self.skipped += skipped;
+                self.passed_over.events += skipped.events;
+                self.passed_over.wider_blocks += skipped.wider_blocks;
                 if let Some(audit) = &mut self.audit
                     && let Err(what) = audit.losses(header.losses, self.block.losses(), self.is_broken)
                 {

@@ -1,0 +1,139 @@
+//! Some connections of a capture alone.
+//!
+//! In: a capture that can be read twice, a filter, a number. Out: the parts of the capture with what these connections have in place of
+//! each event. Never here: which connections a filter means, and what is written.
+
+use std::fs::File;
+use std::io::{self, BufReader, Seek as _};
+use std::path::Path;
+
+use anyhow::Context;
+use netflow_core::choice::{Chosen, Survey};
+use netflow_core::event::{Event, Header};
+use netflow_core::filter::Filter;
+use netflow_formats::capture::CaptureReader;
+
+use crate::args::WindowArgs;
+use crate::cluster::Clusters;
+use crate::input::{self, Capture};
+use crate::passage::{self, Part, Window};
+
+/// A capture that can be opened more than once.
+pub(crate) struct Input<'a> {
+    path: &'a Path,
+    /// What came from stdin.
+    kept: Option<File>,
+}
+
+impl<'a> Input<'a> {
+    /// The capture, which is read once only unless `twice`.
+    pub(crate) fn new(path: &'a Path, twice: bool) -> anyhow::Result<Self> {
+        let kept = (twice && input::is_std(path)).then(keep_stdin).transpose()?;
+        Ok(Self { path, kept })
+    }
+
+    pub(crate) fn open(&mut self) -> anyhow::Result<Capture> {
+        let Some(file) = &mut self.kept else { return input::open_capture(self.path) };
+        let file = file.rewind().and_then(|()| file.try_clone()).context("cannot read what came from stdin again")?;
+        CaptureReader::new(Box::new(BufReader::with_capacity(1 << 18, file)) as _).context("cannot read stdin")
+    }
+}
+
+/// A file of stdin's content that is gone when it is closed.
+fn keep_stdin() -> anyhow::Result<File> {
+    let cannot = || format!("cannot keep stdin in {} to read it twice", std::env::temp_dir().display());
+    let mut file = tempfile::tempfile().with_context(cannot)?;
+    io::copy(&mut io::stdin().lock(), &mut file).with_context(cannot)?;
+    Ok(file)
+}
+
+/// Which connections are meant.
+#[derive(Clone, Copy)]
+pub(crate) struct Meant<'a> {
+    /// Those of which it holds; `None`: all.
+    pub(crate) filter: Option<&'a Filter>,
+    /// So many of them, in the order of their first events; `None`: all.
+    pub(crate) most: Option<u64>,
+}
+
+impl Meant<'_> {
+    pub(crate) fn is_all(self) -> bool {
+        self.filter.is_none() && self.most.is_none()
+    }
+}
+
+/// The connections that are meant.
+pub(crate) struct Connections<'a> {
+    filter: Option<&'a Filter>,
+    chosen: Chosen,
+    /// What the capture had when the connections were chosen. A file that is still recorded has more by now.
+    parts_left: u64,
+    place: Vec<Event>,
+}
+
+impl<'a> Connections<'a> {
+    /// Reads that time of the capture to learn which connections are meant; `None` when all are.
+    pub(crate) fn survey(input: &mut Input<'_>, window: WindowArgs, meant: Meant<'a>) -> anyhow::Result<Option<Self>> {
+        if meant.is_all() {
+            return Ok(None);
+        }
+        let mut survey = Survey::new(meant.filter.cloned());
+        let mut parts = 0;
+        let clusters = Clusters::default();
+        passage::read_quietly(&mut input.open()?, input.path, &mut Window::new(window), |part| {
+            parts += 1;
+            match part {
+                Part::Begin(header) => survey.begin(header),
+                Part::Again(event) | Part::Event(event) => {
+                    clusters.learn(event, input.path, |cluster| survey.set_cluster(cluster));
+                    survey.push(event);
+                }
+                Part::Missing(_) | Part::Nothing(_) => {}
+            }
+            Ok(())
+        })?;
+        let mut choice = survey.finish();
+        if let Some(most) = meant.most {
+            choice.keep_first(most);
+        }
+        Ok(Some(Self { filter: meant.filter, chosen: Chosen::new(choice), parts_left: parts, place: Vec::new() }))
+    }
+
+    /// Takes the next part of the second reading and gives what is in its place.
+    pub(crate) fn take(
+        &mut self,
+        part: Part<'_>,
+        give: &mut dyn FnMut(Part<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let Some(left) = self.parts_left.checked_sub(1) else { return Ok(()) };
+        self.parts_left = left;
+        match part {
+            Part::Begin(header) => {
+                self.end(give)?;
+                self.chosen.begin(header);
+                give(Part::Begin(&self.marked(header)))
+            }
+            Part::Nothing(header) => give(Part::Nothing(&self.marked(header))),
+            Part::Missing(events) => give(Part::Missing(events)),
+            Part::Again(event) => self.replace(event).iter().try_for_each(|event| give(Part::Again(event))),
+            Part::Event(event) => self.replace(event).iter().try_for_each(|event| give(Part::Event(event))),
+        }
+    }
+
+    /// The section is over.
+    pub(crate) fn end(&mut self, give: &mut dyn FnMut(Part<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.chosen.end().map_or(Ok(()), |event| give(Part::Event(&event)))
+    }
+
+    fn replace(&mut self, event: &Event) -> &[Event] {
+        self.place.clear();
+        self.chosen.push(event, &mut self.place);
+        &self.place
+    }
+
+    /// The header says what is in the capture.
+    fn marked(&self, header: &Header) -> Header {
+        let comment = self.filter.map_or_else(|| header.comment.clone(), |filter| filter.remark(&header.comment));
+        Header { comment, ..header.clone() }
+    }
+}
