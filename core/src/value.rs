@@ -109,3 +109,24 @@ impl Type {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_takes_no_more_than_it_is_said_to() {
+        // A set has a byte beside each place, and between 7/16 and 7/8 of its places are taken: 29 to 57 bytes a value.
+        assert_eq!(size_of::<Value>(), 24);
+    }
+
+    #[test]
+    fn networks_are_sorted_by_address_and_shown_as_one_where_they_are_one() {
+        let net = |text: &str| Net::from(text.parse::<IpNet>().unwrap());
+        let mut nets = ["2001:db8::/32", "10.0.0.0/24", "9.0.0.0/8", "10.0.0.0/8", "10.0.0.7/32", "::1/128"].map(net);
+        nets.sort();
+        let shown: Vec<String> = nets.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/24", "10.0.0.7", "::1", "2001:db8::/32"]);
+        assert_eq!(net("10.1.2.3/8").to_string(), "10.0.0.0/8");
+    }
+}

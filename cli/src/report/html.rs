@@ -90,6 +90,7 @@ fn asked(args: &ReportArgs) -> Vec<(String, String)> {
         ("--since", args.window.since.map(|since| since.to_string())),
         ("--until", args.window.until.map(|until| until.to_string())),
         ("--by", (!pipeline.by.is_empty()).then(|| pipeline.by.join(","))),
+        ("--distinct", (!pipeline.distinct.is_empty()).then(|| pipeline.distinct.join(","))),
         ("--every", args.every.map(|every| humantime::format_duration(every).to_string())),
         ("--sort", args.sort.clone()),
         ("--top", args.top.map(|top| top.to_string())),
@@ -97,6 +98,7 @@ fn asked(args: &ReportArgs) -> Vec<(String, String)> {
         ("--k8s", pipeline.k8s.as_ref().map(|path| path.display().to_string())),
     ];
     let switches = [
+        ("--across-windows", args.across_windows),
         ("--no-fold", pipeline.no_fold),
         ("--keep-loopback", pipeline.keep_loopback),
         ("--keep-idle", pipeline.keep_idle),

@@ -68,14 +68,13 @@ struct Count {
 }
 
 impl Data {
-    /// `rows` is sorted; the first `top` of them are taken.
+    /// `rows` is sorted; the first of them are taken.
     pub(super) fn new(
         rows: &Report,
         relations: &Report,
         over_time: &Report,
         windows: Base,
         options: &HtmlOptions,
-        top: usize,
     ) -> Result<Self, ReportError> {
         let headers = &relations.headers;
         let interval_ms = headers.iter().map(|header| header.interval_ms).max().unwrap_or(0);
@@ -103,7 +102,7 @@ impl Data {
                     sums.bytes()
                 }),
             failures: failures(relations, several),
-            rows: Table::of_report(rows, top),
+            rows: Table::of_report(rows, options.top),
             losses: (diagnostics.loss.counts().into_iter().zip(Loss::MEANINGS))
                 .map(|((name, count), what)| Count { name, count: Exact(count), what })
                 .collect(),

@@ -91,8 +91,7 @@ impl HtmlReport {
                 rows.rows.sort_by_key(|row| std::cmp::Reverse(row.sums.bytes()));
             }
         }
-        let top = options.top.unwrap_or(MOST_ROWS);
-        let data = data::Data::new(&rows, &relations, &over_time, self.windows, options, top)?;
+        let data = data::Data::new(&rows, &relations, &over_time, self.windows, options)?;
         page::write(&data, out)
     }
 }

@@ -10,6 +10,7 @@ use netflow_core::sums::Sums;
 use netflow_core::value::{Type, Value};
 use serde::{Serialize, Serializer};
 
+use super::MOST_ROWS;
 use crate::report::table::{Part, layout, printable, title};
 
 /// What not even a page has room for.
@@ -115,13 +116,14 @@ impl Table {
         Self { columns: columns.collect(), rows: rows.collect(), more }
     }
 
-    /// The first rows of a report.
-    pub(super) fn of_report(report: &Report, top: usize) -> Self {
-        let shown = top.min(report.rows.len());
+    /// The first rows of a report: `top` of each window, as elsewhere, or else as many as a page holds.
+    pub(super) fn of_report(report: &Report, top: Option<usize>) -> Self {
+        let first = || report.rows.iter().take(MOST_ROWS).collect();
+        let shown: Vec<&Row> = top.map_or_else(first, |top| report.first(top));
         let parts = layout(report, &DETAILS);
         let columns = parts.iter().map(|part| match part {
-            Part::Field(column) => {
-                let kind = match (column.unit, column.ty) {
+            Part::Field(field) => {
+                let kind = match (field.unit, field.ty) {
                     ("UTC", _) => Kind::Time,
                     ("bytes", _) => Kind::Bytes,
                     ("µs", _) => Kind::Duration,
@@ -129,7 +131,7 @@ impl Table {
                     ("", _) => Kind::Text,
                     (_, _) => Kind::Count,
                 };
-                Column::new(title(&column.name), &column.help, kind)
+                Column::new(title(&field.name), &field.help, kind)
             }
             Part::End { title, .. } => Column::new(
                 title,
@@ -137,17 +139,17 @@ impl Table {
                 Kind::Text,
             ),
         });
-        let rows = report.rows[..shown].iter().map(|row| {
-            let cell = |place: usize| report.columns.get(place).map_or(Value::Null, |column| row.cell(column.cell));
+        let rows = shown.iter().map(|row| {
+            let cells: Vec<Value> = report.cells(row).collect();
             parts
                 .iter()
                 .map(|part| match part {
-                    Part::Field(column) => Cell::of(&row.cell(column.cell)),
-                    Part::End { ip, port, .. } => Cell::Text(end(&cell(*ip), &cell(*port))),
+                    Part::Field(field) => Cell::of(&row.cell(field.cell)),
+                    Part::End { ip, port, .. } => Cell::Text(end(&cells[*ip], &cells[*port])),
                 })
                 .collect()
         });
-        Self::new(columns.collect(), rows.collect(), report.rows.len() - shown)
+        Self::new(columns.collect(), rows.collect(), report.rows.len() - shown.len())
     }
 }
 
