@@ -54,3 +54,15 @@ fn bash_completes_commands_and_options() {
         assert!(netflow(folder.path(), &["completions", shell]).ok().contains("netflow"), "{shell}");
     }
 }
+
+#[test]
+fn every_help_is_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for command in commands(folder.path()) {
+        let help = netflow(folder.path(), &command.split(' ').chain(["--help"]).collect::<Vec<_>>()).ok();
+        text += &format!("$ netflow {command} --help\n{help}\n");
+    }
+    // Accept with `INSTA_UPDATE=always`, and review.
+    insta::assert_snapshot!("help", text);
+}
