@@ -139,6 +139,16 @@ pub(crate) struct ReportArgs {
     /// Write JSON Lines, one object a row, likewise.
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
     pub(crate) json: Option<Option<PathBuf>>,
+    /// Write Arrow, likewise; to stdout as a stream.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) arrow: Option<Option<PathBuf>>,
+    /// Write InfluxDB line protocol, one point a row at the end of its window, likewise.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) line: Option<Option<PathBuf>>,
+    /// Make of --parquet a folder with a file for each value of these tags, or `date`, the day (UTC) on which a window
+    /// begins: PATH/host=…/date=…/part-0.parquet. With --force, a folder that exists keeps every other partition.
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',', requires = "parquet")]
+    pub(crate) partition_by: Vec<String>,
     /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
@@ -398,6 +408,9 @@ mod tests {
             csv: Some(None),
             parquet: None,
             json: Some(Some("-".into())),
+            arrow: None,
+            line: None,
+            partition_by: Vec::new(),
             force: false,
             every: None,
             sort: None,

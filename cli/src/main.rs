@@ -8,6 +8,7 @@ mod args;
 mod cluster;
 mod connections;
 mod cut;
+mod dataset;
 mod doctor;
 mod dump;
 mod fields;

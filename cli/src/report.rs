@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
-use netflow_formats::report::{TableOptions, note, table, write_csv, write_json, write_parquet};
+use netflow_formats::report::{
+    TableOptions, note, table, write_arrow, write_arrow_stream, write_csv, write_json, write_line, write_parquet,
+};
 
 use crate::args::ReportArgs;
 use crate::cluster::Clusters;
+use crate::dataset::Dataset;
 use crate::input;
 use crate::options::{self, TABLE_TAGS};
 use crate::outcome::{Outcome, Usage};
@@ -21,13 +24,15 @@ const TABLE_ROWS: usize = 20;
 type WriteReport = fn(&Report, &mut dyn std::io::Write) -> anyhow::Result<()>;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
+    let dataset = Dataset::new(args)?;
     let files = files(args)?;
     for (path, _) in &files {
         if !args.force && !input::is_std(path) {
             output::refuse_existing(path)?;
         }
     }
-    let default_tags: &[&str] = if files.is_empty() { &TABLE_TAGS } else { &[] };
+    let is_table = files.is_empty() && dataset.is_none();
+    let default_tags: &[&str] = if is_table { &TABLE_TAGS } else { &[] };
     let options = options::pipeline(&args.pipeline, default_tags)?;
     let by = if args.pipeline.by.is_empty() { &[] } else { options.by.as_slice() };
     let order = args.sort.as_deref().map(|sort| Order::parse(sort, by)).transpose();
@@ -49,15 +54,19 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     }
     let mut report = pipeline.finish();
     lossy |= report.diagnostics.is_lossy();
+    if let (false, Some(top)) = (is_table, args.top) {
+        report.rows.truncate(top);
+    }
+    if let Some(dataset) = dataset {
+        dataset.write(&report, args.force)?;
+    }
     for (path, write) in &files {
-        let mut part = report.clone();
-        part.rows.truncate(args.top.unwrap_or(usize::MAX));
-        output::write(path, args.force, |out| write(&part, out))?;
+        output::write(path, args.force, |out| write(&report, out))?;
         if !input::is_std(path) {
             eprintln!("{}", path.display());
         }
     }
-    if files.is_empty() {
+    if is_table {
         report.sort(order.unwrap_or(Order::Traffic));
         let width = terminal_size::terminal_size().map(|(width, _)| width.0);
         let sorted_by = order.and_then(|order| if let Order::By { field, .. } = order { Some(field) } else { None });
@@ -92,24 +101,39 @@ fn feed(pipeline: &mut Pipeline, clusters: &Clusters, path: &Path, window: &mut 
 /// The files that were asked for, with what writes each.
 fn files(args: &ReportArgs) -> anyhow::Result<Vec<(PathBuf, WriteReport)>> {
     type Wanted<'a> = (&'a Option<Option<PathBuf>>, &'a str, &'a str, WriteReport);
-    let wanted: [Wanted<'_>; 3] = [
+    // A pipe cannot be read from its end, where an Arrow file says what is in it.
+    let arrow: WriteReport = if args.arrow.as_ref().is_some_and(|path| path.as_deref().is_some_and(input::is_std)) {
+        |report, out| Ok(write_arrow_stream(report, out)?)
+    } else {
+        |report, out| Ok(write_arrow(report, out)?)
+    };
+    let parquet = if args.partition_by.is_empty() { &args.parquet } else { &None };
+    let wanted: [Wanted<'_>; 5] = [
         (&args.csv, "csv", "csv", |report, out| Ok(write_csv(report, out)?)),
-        (&args.parquet, "parquet", "parquet", |report, out| Ok(write_parquet(report, out)?)),
+        (parquet, "parquet", "parquet", |report, out| Ok(write_parquet(report, out)?)),
         (&args.json, "json", "jsonl", |report, out| Ok(write_json(report, out)?)),
+        (&args.arrow, "arrow", "arrow", arrow),
+        (&args.line, "line", "lp", |report, out| Ok(write_line(report, out)?)),
     ];
     let mut files = Vec::new();
     for (path, flag, extension, write) in wanted {
         let Some(path) = path else { continue };
-        let nameless =
-            || Usage(format!("a capture from stdin has no name: say where to write, --{flag}=PATH or --{flag}=-"));
-        let path = match path {
-            Some(path) => path.clone(),
-            None => input::beside(&args.inputs, extension).ok_or_else(nameless)?,
-        };
-        files.push((path, write));
+        files.push((destination(args, path.as_deref(), flag, extension)?, write));
     }
     if files.iter().filter(|(path, _)| input::is_std(path)).count() > 1 {
         return Err(Usage("only one format can go to stdout".to_owned()).into());
     }
     Ok(files)
+}
+
+/// Where to write: to the path, or beside the capture.
+pub(crate) fn destination(
+    args: &ReportArgs,
+    path: Option<&Path>,
+    flag: &str,
+    extension: &str,
+) -> Result<PathBuf, Usage> {
+    let nameless =
+        || Usage(format!("a capture from stdin has no name: say where to write, --{flag}=PATH or --{flag}=-"));
+    path.map_or_else(|| input::beside(&args.inputs, extension).ok_or_else(nameless), |path| Ok(path.to_path_buf()))
 }

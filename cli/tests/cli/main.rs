@@ -4,6 +4,7 @@
 
 mod anonymize;
 mod cut;
+mod dataset;
 mod economy;
 mod events;
 mod files;
@@ -14,9 +15,11 @@ mod k8s;
 mod later;
 mod merge;
 mod parquet;
+mod python;
 mod readme;
 mod replay;
 mod reports;
 mod reproducible;
 mod run;
 mod verify;
+mod wild;
