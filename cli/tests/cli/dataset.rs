@@ -194,7 +194,7 @@ pub(crate) fn write(at: &Path, keys: &str) {
 #[test]
 fn duckdb_pyarrow_and_polars_read_the_rows_of_the_report() {
     let Some(python) = python::readers() else { return };
-    for keys in ["host,date", "date,process_name,dst_ip,src_port"] {
+    for keys in ["host,date", "date,process_name,dst_ip,dst_port"] {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), keys);
         let printed = python::run(&python, folder.path(), include_str!("readers/dataset.py"), &["ds", keys]);

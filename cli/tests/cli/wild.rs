@@ -92,10 +92,15 @@ pub(crate) fn large(rows: u64) -> Report {
     let tags = ["src_port", "pid", "process_name", "dst_ip"].map(|name| Field::by_name(name).unwrap());
     let one = |place: u64| {
         let port = if place % 3 == 0 { Value::Folded } else { Value::Number(place % 65_536) };
-        let name = if place % 5 == 0 { Value::Null } else { Value::Text(Arc::from(NAMES[place as usize % NAMES.len()])) };
+        let name =
+            if place % 5 == 0 { Value::Null } else { Value::Text(Arc::from(NAMES[place as usize % NAMES.len()])) };
         let ip = Value::Ip(std::net::Ipv6Addr::from(u128::from(place) << 64 | 1).into());
         let minute = 60_000_000 * i64::try_from(place / 1000).unwrap();
-        row(minute, vec![port, Value::Number(place), name, ip], place * 131_072_000_000_007)
+        row(
+            minute,
+            vec![port, Value::Number(place * 16_411 % (1 << 32)), name, ip],
+            place.wrapping_mul(131_072_000_000_007),
+        )
     };
     report(&tags, (0..rows).map(one).collect())
 }

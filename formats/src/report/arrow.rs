@@ -8,7 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use netflow_core::report::Report;
-use polars_core::datatypes::CompatLevel;
+use polars_core::prelude::{CompatLevel, DataFrame};
 use polars_io::SerWriter;
 use polars_io::ipc::{IpcStreamWriter, IpcWriter};
 
@@ -29,9 +29,26 @@ pub fn write_arrow<W: Write>(report: &Report, out: W) -> Result<(), ReportError>
 /// # Errors
 /// As [`write_arrow`].
 pub fn write_arrow_stream<W: Write>(report: &Report, out: W) -> Result<(), ReportError> {
+    stream(report, &mut frame(report)?, out)
+}
+
+/// The columns as the first message of a stream, which is also how a Parquet file keeps them.
+///
+/// # Errors
+/// When polars refuses the columns.
+pub(super) fn schema(report: &Report) -> Result<Vec<u8>, ReportError> {
+    let mut bytes = Vec::new();
+    stream(report, &mut frame(report)?.clear(), &mut bytes)?;
+    // Four bytes that begin a message, the length of what follows, and that.
+    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map_or(0, u32::from_le_bytes);
+    bytes.truncate(8_usize.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)));
+    Ok(bytes)
+}
+
+fn stream<W: Write>(report: &Report, frame: &mut DataFrame, out: W) -> Result<(), ReportError> {
     let mut writer = IpcStreamWriter::new(out).with_compat_level(CompatLevel::oldest());
     writer.set_custom_schema_metadata(Arc::new(metadata(report)));
-    Ok(writer.finish(&mut frame(report)?)?)
+    Ok(writer.finish(frame)?)
 }
 
 fn metadata<K: Ord, V>(report: &Report) -> std::collections::BTreeMap<K, V>

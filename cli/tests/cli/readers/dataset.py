@@ -32,6 +32,6 @@ compare("pyarrow", pyarrow.dataset.dataset(folder, partitioning=pyarrow.dataset.
 schema = {key: polars.Date if key == "date" else polars.String for key in keys}
 compare("Polars", polars.scan_parquet(folder, hive_partitioning=True, hive_schema=schema).collect().to_arrow())
 # Left to itself, each gives the same sums.
-print("DuckDB", *con.sql(f"SELECT count(*), sum(bytes_read)::BIGINT FROM '{folder}/**/*.parquet'").fetchone())
+print("DuckDB", *con.sql(f"SELECT count(*), sum(bytes_read)::BIGINT FROM '{folder}/**/*.parquet'").fetchall()[0])
 print("pyarrow", *(lambda table: (table.num_rows, sum(table["bytes_read"].to_pylist())))(pyarrow.dataset.dataset(folder, partitioning="hive").to_table()))
 print("Polars", *polars.scan_parquet(folder).select(polars.len(), polars.col("bytes_read").sum()).collect().row(0))
