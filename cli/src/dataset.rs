@@ -56,7 +56,8 @@ impl Dataset {
         let parts = partitions(report, &self.keys)?;
         refuse_strange(folder, &parts, &self.keys)?;
         // Of the same file system, so that files can be renamed; not within, where readers would come across it.
-        let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        let beside = whole.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let staged = tempfile::Builder::new().prefix(".netflow-").tempdir_in(beside).with_context(cannot)?;
         for (name, part) in &parts {
             let place = staged.path().join(name);
