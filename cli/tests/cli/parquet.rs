@@ -68,7 +68,7 @@ fn the_types_are_those_of_the_document() {
 fn every_reader_has_every_cell_of_the_csv() {
     let Some(python) = python::readers() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let rows = ROW_GROUP as u64 + 5_000;
+    let rows = ROW_GROUP + 5_000;
     for (name, report) in [("wild", wild::small()), ("large", wild::large(rows)), ("empty", wild::empty())] {
         wild::write(folder.path(), name, &report);
         let printed = python::run(&python, folder.path(), include_str!("readers/formats.py"), &[name]);
@@ -80,7 +80,7 @@ fn every_reader_has_every_cell_of_the_csv() {
 fn row_groups_say_what_is_in_them() {
     let Some(python) = python::readers() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let rows = ROW_GROUP as u64 * 2 + 1;
+    let rows = ROW_GROUP * 2 + 1;
     wild::write_parquet_alone(folder.path(), "large", &wild::large(rows));
     let printed = python::run(&python, folder.path(), include_str!("readers/statistics.py"), &["large.parquet"]);
     assert_eq!(printed, format!("rows {rows}\ngroups {ROW_GROUP} {ROW_GROUP} 1\nwithout statistics: []\nwrong: []\n"));

@@ -88,12 +88,15 @@ pub(crate) fn empty() -> Report {
 }
 
 /// So many rows.
-pub(crate) fn large(rows: u64) -> Report {
+pub(crate) fn large(rows: usize) -> Report {
     let tags = ["src_port", "pid", "process_name", "dst_ip"].map(|name| Field::by_name(name).unwrap());
     let one = |place: u64| {
-        let port = if place % 3 == 0 { Value::Folded } else { Value::Number(place % 65_536) };
-        let name =
-            if place % 5 == 0 { Value::Null } else { Value::Text(Arc::from(NAMES[place as usize % NAMES.len()])) };
+        let port = if place.is_multiple_of(3) { Value::Folded } else { Value::Number(place % 65_536) };
+        let name = if place.is_multiple_of(5) {
+            Value::Null
+        } else {
+            Value::Text(Arc::from(NAMES[usize::try_from(place).unwrap() % NAMES.len()]))
+        };
         let ip = Value::Ip(std::net::Ipv6Addr::from(u128::from(place) << 64 | 1).into());
         let minute = 60_000_000 * i64::try_from(place / 1000).unwrap();
         row(
@@ -102,7 +105,7 @@ pub(crate) fn large(rows: u64) -> Report {
             place.wrapping_mul(131_072_000_000_007),
         )
     };
-    report(&tags, (0..rows).map(one).collect())
+    report(&tags, (0..rows as u64).map(one).collect())
 }
 
 /// The report in the formats that machines read, as `NAME.csv` and so on.

@@ -51,9 +51,9 @@ fn stream<W: Write>(report: &Report, frame: &mut DataFrame, out: W) -> Result<()
     Ok(writer.finish(frame)?)
 }
 
-fn metadata<K: Ord, V>(report: &Report) -> std::collections::BTreeMap<K, V>
+fn metadata<K, V>(report: &Report) -> std::collections::BTreeMap<K, V>
 where
-    K: From<String>,
+    K: Ord + From<String>,
     V: From<String>,
 {
     columns::metadata(report).into_iter().map(|(key, value)| (key.into(), value.into())).collect()
