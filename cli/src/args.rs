@@ -34,7 +34,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Record(RecordArgs),
     Doctor(DoctorArgs),
-    Report(ReportArgs),
+    Report(Box<ReportArgs>),
     Replay(ReplayArgs),
     Live(LiveArgs),
     Info(InfoArgs),
@@ -148,13 +148,23 @@ pub(crate) struct ReportArgs {
     /// Make all reports that FILE describes, in one reading: a `[[report]]` table each, with the keys that fixture.toml has
     /// (file, by, distinct, every, filter, having, sort, across_windows, top, no_fold, …).
     #[arg(long, value_name = "FILE.toml", conflicts_with_all = [
-        "csv", "parquet", "json", "html", "every", "sort", "top", "by", "distinct", "filter", "having", "no_fold",
+        "csv", "parquet", "json", "html", "arrow", "line", "partition_by", "every", "sort", "top", "by", "distinct", "filter", "having", "no_fold",
         "ephemeral_port_min", "keep_loopback", "keep_idle", "keep_unspecified", "drop_same_ip",
     ])]
     pub(crate) reports: Option<PathBuf>,
     /// The folder that the files of --reports go to [default: the current one].
     #[arg(long, value_name = "DIR", requires = "reports")]
     pub(crate) out_dir: Option<PathBuf>,
+    /// Write Arrow, likewise; to stdout as a stream.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) arrow: Option<Option<PathBuf>>,
+    /// Write InfluxDB line protocol, one point a row at the end of its window, likewise.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true)]
+    pub(crate) line: Option<Option<PathBuf>>,
+    /// Make of --parquet a folder with a file for each value of these tags, or `date`, the day (UTC) on which a window
+    /// begins: PATH/host=…/date=…/part-0.parquet. With --force, a folder that exists keeps every other partition.
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',', requires = "parquet")]
+    pub(crate) partition_by: Vec<String>,
     /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
@@ -443,6 +453,9 @@ mod tests {
             reports: None,
             out_dir: None,
             html: None,
+            arrow: None,
+            line: None,
+            partition_by: Vec::new(),
             force: false,
             every: None,
             sort: None,
@@ -451,7 +464,7 @@ mod tests {
             window: WindowArgs { since: None, until: None },
             pipeline: PipelineArgs { by: vec!["pid".into(), "dst_ip".into()], ..all() },
         };
-        assert_eq!(parsed.command, Command::Report(expected));
+        assert_eq!(parsed.command, Command::Report(Box::new(expected)));
     }
 
     /// Every tag, the default filters.

@@ -9,6 +9,7 @@ mod cluster;
 mod completions;
 mod connections;
 mod cut;
+mod dataset;
 mod doctor;
 mod dump;
 mod fields;

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use netflow_core::k8s::Cluster;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
-use netflow_formats::report::{TableOptions, note, table, write_csv, write_json, write_parquet};
+use netflow_formats::report::{
+    TableOptions, note, table, write_arrow, write_arrow_stream, write_csv, write_json, write_line, write_parquet,
+};
 
 use self::html::Page;
 use crate::args::ReportArgs;
 use crate::cluster::Clusters;
+use crate::dataset::Dataset;
 use crate::input;
 use crate::options::{self, TABLE_TAGS};
 use crate::outcome::{Outcome, Usage};
@@ -40,13 +43,15 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     if let Some(description) = &args.reports {
         return several::run(args, description);
     }
+    let dataset = Dataset::new(args)?;
     let files = files(args)?;
     let mut page = Page::new(args)?;
     let paths = files.iter().map(|(path, _)| path.as_path()).chain(page.as_ref().map(Page::path));
     refuse(&paths.collect::<Vec<_>>(), args.force)?;
-    let (options, order) = options(args, if files.is_empty() { &TABLE_TAGS } else { &[] })?;
+    let is_table = files.is_empty() && dataset.is_none();
+    let (options, order) = options(args, if is_table { &TABLE_TAGS } else { &[] })?;
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
-    let mut pipeline = (page.is_none() || !files.is_empty()).then(|| Pipeline::new(options));
+    let mut pipeline = (page.is_none() || !is_table).then(|| Pipeline::new(options));
     let mut window = Window::new(args.window);
     let mut overlaps = Overlaps::default();
     let mut is_damaged = false;
@@ -60,12 +65,16 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     if let Some(mut report) = pipeline.map(Pipeline::finish) {
         lossy |= report.diagnostics.is_lossy();
         remark = note(&report);
+        let first = args.top.filter(|_| !is_table).map(|top| report.keep_first(top));
+        let written = first.as_ref().unwrap_or(&report);
+        if let Some(dataset) = dataset {
+            dataset.write(written, args.force)?;
+        }
         for (path, write) in &files {
-            let first = args.top.map(|top| report.keep_first(top));
-            output::write(path, args.force, |out| write(first.as_ref().unwrap_or(&report), out))?;
+            output::write(path, args.force, |out| write(written, out))?;
             tell(path);
         }
-        if files.is_empty() {
+        if is_table {
             report.sort(order.unwrap_or(Order::Traffic));
             let rows = if report.has_windows() { WINDOW_ROWS } else { TABLE_ROWS };
             show(&report, args.top.unwrap_or(rows))?;
@@ -134,11 +143,21 @@ fn set_cluster(pipelines: &mut [&mut Pipeline], cluster: &Arc<Cluster>) {
 
 /// The files that were asked for, with what writes each.
 fn files(args: &ReportArgs) -> Result<Vec<(PathBuf, WriteReport)>, Usage> {
-    let wanted = [(&args.csv, "csv", "csv"), (&args.parquet, "parquet", "parquet"), (&args.json, "json", "jsonl")];
+    let parquet = if args.partition_by.is_empty() { &args.parquet } else { &None };
+    let wanted = [
+        (&args.csv, "csv", "csv"),
+        (parquet, "parquet", "parquet"),
+        (&args.json, "json", "jsonl"),
+        (&args.arrow, "arrow", "arrow"),
+        (&args.line, "line", "lp"),
+    ];
     let mut files = Vec::new();
     for (path, flag, extension) in wanted {
         if let Some((path, write)) = file(args, path, flag, extension)?.zip(writer(extension)) {
-            files.push((path, write));
+            // A pipe cannot be read from its end, where an Arrow file says what is in it.
+            let stream: WriteReport = |report, out| Ok(write_arrow_stream(report, out)?);
+            let is_stream = extension == "arrow" && input::is_std(&path);
+            files.push((path, if is_stream { stream } else { write }));
         }
     }
     Ok(files)
@@ -150,12 +169,14 @@ fn writer(extension: &str) -> Option<WriteReport> {
         "csv" => Some(|report, out| Ok(write_csv(report, out)?)),
         "parquet" => Some(|report, out| Ok(write_parquet(report, out)?)),
         "jsonl" => Some(|report, out| Ok(write_json(report, out)?)),
+        "arrow" => Some(|report, out| Ok(write_arrow(report, out)?)),
+        "lp" => Some(|report, out| Ok(write_line(report, out)?)),
         _ => None,
     }
 }
 
 /// The file that was asked for with a flag.
-fn file(
+pub(crate) fn file(
     args: &ReportArgs,
     path: &Option<Option<PathBuf>>,
     flag: &str,

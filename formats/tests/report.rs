@@ -11,7 +11,8 @@ use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
 use netflow_core::value::Value;
 use netflow_formats::report::{
-    TableOptions, frame, table, write_csv, write_csv_rows, write_json, write_line, write_parquet,
+    PartitionKey, TableOptions, frame, partitions, table, write_csv, write_csv_rows, write_json, write_line,
+    write_parquet,
 };
 
 /// A name that every format has to escape.
@@ -160,6 +161,23 @@ fn parquet_is_the_same_on_every_run() {
     let (first, second) = (bytes(&report(ReportOptions::default())), bytes(&report(ReportOptions::default())));
     assert_eq!(first, second);
     assert_eq!((&first[..4], &first[first.len() - 4..]), (&b"PAR1"[..], &b"PAR1"[..]));
+}
+
+#[test]
+fn parts_have_all_rows_and_not_the_columns_of_their_folder() {
+    let keys = [PartitionKey::parse("transport").unwrap(), PartitionKey::parse("date").unwrap()];
+    let report = report(by(&["dst_ip", "transport", "pid"]));
+    let parts = partitions(&report, &keys).unwrap();
+    let folders: Vec<&str> = parts.keys().map(String::as_str).collect();
+    assert_eq!(folders, ["transport=tcp/date=2023-11-14", "transport=udp/date=2023-11-14"]);
+    let tcp = text(|out| write_csv(&parts[folders[0]], out).unwrap());
+    assert!(tcp.starts_with("window_start,window_end,dst_ip,pid,bytes_read,"), "{tcp}");
+    assert!(tcp.contains("Z,2001:db8::1,7,5000000,1234,"), "{tcp}");
+    assert_eq!(parts.values().map(|part| part.rows.len()).sum::<usize>(), report.rows.len());
+    let host = [PartitionKey::parse("host").unwrap()];
+    let error = partitions(&report, &host).unwrap_err().to_string();
+    assert_eq!(error, "the report has no column host: ask for it with --by");
+    assert!(PartitionKey::parse("rtt").is_err() && PartitionKey::parse("day").is_err());
 }
 
 #[test]

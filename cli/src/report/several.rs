@@ -68,7 +68,8 @@ fn read(args: &ReportArgs, description: &Path) -> anyhow::Result<Vec<Asked>> {
         let path = folder.join(&spec.file);
         let wrong = |problem: &str| Usage(format!("{}: report {:?}: `file`: {problem}", named(), spec.file));
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let write = writer(extension).ok_or_else(|| wrong("expected a name that ends in .csv, .parquet or .jsonl"))?;
+        let write = writer(extension)
+            .ok_or_else(|| wrong("expected a name that ends in .csv, .parquet, .jsonl, .arrow or .lp"))?;
         if asked.iter().any(|other| other.path == path) {
             return Err(wrong("another report has this file").into());
         }

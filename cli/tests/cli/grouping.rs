@@ -189,7 +189,7 @@ top = 1
     ];
     insta::assert_snapshot!(all.concat(), @r#"
     error: wrong.toml: expected at least one [[report]], found none
-    error: wrong.toml: report "a.txt": `file`: expected a name that ends in .csv, .parquet or .jsonl
+    error: wrong.toml: report "a.txt": `file`: expected a name that ends in .csv, .parquet, .jsonl, .arrow or .lp
     error: wrong.toml: report "": `file`: expected the name of the file to write, found none
     error: wrong.toml: report "a.csv": `file`: another report has this file
     error: wrong.toml: report "a.csv": `by`: dst_port has no prefixes, which are parts of addresses: src_ip, dst_ip, dst_nat_ip

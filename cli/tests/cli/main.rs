@@ -4,6 +4,7 @@
 
 mod anonymize;
 mod cut;
+mod dataset;
 mod economy;
 mod events;
 mod files;
@@ -17,9 +18,11 @@ mod later;
 mod manual;
 mod merge;
 mod parquet;
+mod python;
 mod readme;
 mod replay;
 mod reports;
 mod reproducible;
 mod run;
 mod verify;
+mod wild;

@@ -49,7 +49,7 @@ fn bash_completes_commands_and_options() {
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(complete("netflow rep"), "report\nreplay\n");
-    assert_eq!(complete("netflow report --par"), "--parquet\n");
+    assert_eq!(complete("netflow report --parq"), "--parquet\n");
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         assert!(netflow(folder.path(), &["completions", shell]).ok().contains("netflow"), "{shell}");
     }

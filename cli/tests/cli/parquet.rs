@@ -1,81 +1,128 @@
-//! The Parquet file as others read it: DuckDB and pyarrow, from PyPI, in an environment of their own.
+//! Reports as others read them: DuckDB, pyarrow, pandas, Polars and Spark, from PyPI, in environments of their own.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fmt::Write as _;
+use std::path::Path;
 
-use crate::events::capture;
-use crate::run::netflow;
+use netflow_core::field::FIELDS;
+use netflow_core::value::Type;
+use netflow_formats::report::ROW_GROUP;
 
-const PACKAGES: [&str; 2] = ["duckdb==2.0.0", "pyarrow==26.0.1"];
+use crate::{dataset, python, wild};
 
-const SCRIPT: &str = r#"
-import csv, sys, duckdb, pyarrow.parquet as pq
-parquet, text = sys.argv[1:]
-table = pq.read_table(parquet)
-types = {field.name: str(field.type) for field in table.schema}
-print("pyarrow", types["window_start"], types["src_port"], types["pid"], types["bytes_read"], types["src_ip"].replace("_view", ""))
-print("nulls", table["src_port"].null_count, table["rtt"].null_count, table["container_id"].null_count)
-rows = list(csv.DictReader(open(text)))
-con = duckdb.connect()
-con.execute("SET TimeZone = 'UTC'")
-described = {row[0]: row[1] for row in con.execute(f"DESCRIBE SELECT * FROM '{parquet}'").fetchall()}
-print("duckdb", described["window_start"], described["src_port"], described["pid"], described["bytes_read"], described["src_ip"])
-measures = [name for name in table.schema.names if types[name] == "uint64"]
-for name in measures:
-    expected = sum(int(row[name]) for row in rows if row[name])
-    by_duckdb = con.execute(f"SELECT coalesce(sum({name}), 0)::BIGINT FROM '{parquet}'").fetchone()[0]
-    by_arrow = sum(value for value in table[name].to_pylist() if value is not None)
-    known = sum(1 for row in rows if row[name])
-    assert by_duckdb == by_arrow == expected, (name, by_duckdb, by_arrow, expected)
-    assert known == con.execute(f"SELECT count({name}) FROM '{parquet}'").fetchone()[0], name
-print("sums", len(measures), "rows", len(rows), table.num_rows)
-print("start", con.execute(f"SELECT strftime(min(window_start) AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ') FROM '{parquet}'").fetchone()[0], rows[0]["window_start"])
-"#;
+/// PARQUET.md, which says what is in the files.
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../formats/PARQUET.md");
 
-/// A Python with the packages, made once and kept with the build; `None` where there is no Python or no registry.
-fn python() -> Option<PathBuf> {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    let python = home.join("bin/python3");
-    let has_packages = |python: &Path| {
-        Command::new(python).args(["-c", "import duckdb, pyarrow"]).output().is_ok_and(|output| output.status.success())
-    };
-    if !has_packages(&python) {
-        let made = Command::new("python3").args(["-m", "venv"]).arg(&home).output();
-        made.ok().filter(|output| output.status.success())?;
-        let install = Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES).output().ok()?;
-        if !install.status.success() {
-            eprintln!("{}", String::from_utf8_lossy(&install.stderr));
-            return None;
-        }
+fn document() -> String {
+    std::fs::read_to_string(DOCUMENT).unwrap()
+}
+
+/// The cells of the rows of the document's table that has this heading.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let document = document();
+    let (_, rest) = document.split_once(&format!("{heading}\n")).unwrap();
+    let rows = rest.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect();
+    rows.map(cells).collect()
+}
+
+fn parquet(ty: Type) -> (&'static str, &'static str) {
+    match ty {
+        Type::U16 => ("INT32", "INTEGER(16, false)"),
+        Type::U32 => ("INT32", "INTEGER(32, false)"),
+        Type::U64 => ("INT64", "INTEGER(64, false)"),
+        Type::Text | Type::Ip | Type::Net => ("BYTE_ARRAY", "STRING"),
+        Type::Time => ("INT64", "TIMESTAMP(microseconds, true)"),
     }
-    has_packages(&python).then_some(python)
 }
 
 #[test]
-fn duckdb_and_pyarrow_read_the_same_sums_with_types() {
-    let Some(python) = python() else {
-        assert!(std::env::var_os("NETFLOW_REQUIRE_PYTHON").is_none(), "no Python with {PACKAGES:?} could be made");
-        eprintln!("skipped: no Python with {PACKAGES:?} could be made (python3-venv and access to PyPI are needed)");
-        return;
-    };
+fn the_document_has_every_column() {
+    let mut expected = String::from("| column | Parquet | logical type | unit | |\n|---|---|---|---|---|\n");
+    for field in &FIELDS {
+        let (physical, logical) = parquet(field.ty);
+        let unit = if field.unit.is_empty() { String::new() } else { format!("{} ", field.unit) };
+        let _ = writeln!(expected, "| `{}` | {physical} | {logical} | {unit}| {} |", field.name, field.help);
+    }
+    assert!(document().contains(&expected), "formats/PARQUET.md must have this table:\n{expected}");
+}
+
+#[test]
+fn the_types_are_those_of_the_document() {
+    let Some(python) = python::readers() else { return };
     let folder = tempfile::tempdir().unwrap();
-    capture(folder.path());
-    netflow(folder.path(), &["report", "events.nfcap", "--csv", "--parquet"]).ok();
-    fs::write(folder.path().join("read.py"), SCRIPT).unwrap();
-    let output = Command::new(python)
-        .args(["read.py", "events.parquet", "events.csv"])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    assert_eq!(
-        String::from_utf8(output.stdout).unwrap(),
-        "pyarrow timestamp[us, tz=UTC] uint16 uint32 uint64 string\n\
-         nulls 3 2 3\n\
-         duckdb TIMESTAMP WITH TIME ZONE USMALLINT UINTEGER UBIGINT VARCHAR\n\
-         sums 13 rows 3 3\n\
-         start 2026-01-31T12:00:01.000000Z 2026-01-31T12:00:01.000000Z\n",
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    wild::write(folder.path(), "wild", &wild::small());
+    let printed = python::run(&python, folder.path(), include_str!("readers/schema.py"), &["wild.parquet"]);
+    let readers = table("| logical type | pyarrow | pandas | DuckDB | Polars | Spark |");
+    let expected: String = FIELDS
+        .iter()
+        .map(|field| {
+            let (physical, logical) = parquet(field.ty);
+            let row = readers.iter().find(|row| row[0] == logical).unwrap();
+            format!("{} | {physical} | {}\n", field.name, row[..5].join(" | "))
+        })
+        .collect();
+    assert_eq!(printed, expected);
+}
+
+#[test]
+fn every_reader_has_every_cell_of_the_csv() {
+    let Some(python) = python::readers() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let rows = ROW_GROUP + 5_000;
+    for (name, report) in [("wild", wild::small()), ("large", wild::large(rows)), ("empty", wild::empty())] {
+        wild::write(folder.path(), name, &report);
+        let printed = python::run(&python, folder.path(), include_str!("readers/formats.py"), &[name]);
+        assert_eq!(printed.lines().count(), if name == "empty" { 11 } else { 13 }, "{printed}");
+    }
+}
+
+#[test]
+fn row_groups_say_what_is_in_them() {
+    let Some(python) = python::readers() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let rows = ROW_GROUP * 2 + 1;
+    wild::write_parquet_alone(folder.path(), "large", &wild::large(rows));
+    let printed = python::run(&python, folder.path(), include_str!("readers/statistics.py"), &["large.parquet"]);
+    assert_eq!(printed, format!("rows {rows}\ngroups {ROW_GROUP} {ROW_GROUP} 1\nwithout statistics: []\nwrong: []\n"));
+}
+
+#[test]
+fn spark_has_every_cell_of_the_csv() {
+    let Some(python) = python::spark() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    wild::write(folder.path(), "wild", &wild::small());
+    dataset::write(folder.path(), "host,date,process_name");
+    let printed = python::run(&python, folder.path(), include_str!("readers/spark.py"), &["wild", "ds"]);
+    let readers = table("| logical type | pyarrow | pandas | DuckDB | Polars | Spark |");
+    let expected: String = FIELDS
+        .iter()
+        .map(|field| {
+            let row = readers.iter().find(|row| row[0] == parquet(field.ty).1).unwrap();
+            format!("{} | {}\n", field.name, row[5])
+        })
+        .collect();
+    assert_eq!(printed, expected);
+}
+
+/// What of the README is shown with a reader: commands, then what they print.
+#[test]
+fn the_readme_shows_what_readers_print() {
+    let Some(python) = python::readers() else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(root.join("fixtures"), folder.path().join("fixtures")).unwrap();
+    let block = |marker: &str| {
+        let (_, rest) = readme.split_once(&format!("<!-- {marker} -->\n```")).unwrap();
+        let (_, rest) = rest.split_once('\n').unwrap();
+        rest.split_once("```").unwrap().0.to_owned()
+    };
+    for line in block("columns").lines() {
+        let arguments: Vec<&str> = line.strip_prefix("netflow ").unwrap().split_whitespace().collect();
+        crate::run::netflow(folder.path(), &arguments).ok();
+    }
+    for reader in ["duckdb", "pandas"] {
+        let printed = python::run(&python, folder.path(), &block(reader), &[]);
+        assert_eq!(printed.trim_end(), block(&format!("{reader} prints")).trim_end());
+    }
 }

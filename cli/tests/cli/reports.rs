@@ -158,3 +158,31 @@ fn fields_lists_every_column() {
     assert!(note.contains("`ip` and `port`"), "{note}");
     assert!(note.contains("src_ip/24/64 (both), and so for dst_ip and dst_nat_ip."), "{note}");
 }
+
+#[test]
+fn line_protocol_has_a_point_for_each_row() {
+    let folder = tempfile::tempdir().unwrap();
+    capture(folder.path());
+    let arguments = ["report", "events.nfcap", "--line=-", "--by", "transport,process_name", "--filter", "pid == 8"];
+    assert_eq!(
+        netflow(folder.path(), &arguments).ok(),
+        "netflow,process_name=dig,transport=udp window_start=1769860801000000000i,bytes_read=90i,bytes_written=40i,\
+         packets_read=1i,packets_written=1i,connections=1i 1769860803000000000\n"
+    );
+    let ran = netflow(folder.path(), &["report", "events.nfcap", "--line", "--arrow"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), "events.arrow\nevents.lp\n"));
+    assert_eq!(std::fs::read_to_string(folder.path().join("events.lp")).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn arrow_is_a_file_and_in_a_pipe_a_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    capture(folder.path());
+    netflow(folder.path(), &["report", "events.nfcap", "--arrow=out.arrow"]).ok();
+    let file = std::fs::read(folder.path().join("out.arrow")).unwrap();
+    assert!(file.starts_with(b"ARROW1") && file.ends_with(b"ARROW1"));
+    let arguments = ["report", "events.nfcap", "--arrow=-"];
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_netflow"));
+    let stream = command.args(arguments).current_dir(folder.path()).output().unwrap().stdout;
+    assert!(stream.starts_with(&[0xff; 4]) && stream.ends_with(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]), "{stream:?}");
+}

@@ -1,8 +1,10 @@
 //! Reports as bytes and as text.
 //!
-//! In: a [`netflow_core::report::Report`]. Out: CSV, Parquet, JSON, line protocol, a table for people, a page for browsers.
+//! In: a [`netflow_core::report::Report`]. Out: CSV, Parquet, Arrow, JSON, line protocol, a table for people, a page for browsers.
 //! Never here: paths, terminals, decisions about what is in the report.
 
+mod arrow;
+mod columns;
 mod csv;
 mod frame;
 mod html;
@@ -10,15 +12,18 @@ mod json;
 mod line;
 mod lines;
 mod parquet;
+mod partition;
 mod run;
 mod table;
 
+pub use arrow::{write_arrow, write_arrow_stream};
 pub use csv::{write_csv, write_csv_rows};
 pub use frame::frame;
 pub use html::{HtmlOptions, HtmlReport};
 pub use json::write_json;
 pub use line::write_line;
-pub use parquet::write_parquet;
+pub use parquet::{ROW_GROUP, write_parquet};
+pub use partition::{PartitionKey, partitions};
 pub use run::{RunError, report, reports, reports_on_events};
 pub use table::{TableOptions, note, table};
 
@@ -36,6 +41,12 @@ pub enum ReportError {
     /// JSON failed; only an output error can bring this about.
     #[error("cannot write the report: {0}")]
     Json(#[from] serde_json::Error),
+    /// The report is to be parted by what is no column of it.
+    #[error("the report has no column {name}: ask for it with --by")]
+    NoColumn {
+        /// The field.
+        name: &'static str,
+    },
     /// A time is outside of what a calendar can show.
     #[error("{micros} µs since 1970 is no time that a calendar can show: is the capture's boot_time_ns right?")]
     Time {
