@@ -8,7 +8,7 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # #[cfg(feature = "report")] {
-//! use netflow_core::field::Field;
+//! use netflow_core::column::Tag;
 //! use netflow_core::filter::Filter;
 //! use netflow_core::pipeline::ReportOptions;
 //! use netflow_formats::capture::CaptureReader;
@@ -17,7 +17,7 @@
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/captures/web/capture.nfcap");
 //! let mut capture = CaptureReader::new(std::fs::File::open(path)?)?;
 //! let options = ReportOptions {
-//!     by: vec![Field::tag_by_name("process_name")?, Field::tag_by_name("dst_ip")?],
+//!     by: Tag::parse_all(&["process_name", "dst_ip"])?,
 //!     only: Some(Filter::parse("transport == tcp and dst_port == 8080")?),
 //!     ..ReportOptions::default()
 //! };
