@@ -22,13 +22,17 @@ pub(crate) enum Again {
 impl Again {
     /// The next event belongs to what is said again. `is_seen`: that connection was seen since the last tick before the
     /// capture; only such are told of behind the tick.
-    pub(crate) fn has(&mut self, event: &Event, is_seen: impl FnOnce(u64) -> bool) -> bool {
+    pub(crate) fn has(&mut self, event: &Event, is_seen: impl Fn(u64) -> bool) -> bool {
         *self = match (*self, &event.body) {
             (Self::Beginning, Body::Tick(_)) => Self::Behind(event.at, None),
             (Self::Beginning, body) if is_restating(body) => Self::Until(event.at),
             (Self::Until(at), Body::Tick(_)) if event.at == at => Self::Behind(at, None),
             (Self::Until(at), body) if event.at == at && is_restating(body) => *self,
-            (Self::Behind(at, None), Body::Open(_)) if event.at == at && is_restating(&event.body) => *self,
+            (Self::Behind(at, None), Body::Open(open))
+                if event.at == at && is_restating(&event.body) && is_seen(open.conn) =>
+            {
+                *self
+            }
             (Self::Behind(at, last), Body::Sample(sample))
                 if event.at == at
                     && is_restating(&event.body)
@@ -56,7 +60,9 @@ fn is_restating(body: &Body) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Loss, Process, Sample, Tick, Totals};
+    use std::sync::Arc;
+
+    use crate::event::{Identity, Loss, Open, Process, Sample, Tick, Totals, Transport};
 
     const TICK: Body = Body::Tick(Tick { complete: true });
 
@@ -82,6 +88,17 @@ mod tests {
         assert_eq!(which(vec![(5, TICK), (5, sample(9))]), [true, false], "not seen before the capture");
         assert_eq!(which(vec![(5, TICK), (5, TICK)]), [true, false]);
         assert_eq!(which(vec![(5, TICK), (6, sample(1)), (5, sample(1))]), [true, false, false]);
+    }
+
+    #[test]
+    fn who_was_not_seen_before_is_new_at_that_very_moment() {
+        let open = |conn| {
+            let ends = ["10.0.0.1:1", "10.0.0.2:2"].map(|end| end.parse().unwrap());
+            let identity = Identity { preexisting: true, ..Identity::new(Transport::Tcp, ends[0], ends[1]) };
+            Body::Open(Open { conn, identity: Arc::new(identity) })
+        };
+        assert_eq!(which(vec![(5, TICK), (5, open(1)), (5, sample(1))]), [true, true, true]);
+        assert_eq!(which(vec![(5, TICK), (5, open(9)), (5, sample(1))]), [true, false, false]);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::io::Cursor;
 
 use netflow_core::anonymize::{Anonymizer, Key, Options};
 use netflow_core::event::Event;
-use netflow_core::field::Field;
 use netflow_core::filter::{Expression, MAX_LENGTH, Scope};
 use netflow_core::k8s::Cluster;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
@@ -180,8 +179,8 @@ pub fn k8s(bytes: &[u8]) {
 /// Any text as a filter.
 pub fn filter(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let tags: Vec<&'static Field> = Field::default_tags().collect();
-    for scope in [Scope::Connections, Scope::Recorded, Scope::Rows(&tags)] {
+    let columns = ReportOptions::default().columns();
+    for scope in [Scope::Connections, Scope::Recorded, Scope::Rows(&columns)] {
         match Expression::parse(text, scope) {
             Ok(expression) => {
                 let shown = expression.to_string();
