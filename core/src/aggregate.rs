@@ -6,7 +6,7 @@
 //! folded into its group: once, when all is known of it, so that an attribute that was learned late holds for the whole
 //! connection; or, tick by tick, at the end of each interval with what is known by then. Nothing is counted twice.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use crate::choice::Note;
 use crate::column::Tag;
@@ -14,8 +14,10 @@ use crate::delta::{Delta, Step};
 use crate::event::Transport;
 use crate::filter::{LeftOut, LeftOutCounts};
 use crate::flow::Flow;
+use crate::measure::Measures;
 use crate::pipeline::{ReportOptions, Section};
 use crate::report::{Row, Window};
+use crate::rows::Rows;
 use crate::sums::Sums;
 use crate::value::Value;
 
@@ -43,32 +45,19 @@ impl Pending {
     }
 }
 
-/// One group in one window.
-#[derive(Debug, Default)]
-struct Group {
-    sums: Sums,
-    /// Of each tag whose values are counted, those that its connections have.
-    seen: Box<[FxHashSet<Value>]>,
-}
-
-impl Group {
-    /// A connection with these values is in it; what is unknown is no value.
-    fn see(&mut self, values: &[Value]) {
-        if self.seen.len() != values.len() {
-            self.seen = values.iter().map(|_| FxHashSet::default()).collect();
-        }
-        for (seen, value) in self.seen.iter_mut().zip(values).filter(|(_, value)| **value != Value::Null) {
-            seen.insert(value.clone());
-        }
-    }
-}
+/// Of each tag whose values are counted, those that the connections of a group have.
+type Seen = Box<[FxHashSet<Value>]>;
 
 /// The groups, each with its sums.
 #[derive(Debug)]
 pub(crate) struct Groups {
     options: ReportOptions,
     tags: Vec<Tag>,
-    groups: FxHashMap<(i64, Box<[Value]>), Group>,
+    pub(crate) rows: Rows,
+    /// By row, where values are counted.
+    seen: Vec<Seen>,
+    /// Of the connection that is folded.
+    codes: Vec<u32>,
     pub(crate) left_out: LeftOutCounts,
     pub(crate) note: Note,
 }
@@ -76,7 +65,9 @@ pub(crate) struct Groups {
 impl Groups {
     pub(crate) fn new(options: ReportOptions) -> Self {
         let tags = options.tags();
-        Self { options, tags, groups: FxHashMap::default(), left_out: LeftOutCounts::default(), note: Note::Nothing }
+        let rows = Rows::new(tags.len(), options.has_windows(), Measures::ALL);
+        let (left_out, note) = (LeftOutCounts::default(), Note::Nothing);
+        Self { options, codes: Vec::new(), tags, rows, seen: Vec::new(), left_out, note }
     }
 
     /// Takes what one event brought about.
@@ -154,24 +145,46 @@ impl Groups {
             None => whole,
         };
         let having = self.options.having.as_ref();
-        std::mem::take(&mut self.groups)
-            .into_iter()
-            .map(|((start, key), Group { sums, seen })| {
+        let mut seen = std::mem::take(&mut self.seen).into_iter();
+        let count = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let rows = (0..count)
+            .map(|row| {
+                let seen = seen.next().unwrap_or_default();
                 let distinct = seen.iter().map(|values| values.len() as u64).collect();
-                Row { window: window_of(start), key, sums, distinct }
+                Row { distinct, ..self.rows.get(row, window_of) }
             })
             .filter(|row| having.is_none_or(|having| having.admits(row)))
-            .collect()
+            .collect();
+        self.rows.clear();
+        rows
     }
 
     /// Adds what a connection did to its group.
     fn fold(&mut self, flow: &Flow, windows: Vec<(i64, Sums)>) {
-        let key: Box<[Value]> = self.tags.iter().map(|tag| tag.in_row(flow)).collect();
-        let values: Vec<Value> = self.options.distinct.iter().map(|tag| tag.of_connection(flow)).collect();
+        self.codes.clear();
+        for (place, tag) in self.tags.iter().enumerate() {
+            self.codes.push(self.rows.dictionary(place).code(tag.in_row(flow)));
+        }
         for (window, sums) in windows {
-            let group = self.groups.entry((window, key.clone())).or_default();
-            group.sums.merge(&sums);
-            group.see(&values);
+            let row = self.rows.row(window, &self.codes);
+            self.rows.add(row, &sums);
+            if !self.options.distinct.is_empty() {
+                self.see(row as usize, flow);
+            }
+        }
+    }
+
+    /// A connection is in a row's group; what is unknown is no value.
+    fn see(&mut self, row: usize, flow: &Flow) {
+        let tags = &self.options.distinct;
+        if self.seen.len() <= row {
+            self.seen.resize_with(row + 1, || tags.iter().map(|_| FxHashSet::default()).collect());
+        }
+        for (seen, tag) in self.seen[row].iter_mut().zip(tags) {
+            let value = tag.of_connection(flow);
+            if value != Value::Null {
+                seen.insert(value);
+            }
         }
     }
 
@@ -193,6 +206,6 @@ impl Groups {
     }
 
     fn every_ns(&self) -> Option<i64> {
-        self.options.every_ns.map(|every| i64::try_from(every).unwrap_or(i64::MAX)).filter(|every| *every > 0)
+        self.options.every()
     }
 }

@@ -46,6 +46,15 @@ impl ReportOptions {
         if self.by.is_empty() { Tag::defaults() } else { self.by.clone() }
     }
 
+    /// The length of the windows; `None`: there is one.
+    pub(crate) fn every(&self) -> Option<i64> {
+        self.every_ns.map(|every| i64::try_from(every).unwrap_or(i64::MAX)).filter(|every| *every > 0)
+    }
+
+    pub(crate) fn has_windows(&self) -> bool {
+        self.every().is_some()
+    }
+
     /// The columns of a report with these options.
     #[must_use]
     pub fn columns(&self) -> Vec<Column> {

@@ -64,6 +64,18 @@ impl Measurements {
         };
     }
 
+    /// As three numbers: a range of nothing is 0, which no measurement is.
+    pub(crate) fn words(&self) -> [u64; 3] {
+        let range = self.range.map_or(0, |(low, high)| u64::from(low) << 32 | u64::from(high));
+        [self.sum, self.count, range]
+    }
+
+    /// Of such numbers.
+    #[expect(clippy::cast_possible_truncation, reason = "each half")]
+    pub(crate) fn from_words([sum, count, range]: [u64; 3]) -> Self {
+        Self { sum, count, range: (range > 0).then_some(((range >> 32) as u32, range as u32)) }
+    }
+
     /// The mean, rounded to the nearest whole number, half up; `None` when nothing was measured.
     #[must_use]
     pub fn mean(&self) -> Option<u64> {
