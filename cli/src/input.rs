@@ -4,7 +4,7 @@
 //! what the events mean.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, StdinLock};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -14,7 +14,7 @@ use crate::progress::Reading;
 use crate::units;
 
 /// A capture that is being read.
-pub(crate) type Capture = CaptureReader<Box<dyn Input>>;
+pub(crate) type Capture = CaptureReader<Box<dyn Input + Send>>;
 
 /// Bytes, among which a file can be moved.
 pub(crate) trait Input: Read + Seek {}
@@ -22,7 +22,7 @@ pub(crate) trait Input: Read + Seek {}
 impl<R: Read + Seek> Input for R {}
 
 /// What comes from a pipe comes in order.
-struct Stdin(StdinLock<'static>);
+struct Stdin(io::Stdin);
 
 impl Read for Stdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -37,9 +37,9 @@ impl Seek for Stdin {
 }
 
 /// Opens a file, or stdin for `-`, with a progress bar for what takes long.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Input>> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Input + Send>> {
     if is_std(path) {
-        return Ok(Box::new(Stdin(io::stdin().lock())));
+        return Ok(Box::new(Stdin(io::stdin())));
     }
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let metadata = file.metadata().with_context(|| format!("cannot open {}", path.display()))?;

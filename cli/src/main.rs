@@ -5,6 +5,7 @@
 
 mod anonymize;
 mod args;
+mod batches;
 mod cluster;
 mod completions;
 mod connections;

@@ -47,6 +47,11 @@ impl Window {
         Self { args, span: args.is_whole().then(Span::default) }
     }
 
+    /// Nothing is left out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.args.is_whole()
+    }
+
     /// The time, where the first capture begins with `at`.
     fn span(&mut self, header: &Header, at: u64) -> Result<Span, Usage> {
         if let Some(span) = self.span {

@@ -7,15 +7,18 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use netflow_core::event::{Body, Event};
 use netflow_core::k8s::Cluster;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
+use netflow_formats::capture::{Field, Selection};
 use netflow_formats::report::{
     TableOptions, note, table, write_arrow, write_arrow_stream, write_csv, write_json, write_line, write_parquet,
 };
 
 use self::html::Page;
 use crate::args::ReportArgs;
+use crate::batches::{self, Piece};
 use crate::cluster::Clusters;
 use crate::dataset::Dataset;
 use crate::input;
@@ -117,6 +120,9 @@ fn feed(
     window: &mut Window,
     overlaps: &mut Overlaps,
 ) -> anyhow::Result<bool> {
+    if window.is_whole() {
+        return feed_whole(pipelines, clusters, path, overlaps);
+    }
     let mut is_lossy = false;
     let is_damaged = passage::read(input::open_capture(path)?, path, window, |part| {
         match part {
@@ -135,6 +141,44 @@ fn feed(
         Ok(())
     })?;
     Ok(is_damaged || is_lossy)
+}
+
+/// The same with all of a capture.
+fn feed_whole(
+    pipelines: &mut [&mut Pipeline],
+    clusters: &Clusters,
+    path: &Path,
+    overlaps: &mut Overlaps,
+) -> anyhow::Result<bool> {
+    let mut is_lossy = false;
+    let mut capture = input::open_capture(path)?;
+    let mut push = |pipelines: &mut [&mut Pipeline], event: &Event| {
+        is_lossy |= !clusters.learn(event, path, |cluster| set_cluster(pipelines, &cluster));
+        pipelines.iter_mut().for_each(|pipeline| pipeline.push(event));
+    };
+    batches::read(&mut capture, path, Selection::of(&[Field::Rtt, Field::RttVar]), |piece| {
+        match piece {
+            Piece::Begin(header) => {
+                overlaps.begin(path, header);
+                pipelines.iter_mut().for_each(|pipeline| pipeline.begin(header));
+                clusters.begin(|cluster| set_cluster(pipelines, &cluster));
+            }
+            Piece::Batch(batch) => {
+                batch.at.first().into_iter().chain(batch.at.last()).for_each(|at| overlaps.see(*at));
+                if batch.others.iter().flatten().any(|body| matches!(body, Body::K8s(_))) {
+                    batch.events().for_each(|event| push(pipelines, &event));
+                } else {
+                    pipelines.iter_mut().for_each(|pipeline| pipeline.push_batch(&batch));
+                }
+            }
+            Piece::Event(event) => {
+                overlaps.see(event.at);
+                push(pipelines, event);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(input::tell_damage(path, &capture) || is_lossy)
 }
 
 fn set_cluster(pipelines: &mut [&mut Pipeline], cluster: &Arc<Cluster>) {

@@ -6,14 +6,17 @@
 //! folded into its group: once, when all is known of it, so that an attribute that was learned late holds for the whole
 //! connection; or, tick by tick, at the end of each interval with what is known by then. Nothing is counted twice.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashSet;
 
 use crate::choice::Note;
 use crate::column::Tag;
 use crate::delta::{Delta, Step};
-use crate::event::Transport;
-use crate::filter::{LeftOut, LeftOutCounts};
-use crate::flow::Flow;
+use crate::direction;
+use crate::event::{Direction, Identity, Transport};
+use crate::filter::{Ends, LeftOut, LeftOutCounts};
+use crate::flow::{Flow, Surroundings};
 use crate::measure::Measures;
 use crate::pipeline::{ReportOptions, Section};
 use crate::report::{Row, Window};
@@ -148,6 +151,7 @@ impl Groups {
         let mut seen = std::mem::take(&mut self.seen).into_iter();
         let count = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         let rows = (0..count)
+            .filter(|row| !self.rows.is_empty(*row))
             .map(|row| {
                 let seen = seen.next().unwrap_or_default();
                 let distinct = seen.iter().map(|values| values.len() as u64).collect();
@@ -186,6 +190,38 @@ impl Groups {
                 seen.insert(value);
             }
         }
+    }
+
+    /// Whether both times are in one window.
+    pub(crate) fn is_one_window(&self, section: &Section, a: u64, b: u64) -> bool {
+        self.every_ns().is_none() || self.window_of(section, a) == self.window_of(section, b)
+    }
+
+    /// The start of the window of a time since boot.
+    pub(crate) fn window_of(&self, section: &Section, at: u64) -> i64 {
+        self.window_start(section.utc_ns(at))
+    }
+
+    pub(crate) fn left_out_by_ends(&self, ends: &Ends) -> Option<LeftOut> {
+        self.options.filter.leaves_out_ends(ends)
+    }
+
+    pub(crate) fn keeps_idle(&self) -> bool {
+        self.options.filter.keep_idle
+    }
+
+    /// The port of the local end, else of the remote one, is a client's and is folded.
+    pub(crate) fn folds(&self, section: &Section, direction: Option<Direction>, local: bool, ports: [u16; 2]) -> bool {
+        let min = self.options.ports.min(section.ephemeral_port_min);
+        let [local_port, remote_port] = direction::fold_ports(ports, direction, min);
+        !self.options.ports.no_fold && (if local { local_port } else { remote_port }).is_none()
+    }
+
+    /// A connection of which only its own events tell, and which has no slot.
+    pub(crate) fn flow_of(&self, section: &Section, identity: &Arc<Identity>) -> Flow {
+        let ports = self.options.ports;
+        let none = Surroundings::default();
+        none.resolve(usize::MAX, section.host.as_ref(), identity, ports, section.ephemeral_port_min)
     }
 
     /// A connection with all that is known of it now.

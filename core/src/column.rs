@@ -148,7 +148,7 @@ impl Tag {
         self.cut(self.field.of_connection()(flow))
     }
 
-    fn cut(self, value: Value) -> Value {
+    pub(crate) fn cut(self, value: Value) -> Value {
         match (self.prefix, value) {
             (Some(prefix), Value::Ip(ip)) => Value::Net(prefix.of(ip)),
             (_, value) => value,

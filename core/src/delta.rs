@@ -242,6 +242,18 @@ impl Deltas {
         }
     }
 
+    /// Takes the open and the close of a connection that was over before the last event, but lingers.
+    pub(crate) fn push_late(&mut self, events: &[Event; 2], steps: &mut Vec<Step>) {
+        events.iter().for_each(|event| self.push(event, steps));
+        // It ended before others that linger.
+        self.lingering.make_contiguous().sort_by_key(|(until, _)| *until);
+    }
+
+    /// Events that were taken by somebody else, who knows what follows from them.
+    pub(crate) fn pass_over(&mut self, events: u64) {
+        self.diagnostics.events += events;
+    }
+
     /// Connections that are open now.
     #[must_use]
     pub fn open_connections(&self) -> u64 {

@@ -83,11 +83,18 @@ pub fn direction(
 /// and only when its port is one of those that hosts give to clients.
 #[must_use]
 pub fn fold(identity: &Identity, direction: Option<Direction>, ephemeral_port_min: u16) -> (Option<u16>, Option<u16>) {
+    let [local, remote] = fold_ports([identity.local.port(), identity.remote.port()], direction, ephemeral_port_min);
+    (local, remote)
+}
+
+/// The same of the ports alone.
+pub(crate) fn fold_ports(
+    [local, remote]: [u16; 2],
+    direction: Option<Direction>,
+    ephemeral_port_min: u16,
+) -> [Option<u16>; 2] {
     let keep = |port: u16, is_client: bool| (!is_client || port < ephemeral_port_min).then_some(port);
-    (
-        keep(identity.local.port(), direction == Some(Direction::Outgoing)),
-        keep(identity.remote.port(), direction == Some(Direction::Incoming)),
-    )
+    [keep(local, direction == Some(Direction::Outgoing)), keep(remote, direction == Some(Direction::Incoming))]
 }
 
 #[cfg(test)]

@@ -85,6 +85,14 @@ pub struct PortOptions {
     pub ephemeral_port_min: Option<u16>,
 }
 
+impl PortOptions {
+    /// The lowest client port of a capture that says this of it, or 0 when it does not.
+    pub(crate) fn min(self, captured_min: u16) -> u16 {
+        let captured_min = if captured_min == 0 { direction::DEFAULT_EPHEMERAL_PORT_MIN } else { captured_min };
+        self.ephemeral_port_min.unwrap_or(captured_min)
+    }
+}
+
 /// What is known beside the connections: it arrives in the stream by itself.
 #[derive(Debug, Default)]
 pub struct Surroundings {
@@ -149,6 +157,11 @@ impl Surroundings {
         }
         self.learned += 1;
         self.now = event.at;
+    }
+
+    /// Nothing is known beside the connections.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.learned == 0 && self.cluster.is_none()
     }
 
     /// The connection in a slot was heard of.
@@ -274,8 +287,7 @@ impl Surroundings {
         captured_min: u16,
     ) -> Flow {
         let beside = self.beside(slot, identity);
-        let captured_min = if captured_min == 0 { direction::DEFAULT_EPHEMERAL_PORT_MIN } else { captured_min };
-        let min = options.ephemeral_port_min.unwrap_or(captured_min);
+        let min = options.min(captured_min);
         let served = beside.served.then_some(Direction::Incoming);
         let direction = identity
             .direction

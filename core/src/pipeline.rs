@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use crate::again::Again;
 use crate::aggregate::{Groups, Pending};
+use crate::batch::{Batch, Place};
+use crate::brief::Briefs;
 use crate::choice::Note;
 use crate::column::{Column, Tag};
 use crate::delta::{Deltas, Diagnostics, Step};
@@ -90,6 +92,7 @@ pub struct Pipeline {
     section: Option<Section>,
     /// How many there were.
     sections: usize,
+    briefs: Briefs,
     headers: Vec<Header>,
     span: Option<Window>,
     order: Order,
@@ -105,6 +108,7 @@ impl Pipeline {
         Self {
             order: options.order.clone(),
             columns: options.columns(),
+            briefs: Briefs::new(&options),
             groups: Groups::new(options),
             section: None,
             sections: 0,
@@ -152,12 +156,16 @@ impl Pipeline {
     pub fn begin(&mut self, header: &Header) {
         let continued = self.is_continued_by(header);
         self.headers.push(header.clone());
+        if continued {
+            self.briefs.take_all(self.last_at()).iter().for_each(|events| self.push_late(events));
+        }
         if continued && let Some(section) = &mut self.section {
             section.boot_time_ns = header.boot_time_ns;
             section.again = Again::Beginning;
             return;
         }
         self.end_section();
+        self.briefs.begin();
         self.section = Some(Section {
             number: self.sections,
             host: (!header.host.is_empty()).then(|| Arc::from(header.host.as_str())),
@@ -176,6 +184,7 @@ impl Pipeline {
     /// The cluster that the host of the capture that began last belongs to. A `k8s` event carries text, which is not for
     /// here to read: whoever reads it calls this, and again when a later event says otherwise.
     pub fn set_cluster(&mut self, cluster: Arc<Cluster>) {
+        self.briefs.take_relying(self.last_at()).iter().for_each(|events| self.push_late(events));
         if let Some(section) = &mut self.section {
             section.surroundings.cluster = Some(cluster);
         }
@@ -192,8 +201,77 @@ impl Pipeline {
         self.take(event);
     }
 
+    /// Takes the next events of the capture that began last, all of a batch: the same as each of them one after the other.
+    /// A `k8s` event in it says nothing here: see [`set_cluster`](Self::set_cluster).
+    pub fn push_batch(&mut self, batch: &Batch<'_>) {
+        let Some(section) = &mut self.section else { return };
+        let is_plain = matches!(section.again, Again::Over)
+            && !batch.others.iter().flatten().any(|body| matches!(body, Body::Clock(_)));
+        let (Some(first), Some(last)) = (batch.at.first(), batch.at.last()) else { return };
+        if !is_plain || !self.briefs.sort_out(batch, section, &mut self.groups) {
+            batch.events().for_each(|event| self.push(&event));
+            self.briefs.end_batch();
+            return;
+        }
+        section.see_time(*first, &mut self.span);
+        let mut place = Place::default();
+        let mut rows = batch.rows.iter();
+        loop {
+            let before = place;
+            let Some(kind) = batch.pass(&mut place) else { break };
+            let is_of_brief =
+                kind <= Batch::CLOSE && rows.next().is_some_and(|row| self.briefs.is_brief(*row as usize));
+            if !is_of_brief && let Some(event) = batch.event(before) {
+                self.push(&event);
+            }
+        }
+        self.briefs.end_batch();
+        if let Some(section) = &mut self.section {
+            section.see_time(*last, &mut self.span);
+            let mut events = 0;
+            self.briefs.fold(*last, &mut self.groups, &mut events);
+            section.deltas.pass_over(events);
+        }
+    }
+
+    /// Those of the brief connections that linger go the way of all others, because `event` speaks of them, or tells what
+    /// they might want to know.
+    fn let_go(&mut self, event: &Event) {
+        if let Some(conn) = event.body.conn() {
+            let is_known = self.section.as_ref().is_some_and(|section| section.deltas.slot_of(conn).is_some());
+            if !is_known && let Some(events) = self.briefs.take(conn, event.at) {
+                self.push_late(&events);
+            }
+            return;
+        }
+        let those = match event.body {
+            Body::Tick(_) | Body::Loss(_) => return,
+            // They were in the windows of the clock before.
+            Body::Clock(_) => self.briefs.take_all(event.at),
+            _ => self.briefs.take_relying(event.at),
+        };
+        those.iter().for_each(|events| self.push_late(events));
+    }
+
+    /// When the last event of the section was.
+    fn last_at(&self) -> u64 {
+        self.section.as_ref().and_then(|section| section.last_at).unwrap_or(0)
+    }
+
+    fn push_late(&mut self, events: &[Event; 2]) {
+        let Some(section) = &mut self.section else { return };
+        section.deltas.push_late(events, &mut self.steps);
+        self.groups.apply(section, &mut self.steps);
+    }
+
     /// Takes the next event; true when it ends an interval.
     pub(crate) fn take(&mut self, event: &Event) -> bool {
+        if !self.briefs.is_empty() {
+            self.let_go(event);
+        }
+        if let Some(conn) = event.body.conn() {
+            self.briefs.note(conn);
+        }
         let Some(section) = &mut self.section else { return false };
         if section.again.has(event, |conn| section.deltas.has_seen(conn)) {
             // What is known beside the connections is known.
@@ -203,16 +281,10 @@ impl Pipeline {
             }
             return false;
         }
-        section.last_at = Some(event.at);
         if let Body::Clock(clock) = &event.body {
             section.boot_time_ns = clock.boot_time_ns;
         }
-        let moment = section.utc_ns(event.at).div_euclid(1000);
-        let span = self.span.get_or_insert(Window { start_us: moment, end_us: moment });
-        span.start_us = span.start_us.min(moment);
-        span.end_us = span.end_us.max(moment);
-        let (_, until) = section.interval.get_or_insert((event.at, event.at));
-        *until = event.at.max(*until);
+        section.see_time(event.at, &mut self.span);
         section.deltas.push(event, &mut self.steps);
         self.groups.apply(section, &mut self.steps);
         // Only now: what is over by this time is not to learn from what comes after.
@@ -273,6 +345,9 @@ impl Pipeline {
     /// Ends the capture that is being read: what is still open in it, and what was strange.
     pub(crate) fn end_section(&mut self) {
         let Some(mut section) = self.section.take() else { return };
+        let mut events = 0;
+        self.briefs.fold(u64::MAX, &mut self.groups, &mut events);
+        section.deltas.pass_over(events);
         section.deltas.finish(&mut self.steps);
         self.groups.apply(&mut section, &mut self.steps);
         self.diagnostics.add(&section.deltas.diagnostics());
@@ -280,6 +355,17 @@ impl Pipeline {
 }
 
 impl Section {
+    /// An event was at this time.
+    fn see_time(&mut self, at: u64, span: &mut Option<Window>) {
+        self.last_at = Some(at);
+        let moment = self.utc_ns(at).div_euclid(1000);
+        let span = span.get_or_insert(Window { start_us: moment, end_us: moment });
+        span.start_us = span.start_us.min(moment);
+        span.end_us = span.end_us.max(moment);
+        let (_, until) = self.interval.get_or_insert((at, at));
+        *until = at.max(*until);
+    }
+
     /// The window of the interval that ends now; `None` before the first event.
     fn end_interval(&mut self) -> Option<Window> {
         let (from, until) = self.interval?;

@@ -177,6 +177,11 @@ impl Rows {
         self.layout.sums(self.words(row).get(self.key..).unwrap_or_default())
     }
 
+    /// Nobody is in a row: it was found for somebody who then went elsewhere.
+    pub(crate) fn is_empty(&self, row: u32) -> bool {
+        self.layout.is_empty(self.words(row).get(self.key..).unwrap_or_default())
+    }
+
     /// A row by itself; `window` makes a window of its start.
     pub(crate) fn get(&self, row: u32, window: impl Fn(i64) -> Window) -> Row {
         Row {

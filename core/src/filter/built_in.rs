@@ -3,7 +3,9 @@
 //! In: a connection's attributes, the change of one event. Out: keep or drop. Never here: state, and what a person asks for
 //! in words.
 
-use crate::address::AddressType;
+use std::net::IpAddr;
+
+use crate::address::{AddressType, Endpoint};
 use crate::delta::Counts;
 use crate::event::Identity;
 
@@ -49,6 +51,34 @@ impl LeftOutCounts {
     }
 }
 
+/// What the built-in filters look at in an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Special {
+    No,
+    Unspecified,
+    Loopback,
+}
+
+impl Special {
+    pub(crate) fn of(ip: IpAddr) -> Self {
+        if ip.is_unspecified() {
+            Self::Unspecified
+        } else if AddressType::of(ip) == AddressType::Loopback {
+            Self::Loopback
+        } else {
+            Self::No
+        }
+    }
+}
+
+/// What they look at in a connection; of both ends, in any order.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) special: [Special; 2],
+    pub(crate) ports: [u16; 2],
+    pub(crate) is_same_ip: bool,
+}
+
 /// The built-in filters; each can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BuiltIn {
@@ -67,13 +97,23 @@ impl BuiltIn {
     #[must_use]
     pub fn leaves_out(&self, identity: &Identity) -> Option<LeftOut> {
         let ends = [identity.local, identity.remote];
-        if !self.keep_unspecified && ends.iter().any(|end| end.port() == 0 || end.ip().is_unspecified()) {
+        self.leaves_out_ends(&Ends {
+            special: ends.map(|end| Special::of(end.ip())),
+            ports: ends.map(Endpoint::port),
+            is_same_ip: identity.local.ip() == identity.remote.ip(),
+        })
+    }
+
+    /// The same, where what the addresses are is known.
+    pub(crate) fn leaves_out_ends(&self, ends: &Ends) -> Option<LeftOut> {
+        let is_unspecified = ends.ports.contains(&0) || ends.special.contains(&Special::Unspecified);
+        if !self.keep_unspecified && is_unspecified {
             return Some(LeftOut::Unspecified);
         }
-        if !self.keep_loopback && ends.iter().any(|end| AddressType::of(end.ip()) == AddressType::Loopback) {
+        if !self.keep_loopback && ends.special.contains(&Special::Loopback) {
             return Some(LeftOut::Loopback);
         }
-        (self.drop_same_ip && identity.local.ip() == identity.remote.ip()).then_some(LeftOut::SameIp)
+        (self.drop_same_ip && ends.is_same_ip).then_some(LeftOut::SameIp)
     }
 
     /// Whether a change is kept.

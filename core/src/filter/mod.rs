@@ -18,11 +18,13 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use built_in::{BuiltIn, LeftOut, LeftOutCounts};
+pub(crate) use built_in::{Ends, Special};
 pub use error::{FilterError, Wrong};
 pub use expression::Expression;
 
 use crate::column::{Cell, Column};
 use crate::event::Identity;
+use crate::field::Field;
 use crate::flow::Flow;
 use crate::report::Row;
 use crate::value::Value;
@@ -126,6 +128,14 @@ impl Filter {
         self.0.program.decides(&|get| get(&flow))
     }
 
+    /// The same filter of somebody who finds values in another way, by what `find` makes of each field.
+    pub(crate) fn question<G>(&self, find: &impl Fn(&'static Field) -> Option<G>) -> Question<Option<G>> {
+        Question(Program::new(&self.0.expression, &|subject| match subject {
+            Subject::Field(field) => find(field),
+            _ => None,
+        }))
+    }
+
     /// What it says.
     #[must_use]
     pub fn expression(&self) -> &Expression {
@@ -137,6 +147,24 @@ impl Filter {
     pub fn remark(&self, comment: &str) -> String {
         let separator = if comment.is_empty() { "" } else { "; " };
         format!("{comment}{separator}only connections with {}", self.expression())
+    }
+}
+
+/// A filter of connections whose fields are found by a `G`.
+#[derive(Debug)]
+pub(crate) struct Question<G>(Program<G>);
+
+impl<G> Question<Option<G>> {
+    /// Where every field can be found.
+    pub(crate) fn complete(self) -> Option<Question<G>> {
+        self.0.complete().map(Question)
+    }
+}
+
+impl<G> Question<G> {
+    /// Whether it holds where `get` gives the values.
+    pub(crate) fn holds(&self, get: &impl Fn(&G) -> Value) -> bool {
+        self.0.holds(get)
     }
 }
 

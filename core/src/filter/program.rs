@@ -100,6 +100,19 @@ impl<G> Program<G> {
     }
 }
 
+impl<G> Program<Option<G>> {
+    /// The same where every value can be found; otherwise `None`.
+    pub(super) fn complete(self) -> Option<Program<G>> {
+        let all = |parts: Box<[Self]>| parts.into_iter().map(Self::complete).collect::<Option<_>>();
+        Some(match self {
+            Self::All(parts) => Program::All(all(parts)?),
+            Self::Any(parts) => Program::Any(all(parts)?),
+            Self::Not(part) => Program::Not(Box::new(part.complete()?)),
+            Self::Test(find, check) => Program::Test(find?, check),
+        })
+    }
+}
+
 impl Check {
     fn comparison(comparison: Comparison, literal: &Literal) -> Self {
         match literal {

@@ -52,16 +52,18 @@ impl BlockEvents {
         Ok(self.columns.passed_over())
     }
 
-    /// Reads only some columns of a block, of which no event is given one by one.
+    /// Reads only some columns of a block, of which no event is given one by one. `carried_identities` is what it is for
+    /// [`Columns::load`].
     pub(super) fn load_columns(
         &mut self,
         header: &BlockHeader,
         payload: &[u8],
         selection: Selection,
+        carried_identities: bool,
         unpacker: &mut Unpacker,
     ) -> Result<PassedOver, Malformed> {
         self.next = Next { event: usize::MAX, ..Next::default() };
-        self.columns.load(header, payload, selection, false, unpacker)?;
+        self.columns.load(header, payload, selection, carried_identities, unpacker)?;
         Ok(self.columns.passed_over())
     }
 

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use netflow_core::address::Endpoint;
+use netflow_core::batch::{self, Profile};
 use netflow_core::event::{Direction, Identity, Transport};
 
 use super::MAX_TEXT_BYTES;
@@ -18,31 +18,6 @@ use super::encode::{
 };
 use super::error::Malformed;
 use super::stream::Unpacker;
-
-/// What many connections have in common: whose they are, and the end that stays the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Profile {
-    /// The layer above IP.
-    pub transport: Transport,
-    /// Who began; `None` when unknown.
-    pub direction: Option<Direction>,
-    /// The local address: a row of [`Definitions::addresses`].
-    pub local: u32,
-    /// The port at the server's end: the local one when the remote end began, otherwise the remote one.
-    pub service_port: u16,
-    /// The owner's process id.
-    pub pid: Option<u32>,
-    /// The owner's name: a row of [`Definitions::names`].
-    pub name: Option<u32>,
-    /// The inode number of the network namespace.
-    pub netns: Option<u32>,
-    /// The connections were open before the recording began.
-    pub preexisting: bool,
-    /// Several processes hold their sockets.
-    pub shared: bool,
-    /// When each came to be is known, apart from its first event.
-    pub has_opened_at: bool,
-}
 
 /// What a block says of its connections: one row of [`conns`](Self::conns) and of the columns that follow it for each
 /// connection and each change of what is known of it, and tables that these refer to by row.
@@ -311,29 +286,19 @@ impl Definitions {
     /// What a definition says; `None` when there is no such row, or its tables were not read.
     #[must_use]
     pub fn identity(&self, row: usize) -> Option<Identity> {
-        let profile = self.profiles.get(*self.profile_rows.get(row)? as usize)?;
-        let local = *self.addresses.get(profile.local as usize)?;
-        let remote = *self.addresses.get(*self.remotes.get(row)? as usize)?;
-        let port = *self.ports.get(row)?;
-        let (local_port, remote_port) =
-            if profile.is_incoming() { (profile.service_port, port) } else { (port, profile.service_port) };
-        Some(Identity {
-            transport: profile.transport,
-            local: Endpoint::new(local, local_port),
-            remote: Endpoint::new(remote, remote_port),
-            direction: profile.direction,
-            pid: profile.pid,
-            process: profile.name.and_then(|name| self.names.get(name as usize)).cloned(),
-            netns: profile.netns,
-            preexisting: profile.preexisting,
-            opened_at: if profile.has_opened_at { Some(*self.opened_at.get(row)?) } else { None },
-            shared: profile.shared,
-        })
+        self.view().identity(row)
     }
-}
 
-impl Profile {
-    fn is_incoming(&self) -> bool {
-        self.direction == Some(Direction::Incoming)
+    pub(super) fn view(&self) -> batch::Definitions<'_> {
+        batch::Definitions {
+            conns: &self.conns,
+            profile_rows: &self.profile_rows,
+            remotes: &self.remotes,
+            ports: &self.ports,
+            opened_at: &self.opened_at,
+            profiles: &self.profiles,
+            addresses: &self.addresses,
+            names: &self.names,
+        }
     }
 }

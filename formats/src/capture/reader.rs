@@ -76,6 +76,8 @@ pub struct CaptureReader<R> {
     until: Option<u64>,
     /// The columns to read where blocks are asked for, not events.
     selection: Option<Selection>,
+    /// The blocks are to hold whole events, except for fields that nobody asked for.
+    is_batch: bool,
     /// Present when everything is checked.
     audit: Option<Audit>,
     /// A damaged start is no reason to give up.
@@ -126,6 +128,7 @@ impl<R: Read> CaptureReader<R> {
             since: None,
             until: None,
             selection: None,
+            is_batch: false,
             audit: None,
             salvages,
             introduced: None,
@@ -200,6 +203,34 @@ impl<R: Read> CaptureReader<R> {
         }
         columns.after_gap = self.introduced.take().is_some();
         Ok(Some(columns))
+    }
+
+    /// The next intact block of the current section, of which the pipeline can take all events at once: see
+    /// [`Columns::batch`]. `measured` are those of the fields from [`Field::Rtt`] to [`Field::Unread`] that are wanted; the
+    /// others are 0. `None` when no more blocks can be taken so: what is left of the section, which is nothing unless
+    /// something before it is missing, is to be read event by event.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`]; damage is listed and passed over.
+    pub fn next_batch(&mut self, measured: Selection) -> Result<Option<&Columns>, ReadError> {
+        if self.introduced.is_some() {
+            return Ok(None);
+        }
+        self.block.clear();
+        self.selection = Some(Selection::BATCH.and(measured));
+        self.is_batch = true;
+        let found = self.find_block();
+        (self.selection, self.is_batch) = (None, false);
+        if !found? || self.introduced.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(self.block.columns()))
+    }
+
+    /// Gives the block that [`next_batch`](Self::next_batch) found to somebody who keeps it, for another whose memory is
+    /// used again.
+    pub fn exchange(&mut self, block: &mut Columns) {
+        std::mem::swap(self.block.columns(), block);
     }
 
     fn find_block(&mut self) -> Result<bool, ReadError> {

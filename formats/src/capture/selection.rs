@@ -67,6 +67,23 @@ impl Selection {
     /// Every field.
     pub const ALL: Self = Self::of(&Field::ALL);
 
+    /// What a batch of events needs at least; identities are read where an event says them.
+    pub(super) const BATCH: Self = Self::of(&[
+        Field::At,
+        Field::Conn,
+        Field::SentBytes,
+        Field::RecvBytes,
+        Field::SentPackets,
+        Field::RecvPackets,
+        Field::Retransmits,
+        Field::Unacked,
+        Field::Unread,
+        Field::Carried,
+        Field::Ending,
+        Field::Complete,
+        Field::Others,
+    ]);
+
     /// These fields.
     #[must_use]
     pub const fn of(fields: &[Field]) -> Self {
@@ -76,6 +93,12 @@ impl Selection {
             place += 1;
         }
         Self(bits)
+    }
+
+    /// The fields of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// The set with one more field.

@@ -223,8 +223,11 @@ impl<R: Read> CaptureReader<R> {
         } else {
             let identities = self.audit.is_some() || self.introduced.is_some();
             match self.selection {
-                Some(selection) => self.block.load_columns(header, stored, selection, &mut self.unpacker),
-                None => self.block.load(header, stored, identities, &mut self.unpacker),
+                // Who is introduced again behind a gap is told event by event.
+                Some(selection) if !(self.is_batch && self.introduced.is_some()) => {
+                    self.block.load_columns(header, stored, selection, self.is_batch, &mut self.unpacker)
+                }
+                _ => self.block.load(header, stored, identities, &mut self.unpacker),
             }
         };
         let place = self.place(DamagedPart::Content, Some(header));

@@ -1,0 +1,217 @@
+//! Many events at once, as columns.
+//!
+//! In: the columns of a block, of whatever carries events so. Out: events, and what they say of connections without making
+//! events of them. Never here: what follows from events.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::address::Endpoint;
+use crate::event::{Body, Close, Direction, Event, Identity, Open, Reason, Sample, TcpStates, Tick, Totals, Transport};
+
+/// What many connections have in common: whose they are, and the end that stays the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// The layer above IP.
+    pub transport: Transport,
+    /// Who began; `None` when unknown.
+    pub direction: Option<Direction>,
+    /// The local address: a row of [`Definitions::addresses`].
+    pub local: u32,
+    /// The port at the server's end: the local one when the remote end began, otherwise the remote one.
+    pub service_port: u16,
+    /// The owner's process id.
+    pub pid: Option<u32>,
+    /// The owner's name: a row of [`Definitions::names`].
+    pub name: Option<u32>,
+    /// The inode number of the network namespace.
+    pub netns: Option<u32>,
+    /// The connections were open before the recording began.
+    pub preexisting: bool,
+    /// Several processes hold their sockets.
+    pub shared: bool,
+    /// When each came to be is known, apart from its first event.
+    pub has_opened_at: bool,
+}
+
+impl Profile {
+    /// The remote end began.
+    #[must_use]
+    pub fn is_incoming(&self) -> bool {
+        self.direction == Some(Direction::Incoming)
+    }
+}
+
+/// What a block says of its connections: one row of each column for each connection and each change of what is known of it,
+/// and tables that these refer to by row.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Definitions<'a> {
+    /// The id of each one's connection.
+    pub conns: &'a [u64],
+    /// Rows of `profiles`. As all that follows, empty where identities were not read.
+    pub profile_rows: &'a [u32],
+    /// The remote address: rows of `addresses`.
+    pub remotes: &'a [u32],
+    /// The port at the end that is not the server's.
+    pub ports: &'a [u16],
+    /// When each came to be, in nanoseconds since boot, where [`Profile::has_opened_at`].
+    pub opened_at: &'a [u64],
+    /// What many connections have in common, each once.
+    pub profiles: &'a [Profile],
+    /// Every address, once.
+    pub addresses: &'a [IpAddr],
+    /// Every name of a process, once.
+    pub names: &'a [Arc<str>],
+}
+
+impl Definitions<'_> {
+    /// What a row says; `None` when there is no such row, or identities were not read.
+    #[must_use]
+    pub fn identity(&self, row: usize) -> Option<Identity> {
+        let profile = self.profiles.get(*self.profile_rows.get(row)? as usize)?;
+        let local = *self.addresses.get(profile.local as usize)?;
+        let remote = *self.addresses.get(*self.remotes.get(row)? as usize)?;
+        let port = *self.ports.get(row)?;
+        let (local_port, remote_port) =
+            if profile.is_incoming() { (profile.service_port, port) } else { (port, profile.service_port) };
+        Some(Identity {
+            transport: profile.transport,
+            local: Endpoint::new(local, local_port),
+            remote: Endpoint::new(remote, remote_port),
+            direction: profile.direction,
+            pid: profile.pid,
+            process: profile.name.and_then(|name| self.names.get(name as usize)).cloned(),
+            netns: profile.netns,
+            preexisting: profile.preexisting,
+            opened_at: if profile.has_opened_at { Some(*self.opened_at.get(row)?) } else { None },
+            shared: profile.shared,
+        })
+    }
+}
+
+/// Events as columns, in order of time. The rows of different columns stand for different events; each goes through its
+/// events in their order.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Batch<'a> {
+    /// The kind of each event.
+    pub kinds: &'a [u8],
+    /// When each event happened, in nanoseconds since boot.
+    pub at: &'a [u64],
+    /// The row in `definitions` of each open, sample and close.
+    pub rows: &'a [u32],
+    /// What is known of the connections.
+    pub definitions: Definitions<'a>,
+    /// For each sample and close, whether it itself says what is known of the connection (not 0).
+    pub carried: &'a [u8],
+    /// The numbers of each sample and close in the order of [`Totals::numbers`]; empty where nobody asked: then 0.
+    pub totals: [&'a [u64]; 9],
+    /// The TCP states of each close, as bits.
+    pub tcp_states: &'a [u64],
+    /// Why each close's connection ended: 0 unknown, otherwise a place in [`Reason::ALL`] and one.
+    pub reasons: &'a [u8],
+    /// For each tick, whether its snapshot missed connections (not 0).
+    pub incomplete: &'a [u8],
+    /// The other events; `None` for kinds that are not known.
+    pub others: &'a [Option<Body>],
+}
+
+/// The next row of each group of columns.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    pub(crate) event: usize,
+    row: usize,
+    total: usize,
+    close: usize,
+    tick: usize,
+    other: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// The kind of an open.
+    pub const OPEN: u8 = 0;
+    /// The kind of a sample.
+    pub const SAMPLE: u8 = 1;
+    /// The kind of a close.
+    pub const CLOSE: u8 = 2;
+    /// The kind of a tick; greater ones are all others.
+    pub const TICK: u8 = 3;
+
+    /// One event after the other. It ends early where columns do not fit each other.
+    pub fn events(self) -> impl Iterator<Item = Event> + 'a {
+        let mut place = Place::default();
+        std::iter::from_fn(move || {
+            loop {
+                let before = place;
+                self.pass(&mut place)?;
+                if let Some(event) = self.event(before) {
+                    return Some(event);
+                }
+            }
+        })
+    }
+
+    /// Goes on behind the next event; `None` when there is none.
+    pub(crate) fn pass(&self, place: &mut Place) -> Option<u8> {
+        let kind = *self.kinds.get(place.event)?;
+        place.event += 1;
+        match kind {
+            Self::OPEN => place.row += 1,
+            Self::SAMPLE => (place.row, place.total) = (place.row + 1, place.total + 1),
+            Self::CLOSE => {
+                (place.row, place.total, place.close) = (place.row + 1, place.total + 1, place.close + 1);
+            }
+            Self::TICK => place.tick += 1,
+            _ => place.other += 1,
+        }
+        Some(kind)
+    }
+
+    /// The event at a place; `None` for kinds that are not known.
+    pub(crate) fn event(&self, place: Place) -> Option<Event> {
+        let at = *self.at.get(place.event)?;
+        let row = || self.rows.get(place.row).map(|row| *row as usize);
+        let body = match *self.kinds.get(place.event)? {
+            Self::OPEN => {
+                let row = row()?;
+                let identity = Arc::new(self.definitions.identity(row)?);
+                Body::Open(Open { conn: *self.definitions.conns.get(row)?, identity })
+            }
+            kind @ (Self::SAMPLE | Self::CLOSE) => {
+                let row = row()?;
+                let conn = *self.definitions.conns.get(row)?;
+                let totals = self.totals(place.total);
+                let is_carried = *self.carried.get(place.total)? != 0;
+                let identity = if is_carried { Some(Arc::new(self.definitions.identity(row)?)) } else { None };
+                if kind == Self::SAMPLE {
+                    Body::Sample(Sample { conn, totals, identity })
+                } else {
+                    let tcp_states = u16::try_from(*self.tcp_states.get(place.close)?).ok()?;
+                    let reason = usize::from(*self.reasons.get(place.close)?).checked_sub(1);
+                    let reason = reason.and_then(|place| Reason::ALL.get(place)).copied();
+                    Body::Close(Close { conn, totals, identity, tcp_states: TcpStates::from_bits(tcp_states)?, reason })
+                }
+            }
+            Self::TICK => Body::Tick(Tick { complete: *self.incomplete.get(place.tick)? == 0 }),
+            _ => self.others.get(place.other)?.clone()?,
+        };
+        Some(Event { at, body })
+    }
+
+    /// The numbers of a sample or close.
+    pub(crate) fn totals(&self, place: usize) -> Totals {
+        let [sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, rtt, rtt_var, unacked, unread] =
+            self.totals.map(|values| values.get(place).copied().unwrap_or(0));
+        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        Totals {
+            sent_bytes,
+            recv_bytes,
+            sent_packets,
+            recv_packets,
+            retransmits,
+            rtt_us: small(rtt),
+            rtt_var_us: small(rtt_var),
+            unacked_bytes: unacked,
+            unread_bytes: unread,
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The group of a connection, found without looking at it alone.
+//!
+//! In: what a batch says of a connection, what is asked. Out: whether it is left out, else the row of its group. Never here:
+//! connections of which more is known than the batch says.
+//!
+//! What depends on the profile is found out once for each profile, what depends on the remote address once for each address
+//! of a batch, and codes of ports once for each port. [`Flow`] says what the values are; here is only how often it is asked.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::address::AddressType;
+use crate::aggregate::Groups;
+use crate::batch::{Batch, Profile};
+use crate::column::Tag;
+use crate::event::{Direction, Identity, Transport};
+use crate::field::Field;
+use crate::filter::{Ends, LeftOut, Question, Special};
+use crate::pipeline::{ReportOptions, Section};
+use crate::value::Value;
+
+/// More profiles are not kept: short-lived processes make ever new ones.
+const MOST: usize = 1 << 16;
+
+/// No code.
+const UNKNOWN: u32 = u32::MAX;
+
+/// What a value depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Nothing else than the profile; where values are kept by the profile, at this place.
+    Profile(usize),
+    RemoteIp,
+    RemoteType,
+    /// The port of the local end, or of the remote one.
+    LocalPort,
+    RemotePort,
+    Family,
+}
+
+/// How the group of a connection is found.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    tags: Vec<(Tag, Part)>,
+    /// The fields by which the filter asks about the profile.
+    asked: Vec<&'static Field>,
+    filter: Option<Question<Part>>,
+    needs_process: bool,
+    needs_direction: bool,
+    /// What only other events tell.
+    needs_others: bool,
+}
+
+/// One definition of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<'a> {
+    pub(crate) batch: &'a Batch<'a>,
+    pub(crate) row: usize,
+}
+
+/// What is known of a profile.
+#[derive(Debug)]
+struct Entry {
+    /// For each tag; of those that depend on more than the profile, nothing.
+    codes: Box<[u32]>,
+    /// What the filter asks.
+    values: Box<[Value]>,
+    special: Special,
+    /// Its only group in the window that came last.
+    row: Option<(i64, u32)>,
+}
+
+/// What tells profiles of different batches apart.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Name {
+    transport: Transport,
+    direction: Option<Direction>,
+    local: IpAddr,
+    service_port: u16,
+    pid: Option<u32>,
+    process: Option<Arc<str>>,
+    netns: Option<u32>,
+    shared: bool,
+}
+
+/// What is known of the profiles, addresses and ports that were met.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    names: FxHashMap<Name, u32>,
+    entries: Vec<Entry>,
+    /// By row of the batch's profiles: the entry, and the place among the identities of its lot.
+    profiles: Vec<(u32, u32)>,
+    /// By row of the batch's addresses.
+    remotes: Vec<Option<Special>>,
+    /// By tag and row of the batch's addresses.
+    remote_codes: Vec<u32>,
+    /// By tag and port; the last is the folded one.
+    port_codes: Vec<Vec<u32>>,
+    codes: Vec<u32>,
+}
+
+impl Part {
+    fn of(field: &Field, profile: usize) -> Option<Self> {
+        Some(match field.name {
+            "dst_ip" => Self::RemoteIp,
+            "dst_ip_type" => Self::RemoteType,
+            "src_port" => Self::LocalPort,
+            "dst_port" => Self::RemotePort,
+            "family" => Self::Family,
+            // Of what other events tell there is nothing, or the connection is not looked at here.
+            "host" | "src_ip" | "src_ip_type" | "transport" | "direction" | "pid" | "process_name" | "netns"
+            | "shared" | "container_id" | "dst_nat_ip" | "dst_nat_port" | "dst_domain" | "sub_source" => {
+                Self::Profile(profile)
+            }
+            name if name.starts_with("src_k8s_") || name.starts_with("dst_k8s_") => Self::Profile(profile),
+            _ => return None,
+        })
+    }
+}
+
+impl Plan {
+    /// How to find the groups that are asked for; `None` when that takes each connection by itself.
+    pub(crate) fn new(options: &ReportOptions) -> Option<Self> {
+        if !options.distinct.is_empty() {
+            return None;
+        }
+        let tags = options.tags();
+        let mut fields: Vec<(&'static Field, bool)> = tags.iter().map(|tag| (tag.field(), false)).collect();
+        let tags = tags.into_iter().map(|tag| Some((tag, Part::of(tag.field(), 0)?))).collect::<Option<_>>()?;
+        let mut asked = Vec::new();
+        let mut is_possible = true;
+        let filter = options.only.as_ref().map(|only| {
+            let fields_of: std::cell::RefCell<Vec<&'static Field>> = std::cell::RefCell::default();
+            let question = only.question(&|field| {
+                let mut fields = fields_of.borrow_mut();
+                fields.push(field);
+                Part::of(field, fields.len() - 1)
+            });
+            asked = fields_of.into_inner();
+            question
+        });
+        let filter = match filter {
+            Some(question) => match question.complete() {
+                Some(question) => Some(question),
+                None => {
+                    is_possible = false;
+                    None
+                }
+            },
+            None => None,
+        };
+        fields.extend(asked.iter().map(|field| (*field, true)));
+        let needs = |needed: &dyn Fn(&str, bool) -> bool| fields.iter().any(|(field, real)| needed(field.name, *real));
+        let folds = !options.ports.no_fold;
+        is_possible.then(|| Self {
+            needs_process: needs(&|name, _| name == "process_name"),
+            needs_direction: needs(&|name, real| {
+                name == "direction" || (folds && !real && matches!(name, "src_port" | "dst_port"))
+            }),
+            needs_others: needs(&|name, _| {
+                matches!(name, "container_id" | "dst_nat_ip" | "dst_nat_port" | "dst_domain" | "sub_source")
+                    || name.contains("_k8s_")
+            }),
+            tags,
+            asked,
+            filter,
+        })
+    }
+
+    /// All that is asked is told by the profile, as long as nothing is known beside the connections. Who began is guessed
+    /// by ports otherwise, which connections of a profile do not share.
+    pub(crate) fn is_possible(&self, profile: &Profile) -> bool {
+        !profile.preexisting && (!self.needs_direction || profile.direction.is_some())
+    }
+
+    /// The same whatever else is known.
+    pub(crate) fn is_told_by(&self, profile: &Profile) -> bool {
+        !self.needs_others && (!self.needs_process || profile.name.is_some())
+    }
+
+    fn is_by_profile(&self) -> bool {
+        self.tags.iter().all(|(_, part)| matches!(part, Part::Profile(_)))
+    }
+}
+
+impl<'a> Key<'a> {
+    pub(crate) fn profile(self) -> Option<&'a Profile> {
+        let definitions = &self.batch.definitions;
+        definitions.profiles.get(*definitions.profile_rows.get(self.row)? as usize)
+    }
+
+    fn profile_row(self) -> Option<usize> {
+        self.batch.definitions.profile_rows.get(self.row).map(|row| *row as usize)
+    }
+
+    fn remote_row(self) -> Option<usize> {
+        self.batch.definitions.remotes.get(self.row).map(|row| *row as usize)
+    }
+
+    pub(crate) fn remote(self) -> Option<IpAddr> {
+        self.batch.definitions.addresses.get(self.remote_row()?).copied()
+    }
+
+    fn local(self) -> Option<IpAddr> {
+        self.batch.definitions.addresses.get(self.profile()?.local as usize).copied()
+    }
+
+    /// The port at the end that is not the server's.
+    pub(crate) fn port(self) -> Option<u16> {
+        self.batch.definitions.ports.get(self.row).copied()
+    }
+
+    pub(crate) fn opened_at(self) -> Option<u64> {
+        let opened_at = self.batch.definitions.opened_at.get(self.row).copied();
+        opened_at.filter(|_| self.profile().is_some_and(|profile| profile.has_opened_at))
+    }
+
+    /// The ports, local first.
+    fn ends(self) -> Option<(u16, u16)> {
+        let (profile, port) = (self.profile()?, self.port()?);
+        Some(if profile.is_incoming() { (profile.service_port, port) } else { (port, profile.service_port) })
+    }
+}
+
+impl Known {
+    /// A batch with so many profiles and addresses follows.
+    pub(crate) fn begin(&mut self, profiles: usize, addresses: usize) {
+        self.profiles.clear();
+        self.profiles.resize(profiles, (UNKNOWN, UNKNOWN));
+        self.remotes.clear();
+        self.remotes.resize(addresses, None);
+        self.remote_codes.clear();
+        if self.entries.len() > MOST {
+            self.entries.clear();
+            self.names.clear();
+        }
+    }
+
+    /// The place among the identities of a lot of one that shares the profile.
+    pub(crate) fn identity(&mut self, key: Key<'_>, identities: &mut Vec<Identity>) -> u32 {
+        let Some((_, place)) = key.profile_row().and_then(|row| self.profiles.get_mut(row)) else { return UNKNOWN };
+        if *place == UNKNOWN
+            && let Some(identity) = key.batch.definitions.identity(key.row)
+        {
+            *place = u32::try_from(identities.len()).unwrap_or(UNKNOWN);
+            identities.push(identity);
+        }
+        *place
+    }
+
+    /// What becomes of a connection that began at `at`: the row of its group, or why it is left out; `None` when the batch
+    /// does not say who it is.
+    pub(crate) fn outcome(
+        &mut self,
+        plan: &Plan,
+        key: Key<'_>,
+        section: &Section,
+        groups: &mut Groups,
+        at: u64,
+        is_active: bool,
+    ) -> Option<Result<u32, LeftOut>> {
+        let entry = self.entry(plan, key, section, groups)?;
+        let (local_port, remote_port) = key.ends()?;
+        let remote_row = key.remote_row()?;
+        let remote = key.remote()?;
+        if let Some(filter) = &plan.filter {
+            let known = &self.entries[entry];
+            let holds = filter.holds(&|part| match part {
+                Part::Profile(place) => known.values.get(*place).cloned().unwrap_or(Value::Null),
+                Part::RemoteIp => Value::Ip(remote),
+                Part::RemoteType => Value::Word(AddressType::of(remote).name()),
+                Part::LocalPort => Value::Number(local_port.into()),
+                Part::RemotePort => Value::Number(remote_port.into()),
+                Part::Family => family(key, remote),
+            });
+            if !holds {
+                return Some(Err(LeftOut::Filter));
+            }
+        }
+        let special = *self.remotes.get_mut(remote_row)?.get_or_insert_with(|| Special::of(remote));
+        let ends = Ends {
+            special: [self.entries[entry].special, special],
+            ports: [local_port, remote_port],
+            is_same_ip: key.local()? == remote,
+        };
+        if let Some(cause) = groups.left_out_by_ends(&ends) {
+            return Some(Err(cause));
+        }
+        if !is_active && !groups.keeps_idle() {
+            return Some(Err(LeftOut::Idle));
+        }
+        let window = groups.window_of(section, at);
+        if let Some((known, row)) = self.entries[entry].row
+            && known == window
+        {
+            return Some(Ok(row));
+        }
+        let mut codes = std::mem::take(&mut self.codes);
+        codes.clear();
+        codes.extend_from_slice(&self.entries[entry].codes);
+        for (place, (tag, part)) in plan.tags.iter().enumerate() {
+            codes[place] = match part {
+                Part::Profile(_) => continue,
+                Part::RemoteIp | Part::RemoteType => {
+                    self.remote_code(groups, plan, place, *tag, *part, remote_row, remote)
+                }
+                Part::LocalPort | Part::RemotePort => {
+                    let folds = groups.folds(
+                        section,
+                        key.profile()?.direction,
+                        *part == Part::LocalPort,
+                        [local_port, remote_port],
+                    );
+                    let port = if *part == Part::LocalPort { local_port } else { remote_port };
+                    self.port_code(groups, place, (!folds).then_some(port))
+                }
+                Part::Family => groups.rows.dictionary(place).code(family(key, remote)),
+            };
+        }
+        let row = groups.rows.row(window, &codes);
+        self.codes = codes;
+        if plan.is_by_profile() {
+            self.entries[entry].row = Some((window, row));
+        }
+        Some(Ok(row))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a value depends on")]
+    fn remote_code(
+        &mut self,
+        groups: &mut Groups,
+        plan: &Plan,
+        place: usize,
+        tag: Tag,
+        part: Part,
+        row: usize,
+        remote: IpAddr,
+    ) -> u32 {
+        let addresses = self.remotes.len();
+        self.remote_codes.resize(addresses * plan.tags.len(), UNKNOWN);
+        let code = &mut self.remote_codes[place * addresses + row];
+        if *code == UNKNOWN {
+            let value = match part {
+                Part::RemoteType => Value::Word(AddressType::of(remote).name()),
+                _ => tag.cut(Value::Ip(remote)),
+            };
+            *code = groups.rows.dictionary(place).code(value);
+        }
+        *code
+    }
+
+    fn port_code(&mut self, groups: &mut Groups, place: usize, port: Option<u16>) -> u32 {
+        if self.port_codes.len() <= place {
+            self.port_codes.resize_with(place + 1, Vec::new);
+        }
+        let codes = &mut self.port_codes[place];
+        if codes.is_empty() {
+            codes.resize((1 << 16) + 1, UNKNOWN);
+        }
+        let code = &mut codes[port.map_or(1 << 16, usize::from)];
+        if *code == UNKNOWN {
+            let value = port.map_or(Value::Folded, |port| Value::Number(port.into()));
+            *code = groups.rows.dictionary(place).code(value);
+        }
+        *code
+    }
+
+    /// The entry of a connection's profile.
+    fn entry(&mut self, plan: &Plan, key: Key<'_>, section: &Section, groups: &mut Groups) -> Option<usize> {
+        let row = key.profile_row()?;
+        let (entry, _) = self.profiles.get_mut(row)?;
+        if *entry != UNKNOWN {
+            return Some(*entry as usize);
+        }
+        let profile = key.profile()?;
+        let name = Name {
+            transport: profile.transport,
+            direction: profile.direction,
+            local: key.local()?,
+            service_port: profile.service_port,
+            pid: profile.pid,
+            process: profile.name.and_then(|name| key.batch.definitions.names.get(name as usize)).cloned(),
+            netns: profile.netns,
+            shared: profile.shared,
+        };
+        let next = u32::try_from(self.entries.len()).unwrap_or(UNKNOWN);
+        let found = *self.names.entry(name).or_insert(next);
+        *entry = found;
+        if found == next {
+            let flow = groups.flow_of(section, &Arc::new(key.batch.definitions.identity(key.row)?));
+            let codes = plan.tags.iter().enumerate().map(|(place, (tag, part))| match part {
+                Part::Profile(_) => groups.rows.dictionary(place).code(tag.in_row(&flow)),
+                _ => UNKNOWN,
+            });
+            self.entries.push(Entry {
+                codes: codes.collect(),
+                values: plan.asked.iter().map(|field| field.of_connection()(&flow)).collect(),
+                special: Special::of(flow.identity.local.ip()),
+                row: None,
+            });
+        }
+        Some(found as usize)
+    }
+}
+
+fn family(key: Key<'_>, remote: IpAddr) -> Value {
+    let is_ipv4 = remote.is_ipv4() && key.local().is_some_and(|local| local.is_ipv4());
+    Value::Word(if is_ipv4 { "IPv4" } else { "IPv6" })
+}
