@@ -1,0 +1,64 @@
+//! How fast the steps of a report are: reads a capture, and prints millions of events per CPU second for decoding alone, and
+//! for reports event by event and block by block.
+//!
+//! `cargo run --release -p netflow-formats --example report_rates CAPTURE [BY [FILTER]]`, where BY is tags with commas between
+//! them (`src_ip` when nothing is said). Ports are not folded.
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a program for measurements")]
+
+use std::fs::File;
+
+use netflow_core::column::Tag;
+use netflow_core::filter::Filter;
+use netflow_core::flow::PortOptions;
+use netflow_core::pipeline::{Pipeline, ReportOptions};
+use netflow_formats::capture::{CaptureReader, Field, Selection};
+
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    stat.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let path = arguments.first().unwrap();
+    let by = arguments.get(1).map_or("src_ip", String::as_str);
+    let by = by.split(',').map(|tag| Tag::parse(tag).unwrap()).collect();
+    let only = arguments.get(2).map(|filter| Filter::parse(filter).unwrap());
+    let ports = PortOptions { no_fold: true, ..PortOptions::default() };
+    let options = ReportOptions { by, only, ports, ..ReportOptions::default() };
+    let open = || CaptureReader::new(File::open(path).unwrap()).unwrap();
+    let rate = |name: &str, run: &dyn Fn() -> u64| {
+        let begin = cpu_seconds();
+        let events = run();
+        println!("{name}: {:.1} M events per CPU second", events as f64 / (cpu_seconds() - begin) / 1e6);
+    };
+    for (name, measured) in [
+        ("decode batches", Selection::of(&[Field::Rtt, Field::RttVar])),
+        ("decode batches without round-trip times", Selection::default()),
+    ] {
+        rate(name, &|| {
+            let (mut reader, mut events) = (open(), 0);
+            while let Some(columns) = reader.next_batch(measured).unwrap() {
+                events += columns.kinds().len() as u64;
+            }
+            events
+        });
+    }
+    rate("report by batches", &|| {
+        let (mut reader, mut pipeline) = (open(), Pipeline::new(options.clone()));
+        pipeline.begin(reader.header());
+        while let Some(columns) = reader.next_batch(Selection::default()).unwrap() {
+            pipeline.push_batch(&columns.batch());
+        }
+        pipeline.finish().diagnostics.events
+    });
+    if arguments.len() > 3 {
+        return;
+    }
+    rate("report by events", &|| {
+        let (mut reader, mut pipeline) = (open(), Pipeline::new(options.clone()));
+        pipeline.begin(reader.header());
+        reader.by_ref().for_each(|event| pipeline.push(&event.unwrap()));
+        pipeline.finish().diagnostics.events
+    });
+}
