@@ -40,7 +40,7 @@ pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
         written = sections.finish()?;
         Ok(())
     })?;
-    let out = if input::is_std(&args.out) { "stdout".to_owned() } else { args.out.display().to_string() };
+    let out = output::name(&args.out);
     if written.events == 0 {
         eprintln!("note: {out} is empty: {name} has no event of that time; `netflow info` tells which time it has");
     } else {
@@ -51,12 +51,7 @@ pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
                 format!(", and before them {} that say what held at its beginning", units::count(again, "event"))
             }
         };
-        let lost = if written.missing > 0 {
-            format!("; at least {} missing, which it states", written.missing)
-        } else {
-            String::new()
-        };
-        eprintln!("{out}: {events}{again}{lost}");
+        eprintln!("{out}: {events}{again}{}", written.lost());
     }
     Ok(if is_lossy { Outcome::Lossy } else { Outcome::Done })
 }

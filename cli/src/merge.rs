@@ -185,7 +185,7 @@ fn tell(args: &MergeArgs, done: &[(&Path, Recovered)]) {
             "warning: {name}: at least {lost} lost, which the new capture states; `netflow verify {name}` tells where"
         );
     }
-    let out = if input::is_std(&args.out) { "stdout".to_owned() } else { args.out.display().to_string() };
+    let out = output::name(&args.out);
     let events = done.iter().map(|(_, section)| section.totals.events).sum();
     let sections = units::count(done.len() as u64, "section");
     eprintln!("{out}: {} in {sections}", units::count(events, "event"));
