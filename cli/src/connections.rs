@@ -4,7 +4,7 @@
 //! each event. Never here: which connections a filter means, and what is written.
 
 use std::fs::File;
-use std::io::{self, BufReader, Seek as _};
+use std::io::{BufReader, Seek as _};
 use std::path::Path;
 
 use anyhow::Context;
@@ -28,7 +28,7 @@ pub(crate) struct Input<'a> {
 impl<'a> Input<'a> {
     /// The capture, which is read once only unless `twice`.
     pub(crate) fn new(path: &'a Path, twice: bool) -> anyhow::Result<Self> {
-        let kept = (twice && input::is_std(path)).then(keep_stdin).transpose()?;
+        let kept = (twice && input::is_std(path)).then(input::keep_stdin).transpose()?;
         Ok(Self { path, kept })
     }
 
@@ -37,14 +37,6 @@ impl<'a> Input<'a> {
         let file = file.rewind().and_then(|()| file.try_clone()).context("cannot read what came from stdin again")?;
         CaptureReader::new(Box::new(BufReader::with_capacity(1 << 18, file)) as _).context("cannot read stdin")
     }
-}
-
-/// A file of stdin's content that is gone when it is closed.
-fn keep_stdin() -> anyhow::Result<File> {
-    let cannot = || format!("cannot keep stdin in {} to read it twice", std::env::temp_dir().display());
-    let mut file = tempfile::tempfile().with_context(cannot)?;
-    io::copy(&mut io::stdin().lock(), &mut file).with_context(cannot)?;
-    Ok(file)
 }
 
 /// Which connections are meant.

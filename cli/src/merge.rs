@@ -83,9 +83,7 @@ fn open(path: &Path) -> anyhow::Result<File> {
         drop(input::open(path)?);
         return File::open(path).with_context(|| format!("cannot open {}", path.display()));
     }
-    let mut file = tempfile::tempfile().context("cannot keep what comes from stdin in a temporary file")?;
-    io::copy(&mut io::stdin().lock(), &mut file).context("cannot read stdin")?;
-    Ok(file)
+    input::keep_stdin()
 }
 
 /// The sections of a file: from its indexes, otherwise by reading all of it.
