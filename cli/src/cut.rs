@@ -6,12 +6,11 @@
 use anyhow::bail;
 
 use crate::args::CutArgs;
-use crate::connections::{Connections, Input, Meant};
+use crate::connections::{Meant, Selected};
 use crate::input;
 use crate::options;
 use crate::outcome::Outcome;
 use crate::output;
-use crate::passage::{self, Window};
 use crate::sections::{Sections, Written};
 use crate::units;
 
@@ -21,22 +20,12 @@ pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
         bail!("{name} would be replaced by a part of it; give another name");
     }
     let filter = args.filter.as_deref().map(options::filter).transpose()?;
-    let meant = Meant { filter: filter.as_ref(), most: None };
-    let mut input = Input::new(&args.input, !meant.is_all())?;
-    let mut connections = Connections::survey(&mut input, args.window, meant)?;
-    let capture = input.open()?;
-    let mut window = Window::new(args.window);
+    let selected = Selected::open(&args.input, args.window, Meant { filter: filter.as_ref(), most: None })?;
     let mut is_lossy = false;
     let mut written = Written::default();
     output::write(&args.out, args.force, |out| {
         let mut sections = Sections::new(out);
-        is_lossy = passage::read(capture, &args.input, &mut window, |part| match &mut connections {
-            Some(connections) => connections.take(part, &mut |part| sections.take(part)),
-            None => sections.take(part),
-        })?;
-        if let Some(connections) = &mut connections {
-            connections.end(&mut |part| sections.take(part))?;
-        }
+        is_lossy = selected.read(&mut |part| sections.take(part))?;
         written = sections.finish()?;
         Ok(())
     })?;
