@@ -123,11 +123,7 @@ impl<'a> Connections<'a> {
     }
 
     /// Takes the next part of the second reading and gives what is in its place.
-    fn take(
-        &mut self,
-        part: Part<'_>,
-        give: &mut dyn FnMut(Part<'_>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn take(&mut self, part: Part<'_>, give: &mut dyn FnMut(Part<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let Some(left) = self.parts_left.checked_sub(1) else { return Ok(()) };
         self.parts_left = left;
         match part {
