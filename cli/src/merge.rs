@@ -194,15 +194,8 @@ impl Section<'_> {
         self.recording().is_some_and(|own| recording.iter().any(|other| other.recording() == Some(own)))
     }
 
-    /// What tells a recording from others: host, boot, and when it began. Where nobody wrote that down, its first event is
-    /// its beginning, as what is cut out of it says.
     fn recording(&self) -> Option<(&str, &str, u64)> {
-        let Header { host, boot_id, began_at, .. } = &self.header;
-        if *began_at != 0 {
-            return Some((host, boot_id, *began_at));
-        }
-        let is_named = !host.is_empty() || !boot_id.is_empty();
-        self.times.filter(|_| is_named).map(|(first, _)| (host.as_str(), boot_id.as_str(), first))
+        self.header.recording(self.times.map(|(first, _)| first))
     }
 
     /// UTC of its beginning, in nanoseconds since 1970.
