@@ -36,9 +36,8 @@ pub(crate) fn run(args: &AnonymizeArgs) -> anyhow::Result<Outcome> {
     if output::is_same(input, out) {
         bail!("{name} would be replaced by what is made of it; give another name");
     }
-    let key = match (&args.key, args.key_from_seed) {
-        (Some(path), _) => key::read(path)?,
-        (None, seed) => Key::from_seed(seed.unwrap_or_default()),
+    let Some(key) = key::chosen(args.key.as_deref(), args.key_from_seed)? else {
+        return Err(Usage("a key is needed: --key FILE or --key-from-seed N".to_owned()).into());
     };
     let ranges = if args.no_keep_ranges { Ranges::Mapped } else { Ranges::Kept };
     let options = Options { ranges, shift: args.shift_times.unwrap_or_default() };
@@ -53,12 +52,8 @@ pub(crate) fn run(args: &AnonymizeArgs) -> anyhow::Result<Outcome> {
         written = sections.finish()?;
         Ok(())
     })?;
-    let out = if input::is_std(out) { "stdout".to_owned() } else { out.display().to_string() };
-    let missing = match written.missing {
-        0 => String::new(),
-        missing => format!("; at least {missing} missing, which it states"),
-    };
-    eprintln!("{out}: {}, anonymized{missing}", units::count(written.events, "event"));
+    let out = output::name(out);
+    eprintln!("{out}: {}, anonymized{}", units::count(written.events, "event"), written.lost());
     let is_whole = !is_damaged && copy.unreadable == 0 && written.missing == 0;
     Ok(if is_whole { Outcome::Done } else { Outcome::Lossy })
 }

@@ -4,7 +4,7 @@
 //! each event. Never here: which connections a filter means, and what is written.
 
 use std::fs::File;
-use std::io::{self, BufReader, Seek as _};
+use std::io::{BufReader, Seek as _};
 use std::path::Path;
 
 use anyhow::Context;
@@ -19,32 +19,24 @@ use crate::input::{self, Capture};
 use crate::passage::{self, Part, Window};
 
 /// A capture that can be opened more than once.
-pub(crate) struct Input<'a> {
+struct Original<'a> {
     path: &'a Path,
     /// What came from stdin.
     kept: Option<File>,
 }
 
-impl<'a> Input<'a> {
+impl<'a> Original<'a> {
     /// The capture, which is read once only unless `twice`.
-    pub(crate) fn new(path: &'a Path, twice: bool) -> anyhow::Result<Self> {
-        let kept = (twice && input::is_std(path)).then(keep_stdin).transpose()?;
+    fn new(path: &'a Path, twice: bool) -> anyhow::Result<Self> {
+        let kept = (twice && input::is_std(path)).then(input::keep_stdin).transpose()?;
         Ok(Self { path, kept })
     }
 
-    pub(crate) fn open(&mut self) -> anyhow::Result<Capture> {
+    fn open(&mut self) -> anyhow::Result<Capture> {
         let Some(file) = &mut self.kept else { return input::open_capture(self.path) };
         let file = file.rewind().and_then(|()| file.try_clone()).context("cannot read what came from stdin again")?;
         CaptureReader::new(Box::new(BufReader::with_capacity(1 << 18, file)) as _).context("cannot read stdin")
     }
-}
-
-/// A file of stdin's content that is gone when it is closed.
-fn keep_stdin() -> anyhow::Result<File> {
-    let cannot = || format!("cannot keep stdin in {} to read it twice", std::env::temp_dir().display());
-    let mut file = tempfile::tempfile().with_context(cannot)?;
-    io::copy(&mut io::stdin().lock(), &mut file).with_context(cannot)?;
-    Ok(file)
 }
 
 /// Which connections are meant.
@@ -57,13 +49,44 @@ pub(crate) struct Meant<'a> {
 }
 
 impl Meant<'_> {
-    pub(crate) fn is_all(self) -> bool {
+    fn is_all(self) -> bool {
         self.filter.is_none() && self.most.is_none()
     }
 }
 
+/// The part of a capture that is meant: some time of it, some connections.
+pub(crate) struct Selected<'a> {
+    path: &'a Path,
+    window: WindowArgs,
+    /// `None`: all.
+    connections: Option<Connections<'a>>,
+    capture: Capture,
+}
+
+impl<'a> Selected<'a> {
+    /// Opens the capture; where some connections are meant, after reading it once.
+    pub(crate) fn open(path: &'a Path, window: WindowArgs, meant: Meant<'a>) -> anyhow::Result<Self> {
+        let mut original = Original::new(path, !meant.is_all())?;
+        let connections = Connections::survey(&mut original, window, meant)?;
+        Ok(Self { path, window, connections, capture: original.open()? })
+    }
+
+    /// Gives what there is; true when something is missing, which is said on stderr.
+    pub(crate) fn read(self, give: &mut dyn FnMut(Part<'_>) -> anyhow::Result<()>) -> anyhow::Result<bool> {
+        let Self { path, window, mut connections, capture } = self;
+        let is_damaged = passage::read(capture, path, &mut Window::new(window), |part| match &mut connections {
+            Some(connections) => connections.take(part, give),
+            None => give(part),
+        })?;
+        if let Some(connections) = &mut connections {
+            connections.end(give)?;
+        }
+        Ok(is_damaged)
+    }
+}
+
 /// The connections that are meant.
-pub(crate) struct Connections<'a> {
+struct Connections<'a> {
     filter: Option<&'a Filter>,
     chosen: Chosen,
     /// What the capture had when the connections were chosen. A file that is still recorded has more by now.
@@ -73,19 +96,19 @@ pub(crate) struct Connections<'a> {
 
 impl<'a> Connections<'a> {
     /// Reads that time of the capture to learn which connections are meant; `None` when all are.
-    pub(crate) fn survey(input: &mut Input<'_>, window: WindowArgs, meant: Meant<'a>) -> anyhow::Result<Option<Self>> {
+    fn survey(original: &mut Original<'_>, window: WindowArgs, meant: Meant<'a>) -> anyhow::Result<Option<Self>> {
         if meant.is_all() {
             return Ok(None);
         }
         let mut survey = Survey::new(meant.filter.cloned());
         let mut parts = 0;
         let clusters = Clusters::default();
-        passage::read_quietly(&mut input.open()?, input.path, &mut Window::new(window), |part| {
+        passage::read_quietly(&mut original.open()?, original.path, &mut Window::new(window), |part| {
             parts += 1;
             match part {
                 Part::Begin(header) => survey.begin(header),
                 Part::Again(event) | Part::Event(event) => {
-                    clusters.learn(event, input.path, |cluster| survey.set_cluster(cluster));
+                    clusters.learn(event, original.path, |cluster| survey.set_cluster(cluster));
                     survey.push(event);
                 }
                 Part::Missing(_) | Part::Nothing(_) => {}
@@ -100,11 +123,7 @@ impl<'a> Connections<'a> {
     }
 
     /// Takes the next part of the second reading and gives what is in its place.
-    pub(crate) fn take(
-        &mut self,
-        part: Part<'_>,
-        give: &mut dyn FnMut(Part<'_>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn take(&mut self, part: Part<'_>, give: &mut dyn FnMut(Part<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let Some(left) = self.parts_left.checked_sub(1) else { return Ok(()) };
         self.parts_left = left;
         match part {
@@ -121,7 +140,7 @@ impl<'a> Connections<'a> {
     }
 
     /// The section is over.
-    pub(crate) fn end(&mut self, give: &mut dyn FnMut(Part<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fn end(&mut self, give: &mut dyn FnMut(Part<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
         self.chosen.end().map_or(Ok(()), |event| give(Part::Event(&event)))
     }
 

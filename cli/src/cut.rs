@@ -6,12 +6,11 @@
 use anyhow::bail;
 
 use crate::args::CutArgs;
-use crate::connections::{Connections, Input, Meant};
+use crate::connections::{Meant, Selected};
 use crate::input;
 use crate::options;
 use crate::outcome::Outcome;
 use crate::output;
-use crate::passage::{self, Window};
 use crate::sections::{Sections, Written};
 use crate::units;
 
@@ -21,26 +20,16 @@ pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
         bail!("{name} would be replaced by a part of it; give another name");
     }
     let filter = args.filter.as_deref().map(options::filter).transpose()?;
-    let meant = Meant { filter: filter.as_ref(), most: None };
-    let mut input = Input::new(&args.input, !meant.is_all())?;
-    let mut connections = Connections::survey(&mut input, args.window, meant)?;
-    let capture = input.open()?;
-    let mut window = Window::new(args.window);
+    let selected = Selected::open(&args.input, args.window, Meant { filter: filter.as_ref(), most: None })?;
     let mut is_lossy = false;
     let mut written = Written::default();
     output::write(&args.out, args.force, |out| {
         let mut sections = Sections::new(out);
-        is_lossy = passage::read(capture, &args.input, &mut window, |part| match &mut connections {
-            Some(connections) => connections.take(part, &mut |part| sections.take(part)),
-            None => sections.take(part),
-        })?;
-        if let Some(connections) = &mut connections {
-            connections.end(&mut |part| sections.take(part))?;
-        }
+        is_lossy = selected.read(&mut |part| sections.take(part))?;
         written = sections.finish()?;
         Ok(())
     })?;
-    let out = if input::is_std(&args.out) { "stdout".to_owned() } else { args.out.display().to_string() };
+    let out = output::name(&args.out);
     if written.events == 0 {
         eprintln!("note: {out} is empty: {name} has no event of that time; `netflow info` tells which time it has");
     } else {
@@ -51,12 +40,7 @@ pub(crate) fn run(args: &CutArgs) -> anyhow::Result<Outcome> {
                 format!(", and before them {} that say what held at its beginning", units::count(again, "event"))
             }
         };
-        let lost = if written.missing > 0 {
-            format!("; at least {} missing, which it states", written.missing)
-        } else {
-            String::new()
-        };
-        eprintln!("{out}: {events}{again}{lost}");
+        eprintln!("{out}: {events}{again}{}", written.lost());
     }
     Ok(if is_lossy { Outcome::Lossy } else { Outcome::Done })
 }

@@ -11,6 +11,7 @@ use anyhow::Context;
 use chrono::{DateTime, SecondsFormat};
 use netflow_core::event::{Body, Header, Loss};
 use netflow_formats::capture::{End, KIND_NAMES, PassedOver, Totals, read_index};
+use netflow_formats::report::printable;
 use serde_json::{Map, Value, json};
 
 use crate::args::InfoArgs;
@@ -195,11 +196,6 @@ pub(crate) fn lost(losses: &Loss) -> Vec<(&'static str, String)> {
     let titles = std::iter::once("lost").chain(std::iter::repeat(""));
     let causes = counts.iter().zip(Loss::MEANINGS);
     titles.zip(causes.map(|((name, count), meaning)| format!("{name:<14} {count:>9}  {meaning}"))).collect()
-}
-
-/// Text from a file may hold anything; control characters must not reach the terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// What a later version wrote.

@@ -49,6 +49,14 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Input + Send>> {
     Ok(Box::new(BufReader::with_capacity(1 << 18, Reading::new(file, metadata.len()))))
 }
 
+/// A file of stdin's content that is gone when it is closed.
+pub(crate) fn keep_stdin() -> anyhow::Result<File> {
+    let cannot = || format!("cannot keep stdin in {} to read it twice", std::env::temp_dir().display());
+    let mut file = tempfile::tempfile().with_context(cannot)?;
+    io::copy(&mut io::stdin().lock(), &mut file).with_context(cannot)?;
+    Ok(file)
+}
+
 /// Opens a capture.
 pub(crate) fn open_capture(path: &Path) -> anyhow::Result<Capture> {
     CaptureReader::new(open(path)?).with_context(|| format!("cannot read {}", name(path)))

@@ -14,8 +14,16 @@ use rustix::rand::{GetRandomFlags, getrandom};
 /// More than any key file has: enough to tell that it is none.
 const MOST_BYTES: u64 = 4096;
 
+/// The key that is asked for: of a file, or made from a number; `None`: none is.
+pub(crate) fn chosen(path: Option<&Path>, seed: Option<u64>) -> anyhow::Result<Option<Key>> {
+    match path {
+        Some(path) => read(path).map(Some),
+        None => Ok(seed.map(Key::from_seed)),
+    }
+}
+
 /// Reads a key. That others can read it, too, is said on stderr.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Key> {
+fn read(path: &Path) -> anyhow::Result<Key> {
     let name = path.display();
     let cannot = || format!("cannot read the key in {name}");
     let file = File::open(path).with_context(cannot)?;

@@ -83,9 +83,7 @@ fn open(path: &Path) -> anyhow::Result<File> {
         drop(input::open(path)?);
         return File::open(path).with_context(|| format!("cannot open {}", path.display()));
     }
-    let mut file = tempfile::tempfile().context("cannot keep what comes from stdin in a temporary file")?;
-    io::copy(&mut io::stdin().lock(), &mut file).context("cannot read stdin")?;
-    Ok(file)
+    input::keep_stdin()
 }
 
 /// The sections of a file: from its indexes, otherwise by reading all of it.
@@ -185,7 +183,7 @@ fn tell(args: &MergeArgs, done: &[(&Path, Recovered)]) {
             "warning: {name}: at least {lost} lost, which the new capture states; `netflow verify {name}` tells where"
         );
     }
-    let out = if input::is_std(&args.out) { "stdout".to_owned() } else { args.out.display().to_string() };
+    let out = output::name(&args.out);
     let events = done.iter().map(|(_, section)| section.totals.events).sum();
     let sections = units::count(done.len() as u64, "section");
     eprintln!("{out}: {} in {sections}", units::count(events, "event"));
@@ -196,15 +194,8 @@ impl Section<'_> {
         self.recording().is_some_and(|own| recording.iter().any(|other| other.recording() == Some(own)))
     }
 
-    /// What tells a recording from others: host, boot, and when it began. Where nobody wrote that down, its first event is
-    /// its beginning, as what is cut out of it says.
     fn recording(&self) -> Option<(&str, &str, u64)> {
-        let Header { host, boot_id, began_at, .. } = &self.header;
-        if *began_at != 0 {
-            return Some((host, boot_id, *began_at));
-        }
-        let is_named = !host.is_empty() || !boot_id.is_empty();
-        self.times.filter(|_| is_named).map(|(first, _)| (host.as_str(), boot_id.as_str(), first))
+        self.header.recording(self.times.map(|(first, _)| first))
     }
 
     /// UTC of its beginning, in nanoseconds since 1970.

@@ -4,11 +4,10 @@
 
 use anyhow::Context;
 use netflow_capture::Options;
-use netflow_core::column::{Tag, TagError};
 use netflow_core::event::Header;
-use netflow_core::filter::{BuiltIn, Filter, FilterError, Having};
-use netflow_core::flow::PortOptions;
+use netflow_core::filter::{Filter, FilterError};
 use netflow_core::pipeline::ReportOptions;
+use netflow_formats::fixture::{FixtureError, ReportSpec};
 
 use crate::args::{BesideArgs, PipelineArgs};
 use crate::outcome::Usage;
@@ -29,26 +28,31 @@ pub(crate) const TABLE_TAGS: [&str; 10] = [
 
 /// The pipeline's options; grouped by `default_tags` (none: by every tag) when nothing else is asked for.
 pub(crate) fn pipeline(args: &PipelineArgs, default_tags: &[&str]) -> Result<ReportOptions, Usage> {
-    let of = |option: &'static str| move |error: TagError| Usage(format!("{option}: {error}"));
-    let mut by = Tag::parse_all(&args.by).map_err(of("--by"))?;
-    if by.is_empty() {
-        by = Tag::parse_all(default_tags).map_err(of("--by"))?;
+    let mut spec = spec(args);
+    if spec.by.is_empty() {
+        spec.by = default_tags.iter().map(|tag| (*tag).to_owned()).collect();
     }
-    let distinct = Tag::parse_all(&args.distinct).map_err(of("--distinct"))?;
-    let grouped = ReportOptions { by, distinct, ..ReportOptions::default() };
-    let having = args.having.as_deref().map(|text| Having::parse(text, &grouped.columns()));
-    Ok(ReportOptions {
-        only: args.filter.as_deref().map(filter).transpose()?,
-        having: having.transpose().map_err(|error| unclear("--having", &error))?,
-        filter: BuiltIn {
-            keep_unspecified: args.keep_unspecified,
-            keep_loopback: args.keep_loopback,
-            keep_idle: args.keep_idle,
-            drop_same_ip: args.drop_same_ip,
-        },
-        ports: PortOptions { no_fold: args.no_fold, ephemeral_port_min: args.ephemeral_port_min },
-        ..grouped
+    spec.options().map_err(|error| match error {
+        FixtureError::Option { option, problem, .. } => Usage(format!("--{}: {problem}", option.replace('_', "-"))),
+        other => Usage(other.to_string()),
     })
+}
+
+/// The same as a report is described in a file.
+pub(crate) fn spec(args: &PipelineArgs) -> ReportSpec {
+    ReportSpec {
+        by: args.by.clone(),
+        distinct: args.distinct.clone(),
+        filter: args.filter.clone(),
+        having: args.having.clone(),
+        no_fold: args.no_fold,
+        ephemeral_port_min: args.ephemeral_port_min,
+        keep_loopback: args.keep_loopback,
+        keep_idle: args.keep_idle,
+        keep_unspecified: args.keep_unspecified,
+        drop_same_ip: args.drop_same_ip,
+        ..ReportSpec::default()
+    }
 }
 
 /// A filter of connections.

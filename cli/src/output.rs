@@ -57,6 +57,11 @@ fn is_special(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
+/// The path as messages name it.
+pub(crate) fn name(path: &Path) -> String {
+    if is_std(path) { "stdout".to_owned() } else { path.display().to_string() }
+}
+
 /// Fails when something has that name that would be replaced.
 pub(crate) fn refuse_existing(path: &Path) -> anyhow::Result<()> {
     if path.symlink_metadata().is_ok() && !is_special(path) {

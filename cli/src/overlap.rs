@@ -19,8 +19,8 @@ pub(crate) struct Overlaps {
 struct Section {
     path: PathBuf,
     header: Header,
-    /// When its last event was.
-    last: Option<u64>,
+    /// The time of its first and of its last event; `None` without events.
+    times: Option<(u64, u64)>,
 }
 
 impl Overlaps {
@@ -40,13 +40,14 @@ impl Overlaps {
 
     /// A section begins.
     pub(crate) fn begin(&mut self, path: &Path, header: &Header) {
-        self.sections.push(Section { path: path.to_owned(), header: header.clone(), last: None });
+        self.sections.push(Section { path: path.to_owned(), header: header.clone(), times: None });
     }
 
     /// An event of the section that began last.
     pub(crate) fn see(&mut self, at: u64) {
         if let Some(section) = self.sections.last_mut() {
-            section.last = Some(at);
+            let (_, last) = section.times.get_or_insert((at, at));
+            *last = at;
         }
     }
 
@@ -54,7 +55,7 @@ impl Overlaps {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         for (place, one) in self.sections.iter().enumerate() {
             let others = self.sections[place + 1..].iter();
-            for next in others.filter(|next| next.header.is_of_same_recording(&one.header)) {
+            for next in others.filter(|next| next.is_of_same_recording(one)) {
                 let names = [one, next].map(|section| input::name(&section.path));
                 if one.overlaps(next) {
                     let [one, next] = names;
@@ -78,12 +79,24 @@ impl Section {
     /// Both hold some time. What a section says again first is not its own.
     fn overlaps(&self, other: &Self) -> bool {
         let begins_before_end_of = |one: &Self, other: &Self| {
-            other.last.is_some_and(|last| one.header.continues_from.is_none_or(|begin| begin < last))
+            other.last().is_some_and(|last| one.header.continues_from.is_none_or(|begin| begin < last))
         };
         self.header.part == other.header.part && begins_before_end_of(self, other) && begins_before_end_of(other, self)
     }
 
     fn place(&self) -> (u32, Option<u64>) {
-        (self.header.part, self.last)
+        (self.header.part, self.last())
+    }
+
+    fn is_of_same_recording(&self, other: &Self) -> bool {
+        self.recording().is_some_and(|own| other.recording() == Some(own))
+    }
+
+    fn recording(&self) -> Option<(&str, &str, u64)> {
+        self.header.recording(self.times.map(|(first, _)| first))
+    }
+
+    fn last(&self) -> Option<u64> {
+        self.times.map(|(_, last)| last)
     }
 }

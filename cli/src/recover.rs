@@ -56,7 +56,7 @@ fn tell(args: &RecoverArgs, section: &Recovered) {
     if !check.passed_over.is_nothing() {
         eprintln!("warning: {name}: a newer netflow wrote what this one cannot save: {}", check.passed_over);
     }
-    let out = if input::is_std(&args.out) { "stdout".to_owned() } else { args.out.display().to_string() };
+    let out = output::name(&args.out);
     let saved = units::count(check.totals.events.saturating_sub(section.refused), "event");
     if section.is_whole() {
         eprintln!("{out}: {saved} saved; nothing was lost");

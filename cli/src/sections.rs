@@ -19,6 +19,16 @@ pub(crate) struct Written {
     pub(crate) missing: u64,
 }
 
+impl Written {
+    /// What is to be said of what is missing; empty when nothing is.
+    pub(crate) fn lost(&self) -> String {
+        match self.missing {
+            0 => String::new(),
+            missing => format!("; at least {missing} missing, which it states"),
+        }
+    }
+}
+
 /// The sections of the new capture.
 pub(crate) struct Sections<'a> {
     /// Where the next section goes; not here while one is written.

@@ -58,11 +58,21 @@ impl Header {
         self.is_of_same_recording(before) && (is_next_event || is_next_file)
     }
 
-    /// Both captures are files of one recording.
+    /// Both captures are files of one recording, as far as their headers alone tell.
     #[must_use]
     pub fn is_of_same_recording(&self, other: &Self) -> bool {
-        self.began_at != 0
-            && (&self.host, &self.boot_id, self.began_at) == (&other.host, &other.boot_id, other.began_at)
+        self.recording(None).is_some_and(|own| other.recording(None) == Some(own))
+    }
+
+    /// What tells the recording from others: host, boot, and when it began, in nanoseconds since boot. Where nobody wrote
+    /// that down, its first event, at `first_at`, is its beginning, as what is cut out of it says. `None` where there is
+    /// no event either, or neither host nor boot is known.
+    #[must_use]
+    pub fn recording(&self, first_at: Option<u64>) -> Option<(&str, &str, u64)> {
+        let Self { host, boot_id, began_at, .. } = self;
+        let is_named = !host.is_empty() || !boot_id.is_empty();
+        let began_at = if *began_at == 0 { first_at.filter(|_| is_named) } else { Some(*began_at) };
+        began_at.map(|began_at| (host.as_str(), boot_id.as_str(), began_at))
     }
 }
 
@@ -617,6 +627,21 @@ mod tests {
         assert_eq!(TcpStates::from_bits(1 << 13), None);
         let all = TcpStates::NAMES.iter().fold(TcpStates::default(), |set, (name, _)| set.with_name(name).unwrap());
         assert_eq!(all.bits(), TcpStates::ALL);
+    }
+
+    #[test]
+    fn a_recording_is_told_by_its_beginning_or_its_first_event() {
+        let header = Header { host: "a".into(), boot_id: "b".into(), ..Header::default() };
+        let known = Header { began_at: 7, ..header.clone() };
+        assert_eq!(known.recording(Some(9)), Some(("a", "b", 7)));
+        assert_eq!(known.recording(None), Some(("a", "b", 7)));
+        // A part that was cut out says what the first event of the whole was.
+        assert_eq!(header.recording(Some(7)), known.recording(Some(9)));
+        assert_eq!(header.recording(None), None);
+        assert!(known.is_of_same_recording(&known) && !header.is_of_same_recording(&header));
+        // Two of which no host is known may be of two hosts.
+        assert_eq!(Header::default().recording(Some(7)), None);
+        assert_eq!(Header { began_at: 7, ..Header::default() }.recording(None), Some(("", "", 7)));
     }
 
     #[test]

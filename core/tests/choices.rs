@@ -6,16 +6,12 @@ mod stream;
 
 use netflow_core::choice::{Chosen, Survey};
 use netflow_core::event::{Body, Event, Header, Identity, Loss, Nat};
-use netflow_core::excerpt::{Excerpt, Place, Span};
 use netflow_core::filter::{Filter, LeftOutCounts};
-use netflow_core::pipeline::{Pipeline, ReportOptions};
-use netflow_core::report::Report;
-use netflow_core::ticks::Ticks;
+use netflow_core::pipeline::ReportOptions;
 use proptest::prelude::*;
+use stream::captures::{self, Capture, points, report};
 use stream::chance::{deeds, events};
 use stream::{S, TICK, at_seconds, bytes, client, close, lines, nat, open, options, process, sample, tcp};
-
-type Capture = (Header, Vec<Event>);
 
 fn chosen(captures: &[Capture], filter: &Filter) -> Vec<Capture> {
     let mut survey = Survey::new(Some(filter.clone()));
@@ -35,52 +31,15 @@ fn chosen(captures: &[Capture], filter: &Filter) -> Vec<Capture> {
     found
 }
 
-fn report(captures: &[Capture], options: &ReportOptions) -> Report {
-    let mut pipeline = Pipeline::new(options.clone());
-    for (header, events) in captures {
-        pipeline.begin(header);
-        events.iter().for_each(|event| pipeline.push(event));
-    }
-    pipeline.finish()
-}
-
-fn points(captures: &[Capture], options: &ReportOptions) -> Vec<Report> {
-    let mut ticks = Ticks::new(options.clone());
-    let mut points = Vec::new();
-    for (header, events) in captures {
-        points.extend(ticks.begin(header));
-        points.extend(events.iter().filter_map(|event| ticks.push(event)));
-    }
-    points.push(ticks.finish());
-    points
-}
-
 fn header() -> Header {
     Header { host: "abc".into(), boot_time_ns: 1_700_000_000_123_456_789, began_at: 5, ..Header::default() }
 }
 
 /// The stream in parts that begin at these half seconds, which go on with each other.
-fn parts(events: &[Event], mut halves: Vec<u16>) -> Vec<Capture> {
-    halves.sort_unstable();
-    let moment = |half: &u16| Some(header().boot_time_ns + 1000 * S as i64 + i64::from(*half) * 500_000_000);
-    let begins = std::iter::once(None).chain(halves.iter().map(moment));
-    let ends = halves.iter().map(moment).chain([None]);
-    begins
-        .zip(ends)
-        .map(|(since, until)| {
-            let mut excerpt = Excerpt::new(Span { since, until }, &header());
-            let mut part = Vec::new();
-            for event in events {
-                match excerpt.push(event) {
-                    Place::Before | Place::Behind => continue,
-                    Place::First => part.extend(excerpt.restate(event.at)),
-                    Place::Within => {}
-                }
-                part.push(event.clone());
-            }
-            (excerpt.header().clone(), part)
-        })
-        .collect()
+fn parts(events: &[Event], halves: &[u16]) -> Vec<Capture> {
+    let moment = |half: &u16| header().boot_time_ns + 1000 * S as i64 + i64::from(*half) * 500_000_000;
+    let whole = (header(), events.to_vec());
+    captures::parts(&whole, halves.iter().map(moment).collect()).into_iter().map(|(_, part)| part).collect()
 }
 
 /// What is asked, and whether the answer is the same from the first event of a connection to its last.
@@ -111,7 +70,7 @@ proptest! {
     fn the_stream_of_some_says_of_them_what_the_whole_says(
         deeds in deeds(), (filter, is_firm) in filters(), halves in prop::collection::vec(0..80_u16, 0..4), every_s in 0..9_u64, keep_idle in any::<bool>(),
     ) {
-        let whole = parts(&events(&deeds), halves);
+        let whole = parts(&events(&deeds), &halves);
         let filter = Filter::parse(filter).unwrap();
         let some = chosen(&whole, &filter);
         let plain = options("", every_s, keep_idle);

@@ -7,21 +7,17 @@ mod stream;
 use std::collections::BTreeMap;
 
 use netflow_core::event::{Body, Clock, Event, Header};
-use netflow_core::excerpt::{Excerpt, Place, Span};
-use netflow_core::pipeline::{Pipeline, ReportOptions};
+use netflow_core::excerpt::Span;
 use netflow_core::report::Report;
 use netflow_core::sums::Sums;
-use netflow_core::ticks::Ticks;
 use netflow_core::value::Value;
 use proptest::prelude::*;
+use stream::captures::{Capture, cut, parts, points, report};
 use stream::chance::{Deed, deeds, events};
 use stream::{S, TICK, bytes, client, close, open, options, sample};
 
 /// UTC of the boot, in nanoseconds.
 const BOOT: i64 = 1_700_000_000_123_456_789;
-
-/// A capture: its header and events.
-type Capture = (Header, Vec<Event>);
 
 /// What chance makes, with a clock that is set now and then: at which event, by how many half seconds.
 fn capture(deeds: &[Deed], steps: &[(prop::sample::Index, i8)]) -> Capture {
@@ -39,49 +35,6 @@ fn capture(deeds: &[Deed], steps: &[(prop::sample::Index, i8)]) -> Capture {
 /// A moment of the stream, in half seconds and a little more or less.
 fn moment(halves: u16, nanos: i8) -> i64 {
     BOOT + i64::try_from(1000 * S).unwrap() + i64::from(halves) * 500_000_000 + i64::from(nanos.signum())
-}
-
-fn cut((header, events): &Capture, span: Span) -> Capture {
-    let mut excerpt = Excerpt::new(span, header);
-    let mut part = Vec::new();
-    for event in events {
-        match excerpt.push(event) {
-            Place::Before | Place::Behind => continue,
-            Place::First => part.extend(excerpt.restate(event.at)),
-            Place::Within => {}
-        }
-        part.push(event.clone());
-    }
-    (excerpt.header().clone(), part)
-}
-
-/// The capture cut at each of these moments.
-fn parts(capture: &Capture, mut moments: Vec<i64>) -> Vec<(Span, Capture)> {
-    moments.sort_unstable();
-    let begins = std::iter::once(None).chain(moments.iter().copied().map(Some));
-    let ends = moments.iter().copied().map(Some).chain([None]);
-    begins.zip(ends).map(|(since, until)| Span { since, until }).map(|span| (span, cut(capture, span))).collect()
-}
-
-fn report<'a>(captures: impl IntoIterator<Item = &'a Capture>, options: &ReportOptions) -> Report {
-    let mut pipeline = Pipeline::new(options.clone());
-    for (header, events) in captures {
-        pipeline.begin(header);
-        events.iter().for_each(|event| pipeline.push(event));
-    }
-    pipeline.finish()
-}
-
-fn points<'a>(captures: impl IntoIterator<Item = &'a Capture>, options: &ReportOptions) -> Vec<Report> {
-    let mut ticks = Ticks::new(options.clone());
-    let mut points = Vec::new();
-    for (header, events) in captures {
-        points.extend(ticks.begin(header));
-        points.extend(events.iter().filter_map(|event| ticks.push(event)));
-    }
-    points.push(ticks.finish());
-    points.retain(|report| report.span.is_some());
-    points
 }
 
 /// What each group did in each window, however many captures its connections are in.
@@ -119,7 +72,8 @@ proptest! {
         let (expected, found) = (report([&whole], &options), report(&parts, &options));
         prop_assert_eq!(&found.rows, &expected.rows);
         prop_assert_eq!((found.span, found.left_out, found.diagnostics), (expected.span, expected.left_out, expected.diagnostics));
-        let (expected, found) = (points([&whole], &options), points(&parts, &options));
+        let [expected, found] = [points([&whole], &options), points(&parts, &options)]
+            .map(|points| points.into_iter().filter(|report| report.span.is_some()).collect::<Vec<_>>());
         prop_assert_eq!(found.len(), expected.len());
         for (found, expected) in found.iter().zip(&expected) {
             prop_assert_eq!((&found.rows, found.span), (&expected.rows, expected.span));

@@ -1,9 +1,12 @@
 //! Damage costs the block that it hits, is always noticed, and never gives a wrong number.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod events;
+
 use std::io::Cursor;
 use std::sync::Arc;
 
+use events::bare;
 use netflow_core::event::{
     Body, Clock, Close, Direction, Event, Header, Identity, Loss, Open, Process, Reason, Sample, TcpStates, Tick,
     Totals, Transport,
@@ -116,18 +119,6 @@ fn read(bytes: &[u8]) -> Result<Outcome, ReadError> {
         end: reader.end(),
         losses: reader.losses(),
     })
-}
-
-/// An event without what a reader adds after a gap, or takes back.
-fn bare(event: &Event) -> Event {
-    let mut event = event.clone();
-    match &mut event.body {
-        Body::Tick(tick) => tick.complete = true,
-        Body::Sample(sample) => sample.identity = None,
-        Body::Close(close) => close.identity = None,
-        _ => {}
-    }
-    event
 }
 
 /// Where in `whole` the events of `part` are; `None` when they are not among them in order.

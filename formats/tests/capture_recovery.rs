@@ -1,6 +1,9 @@
 //! Whatever happens to a capture, checking it notices, and recovering it saves every block that was not hit.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod events;
+
+use events::bare;
 use netflow_core::event::{Body, Event, Header, Loss};
 use netflow_core::law::{Tally, Verdict};
 use netflow_formats::capture::{
@@ -86,18 +89,6 @@ fn save(bytes: &[u8]) -> Result<Saved, RecoverError> {
     }
     assert!(reader.damage().is_empty());
     Ok(saved)
-}
-
-/// An event without what is added, or taken back, after a gap.
-fn bare(event: &Event) -> Event {
-    let mut event = event.clone();
-    match &mut event.body {
-        Body::Sample(sample) => sample.identity = None,
-        Body::Close(close) => close.identity = None,
-        Body::Tick(tick) => tick.complete = true,
-        _ => {}
-    }
-    event
 }
 
 /// Which blocks of `whole` are not in `part`, if all others are there in order and whole.

@@ -2,9 +2,12 @@
 //! not hit, what is missing is stated, and no number that follows from it is wrong.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod events;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use events::bare;
 use netflow_core::delta::{Deltas, Step};
 use netflow_core::event::{
     Body, Close, Direction, Event, Header, Identity, Loss, Open, Process, Reason, Sample, TcpStates, Tick, Totals,
@@ -165,18 +168,6 @@ fn intact<'a>(damaged: &[u8], bytes: &[u8], blocks: &'a [Block]) -> Vec<&'a Bloc
         }
     }
     intact
-}
-
-/// An event without what a reader adds after a gap, or takes back.
-fn bare(event: &Event) -> Event {
-    let mut event = event.clone();
-    match &mut event.body {
-        Body::Tick(tick) => tick.complete = true,
-        Body::Sample(sample) => sample.identity = None,
-        Body::Close(close) => close.identity = None,
-        _ => {}
-    }
-    event
 }
 
 /// What is known of the connection of each event, at it.

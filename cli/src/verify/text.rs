@@ -6,9 +6,10 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use netflow_core::law::{Tally, Verdict};
 use netflow_formats::capture::{Damage, End, IndexState, SectionCheck};
+use netflow_formats::report::printable;
 
 use super::Checked;
-use crate::info::{lost, printable};
+use crate::info::lost;
 use crate::units;
 
 /// Damaged places, and differences of an index, that are shown; `--json` has more.

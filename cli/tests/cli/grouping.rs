@@ -254,3 +254,31 @@ fn the_same_time_of_one_recording_is_refused() {
     assert_eq!(twice.code, Some(1));
     assert!(twice.stderr.contains("./whole.nfcap is given twice"), "{}", twice.stderr);
 }
+
+#[test]
+fn the_same_time_is_refused_where_no_header_says_when_it_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let together = |inputs: [&str; 2]| netflow(path, &[&["report", "--csv=-"], &inputs[..]].concat());
+    netflow_with_input(path, &["import", "-", "-o", "whole.nfcap"], EVENTS.as_bytes()).ok();
+    std::fs::copy(path.join("whole.nfcap"), path.join("copy.nfcap")).unwrap();
+    netflow(path, &["cut", "whole.nfcap", "-o", "first.nfcap", "--until", "12:00:02.500"]).ok();
+    netflow(path, &["cut", "whole.nfcap", "-o", "second.nfcap", "--since", "12:00:02.500"]).ok();
+    for [one, next] in [["whole", "copy"], ["whole", "first"], ["second", "whole"], ["second", "copy"]] {
+        let inputs = [one, next].map(|name| format!("{name}.nfcap"));
+        let refused = together([&inputs[0], &inputs[1]]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{inputs:?}: {}", refused.stderr);
+        let message =
+            format!("cannot report {one}.nfcap and {next}.nfcap as one: both hold the same time of one recording");
+        assert!(refused.stderr.contains(&message), "{}", refused.stderr);
+    }
+    let in_window = ["report", "whole.nfcap", "copy.nfcap", "--csv=-", "--since", "12:00:02.500"];
+    assert_eq!(netflow(path, &in_window).code, Some(1));
+    let whole = netflow(path, &["report", "--csv=-", "whole.nfcap"]).ok();
+    assert_eq!(together(["first.nfcap", "second.nfcap"]).ok(), whole);
+    // Without a host nobody knows whether two files are of one.
+    let nameless = EVENTS.replace(",\"host\":\"db1\"", "");
+    netflow_with_input(path, &["import", "-", "-o", "one.nfcap"], nameless.as_bytes()).ok();
+    std::fs::copy(path.join("one.nfcap"), path.join("other.nfcap")).unwrap();
+    together(["one.nfcap", "other.nfcap"]).ok();
+}

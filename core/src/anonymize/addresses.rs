@@ -5,6 +5,7 @@
 //! An unspecified address stays, for it is nobody's; an IPv4 address mapped into IPv6 (`::ffff:a.b.c.d`) stays one. Beyond
 //! that, [`Ranges`] tells what happens.
 
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rustc_hash::FxHashMap;
@@ -38,10 +39,39 @@ pub enum Ranges {
 
 /// The mapping of all addresses under one key.
 pub struct Addresses {
+    mapping: Mapping,
+    known_v4: Known<u32>,
+    known_v6: Known<u128>,
+}
+
+/// What finds out what an address is mapped to.
+struct Mapping {
     pan: CryptoPan,
     ranges: Ranges,
-    known_v4: FxHashMap<u32, u32>,
-    known_v6: FxHashMap<u128, u128>,
+}
+
+/// What addresses of one family are mapped to, as far as it is remembered.
+struct Known<T> {
+    most: usize,
+    mapped: FxHashMap<T, T>,
+}
+
+impl<T: Copy + Eq + Hash> Known<T> {
+    fn new(most: usize) -> Self {
+        Self { most, mapped: FxHashMap::default() }
+    }
+
+    fn or_find(&mut self, bits: T, find: impl FnOnce(T) -> T) -> T {
+        if let Some(mapped) = self.mapped.get(&bits) {
+            return *mapped;
+        }
+        let mapped = find(bits);
+        if self.mapped.len() == self.most {
+            self.mapped.clear();
+        }
+        self.mapped.insert(bits, mapped);
+        mapped
+    }
 }
 
 /// The first bits of the addresses of a range, the rest being zero, and their number.
@@ -72,7 +102,8 @@ impl Addresses {
     /// The mapping of a key.
     #[must_use]
     pub fn new(key: &Key, ranges: Ranges) -> Self {
-        Self { pan: CryptoPan::new(key), ranges, known_v4: FxHashMap::default(), known_v6: FxHashMap::default() }
+        let mapping = Mapping { pan: CryptoPan::new(key), ranges };
+        Self { mapping, known_v4: Known::new(MOST_V4), known_v6: Known::new(MOST_V6) }
     }
 
     /// What the address is mapped to.
@@ -88,19 +119,16 @@ impl Addresses {
     }
 
     fn map_v4(&mut self, ip: Ipv4Addr) -> Ipv4Addr {
-        let bits = ip.to_bits();
-        let mapped = self.known_v4.get(&bits).copied().unwrap_or_else(|| {
-            let mapped = self.compute_v4(bits);
-            if self.known_v4.len() == MOST_V4 {
-                self.known_v4.clear();
-            }
-            self.known_v4.insert(bits, mapped);
-            mapped
-        });
-        Ipv4Addr::from_bits(mapped)
+        Ipv4Addr::from_bits(self.known_v4.or_find(ip.to_bits(), |bits| self.mapping.of_v4(bits)))
     }
 
-    fn compute_v4(&self, bits: u32) -> u32 {
+    fn map_v6(&mut self, ip: Ipv6Addr) -> Ipv6Addr {
+        Ipv6Addr::from_bits(self.known_v6.or_find(ip.to_bits(), |bits| self.mapping.of_v6(bits)))
+    }
+}
+
+impl Mapping {
+    fn of_v4(&self, bits: u32) -> u32 {
         let keeps = self.ranges == Ranges::Kept;
         if bits == 0 {
             return bits;
@@ -118,20 +146,7 @@ impl Addresses {
         }
     }
 
-    fn map_v6(&mut self, ip: Ipv6Addr) -> Ipv6Addr {
-        let bits = ip.to_bits();
-        let mapped = self.known_v6.get(&bits).copied().unwrap_or_else(|| {
-            let mapped = self.compute_v6(bits);
-            if self.known_v6.len() == MOST_V6 {
-                self.known_v6.clear();
-            }
-            self.known_v6.insert(bits, mapped);
-            mapped
-        });
-        Ipv6Addr::from_bits(mapped)
-    }
-
-    fn compute_v6(&self, bits: u128) -> u128 {
+    fn of_v6(&self, bits: u128) -> u128 {
         let keeps = self.ranges == Ranges::Kept;
         if bits == 0 {
             return bits;
@@ -196,9 +211,9 @@ mod tests {
     fn what_is_remembered_is_bounded_and_changes_nothing() {
         let mut addresses = Addresses::new(&Key::from_seed(1), Ranges::Kept);
         let first = addresses.map("8.8.8.8".parse().unwrap());
-        addresses.known_v4 = (0..1 << 20).map(|bits| (bits, 0)).collect();
-        assert_eq!(addresses.known_v4.len(), MOST_V4);
+        addresses.known_v4.mapped = (0..1 << 20).map(|bits| (bits, 0)).collect();
+        assert_eq!(addresses.known_v4.mapped.len(), MOST_V4);
         assert_eq!(addresses.map("8.8.8.8".parse().unwrap()), first);
-        assert_eq!(addresses.known_v4.len(), 1);
+        assert_eq!(addresses.known_v4.mapped.len(), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each file of tests uses a part")]
 
+pub(crate) mod captures;
 pub(crate) mod chance;
 
 use std::sync::Arc;

@@ -25,7 +25,7 @@ pub use line::write_line;
 pub use parquet::{ROW_GROUP, write_parquet};
 pub use partition::{PartitionKey, partitions};
 pub use run::{RunError, report, reports, reports_on_events};
-pub use table::{TableOptions, note, table};
+pub use table::{TableOptions, note, printable, table};
 
 use chrono::{DateTime, SecondsFormat};
 

@@ -93,6 +93,7 @@ pub(super) enum Part<'a> {
 
 /// What a table leaves out so that it fits on a screen; every other format has it.
 const DETAILS: [&str; 6] = ["window_end", "packets_read", "packets_written", "rtt_var", "rtt_min", "rtt_max"];
+
 /// Where anything but 0 is bad news.
 const ALARMS: [&str; 2] = ["retransmits", "tcp_connect_failures"];
 
@@ -170,8 +171,9 @@ fn text(cell: &Value, unit: &str) -> Result<String, ReportError> {
     })
 }
 
-/// Names come from outside: a control character must not reach the terminal.
-pub(super) fn printable(text: &str) -> String {
+/// The text without control characters: names come from outside, and none of them must reach the terminal.
+#[must_use]
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
