@@ -12,8 +12,11 @@ use super::MAX_TEXT_BYTES;
 use super::column::{Column, ColumnWriter, TableRows, length};
 use super::dictionary::{Dictionary, code};
 use super::error::WriteError;
-use super::number::estimate;
+use super::number::Split;
 use super::record::encode_attribute;
+use super::rows::Rows;
+use super::totals::TotalsBuilder;
+pub(super) use super::totals::{COUNTERS, GAUGES, RTT_VAR_SHIFTS, segments};
 
 pub(super) const OPEN: u8 = 0;
 pub(super) const SAMPLE: u8 = 1;
@@ -35,8 +38,7 @@ const ROW_BYTES: usize = 64;
 
 /// A number near zero, of either sign, as a small number.
 pub(super) fn zigzag(value: u64) -> u64 {
-    let sign = if value >> 63 == 1 { u64::MAX } else { 0 };
-    (value << 1) ^ sign
+    (value << 1) ^ (value.cast_signed() >> 63).cast_unsigned()
 }
 
 pub(super) fn unzigzag(value: u64) -> u64 {
@@ -53,28 +55,6 @@ pub(super) fn next_port(step: u16, before: u16) -> u16 {
     before.wrapping_add(step.rotate_left(1))
 }
 
-/// Packets that so many bytes take at least, and so many bytes the other way: full segments on an Ethernet, of which
-/// every other is acknowledged.
-pub(super) fn segments(bytes: u64, other: u64) -> u64 {
-    bytes / 1448 + other / 2896
-}
-
-/// The most that `rtt_us` is halved before `rtt_var_us` is compared with it.
-pub(super) const RTT_VAR_SHIFTS: u8 = 3;
-
-/// How the first `rtt_var_us` of a definition is stored.
-fn apart(rtt: u64, rtt_var: u64, shift: u8) -> u64 {
-    if shift == 0 { rtt_var } else { zigzag(rtt_var.wrapping_sub(rtt >> shift)) }
-}
-
-/// The numbers of [`netflow_core::event::Totals`] in their order, counters and then gauges, with their columns; counters are
-/// stored as differences.
-pub(super) const COUNTERS: [Column; 5] =
-    [Column::SentBytes, Column::RecvBytes, Column::SentPackets, Column::RecvPackets, Column::Retransmits];
-pub(super) const GAUGES: [Column; 4] = [Column::Rtt, Column::RttVar, Column::Unacked, Column::Unread];
-
-const TOTALS: usize = COUNTERS.len() + GAUGES.len();
-
 /// The part of an identity that many connections share: whose they are, and the end that stays the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Profile {
@@ -87,17 +67,6 @@ struct Profile {
     service_port: u16,
 }
 
-/// Places in [`netflow_core::event::Totals::numbers`].
-const SENT: usize = 0;
-const RECV: usize = 1;
-const SENT_PACKETS: usize = 2;
-const RECV_PACKETS: usize = 3;
-const RTT: usize = COUNTERS.len();
-const RTT_VAR: usize = RTT + 1;
-
-/// No event referred to the definition before.
-const NONE: u32 = u32::MAX;
-
 /// An address as a number that is quickly compared.
 fn number_of(ip: IpAddr) -> u128 {
     match ip {
@@ -107,37 +76,34 @@ fn number_of(ip: IpAddr) -> u128 {
 }
 
 /// The events of one block, column by column.
+#[derive(Default)]
 pub(super) struct BlockBuilder {
     kinds: Vec<u8>,
-    ats: Vec<u64>,
-    references: Vec<u64>,
+    ats: Rows<1>,
+    references: Rows<1>,
     carried: Vec<u8>,
-    conns: Vec<u64>,
-    definitions: [Vec<u64>; 3],
-    ports: Vec<u64>,
-    next_ports: Vec<u64>,
+    definitions: Rows<4>,
+    ports: Rows<1>,
+    next_ports: Rows<1>,
     profiles: Dictionary<Profile>,
     profile_columns: [Vec<u64>; 6],
     /// By family, since most are of the one that takes a quarter of the memory.
     ipv4: Dictionary<u32>,
     ipv6: Dictionary<u128>,
-    address_rows: Vec<IpAddr>,
+    families: Vec<u8>,
+    ipv4_rows: Vec<u32>,
+    ipv6_rows: Vec<u128>,
     names: Dictionary<Arc<str>>,
     /// Names that a profile of the table has.
     named: u32,
     name_lengths: Vec<u64>,
     name_bytes: Vec<u8>,
-    /// The numbers of each sample and close, as they are.
-    totals: Vec<[u64; TOTALS]>,
-    /// For each of them, the row before of the same definition.
-    befores: Vec<u32>,
-    tcp_states: Vec<u64>,
+    totals: TotalsBuilder,
+    tcp_states: Vec<u16>,
     reasons: Vec<u8>,
     incomplete: Vec<u8>,
     record_lengths: Vec<u64>,
     records: Vec<u8>,
-    /// For each definition, its last row in the totals.
-    latest: Vec<u32>,
     last_port: u16,
     first_at: u64,
     last_at: u64,
@@ -148,40 +114,6 @@ const PROFILE_COLUMNS: [Column; 6] =
     [Column::Flags, Column::Local, Column::ServicePort, Column::Pid, Column::Name, Column::Netns];
 
 impl BlockBuilder {
-    pub(super) fn new() -> Self {
-        Self {
-            kinds: Vec::new(),
-            ats: Vec::new(),
-            references: Vec::new(),
-            carried: Vec::new(),
-            conns: Vec::new(),
-            definitions: Default::default(),
-            ports: Vec::new(),
-            next_ports: Vec::new(),
-            profiles: Dictionary::default(),
-            profile_columns: Default::default(),
-            ipv4: Dictionary::default(),
-            ipv6: Dictionary::default(),
-            address_rows: Vec::new(),
-            names: Dictionary::default(),
-            named: 0,
-            name_lengths: Vec::new(),
-            name_bytes: Vec::new(),
-            totals: Vec::new(),
-            befores: Vec::new(),
-            tcp_states: Vec::new(),
-            reasons: Vec::new(),
-            incomplete: Vec::new(),
-            record_lengths: Vec::new(),
-            records: Vec::new(),
-            latest: Vec::new(),
-            last_port: 0,
-            first_at: 0,
-            last_at: 0,
-            last_conn: 0,
-        }
-    }
-
     pub(super) fn events(&self) -> usize {
         self.kinds.len()
     }
@@ -201,7 +133,7 @@ impl BlockBuilder {
             self.last_at = at;
         }
         self.kinds.push(kind);
-        self.ats.push(at.wrapping_sub(self.last_at));
+        self.ats.push([at.wrapping_sub(self.last_at)]);
         self.last_at = at;
     }
 
@@ -241,7 +173,7 @@ impl BlockBuilder {
             Body::Close(close) => (CLOSE, close.conn, Some(&close.totals), close.identity.is_some()),
             _ => return Ok(0),
         };
-        let next = u32::try_from(self.conns.len()).unwrap_or(u32::MAX);
+        let next = u32::try_from(self.definitions.len()).unwrap_or(u32::MAX);
         // The definition first: it can fail, and the time of the block's first event must be known for it.
         if self.kinds.is_empty() {
             self.first_at = event.at;
@@ -252,17 +184,14 @@ impl BlockBuilder {
         self.stamp(event.at, kind);
         let row = row.unwrap_or(next);
         if kind != OPEN {
-            self.references.push(u64::from(next - row));
+            self.references.push([u64::from(next - row)]);
             self.carried.push(u8::from(carried));
         }
         if let Some(totals) = totals {
-            let place = u32::try_from(self.totals.len()).unwrap_or(NONE);
-            let before = self.latest.get_mut(row as usize).map(|latest| std::mem::replace(latest, place));
-            self.befores.push(before.unwrap_or(NONE));
-            self.totals.push(totals.numbers());
+            self.totals.push(row, totals, kind == CLOSE);
         }
         if let Body::Close(close) = &event.body {
-            self.tcp_states.push(close.tcp_states.bits().into());
+            self.tcp_states.push(close.tcp_states.bits());
             let reason = close.reason.and_then(|reason| Reason::ALL.iter().position(|known| *known == reason));
             self.reasons.push(reason.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0));
         }
@@ -303,22 +232,20 @@ impl BlockBuilder {
             self.add_profile(&profile, local.ip());
         }
         let row = [
+            zigzag(conn.wrapping_sub(self.last_conn)),
             code(found),
             self.address_code(remote.ip()),
             identity.opened_at.map_or(0, |opened_at| zigzag(opened_at.wrapping_sub(self.first_at))),
         ];
-        for (column, value) in self.definitions.iter_mut().zip(row) {
-            column.push(value);
-        }
+        self.definitions.push(row);
+        self.last_conn = conn;
         if is_server {
-            self.ports.push(port.into());
+            self.ports.push([port.into()]);
         } else {
-            self.next_ports.push(port_step(port, self.last_port).into());
+            self.next_ports.push([port_step(port, self.last_port).into()]);
             self.last_port = port;
         }
-        self.conns.push(zigzag(conn.wrapping_sub(self.last_conn)));
-        self.last_conn = conn;
-        self.latest.push(NONE);
+        self.totals.define();
         Ok(())
     }
 
@@ -332,13 +259,25 @@ impl BlockBuilder {
     }
 
     fn address_code(&mut self, ip: IpAddr) -> u64 {
-        let next = u32::try_from(self.address_rows.len()).unwrap_or(u32::MAX);
+        let next = u32::try_from(self.families.len()).unwrap_or(u32::MAX);
         let found = match ip {
-            IpAddr::V4(ip) => self.ipv4.row_or(ip.to_bits(), next),
-            IpAddr::V6(ip) => self.ipv6.row_or(ip.to_bits(), next),
+            IpAddr::V4(ip) => {
+                let found = self.ipv4.row_or(ip.to_bits(), next);
+                if found.1 {
+                    self.ipv4_rows.push(ip.to_bits());
+                }
+                found
+            }
+            IpAddr::V6(ip) => {
+                let found = self.ipv6.row_or(ip.to_bits(), next);
+                if found.1 {
+                    self.ipv6_rows.push(ip.to_bits());
+                }
+                found
+            }
         };
         if found.1 {
-            self.address_rows.push(ip);
+            self.families.push(u8::from(ip.is_ipv6()));
         }
         code(found)
     }
@@ -366,109 +305,39 @@ impl BlockBuilder {
         }
     }
 
-    /// Of how many halves of `rtt_us` the first `rtt_var_us` of a connection is near, so that the difference is small: the
-    /// kernel begins with half of it, and lowers that while the path is quiet. 0 when the difference is no smaller.
-    fn rtt_var_shift(&self) -> u8 {
-        let bits = |shift: u8| {
-            let firsts = self.totals.iter().zip(&self.befores).filter(|(_, before)| **before == NONE);
-            estimate(firsts.map(|(totals, _)| apart(totals[RTT], totals[RTT_VAR], shift)))
-        };
-        let mut shifts = (0..=RTT_VAR_SHIFTS).map(|shift| (shift, bits(shift)));
-        let plain = shifts.next().unwrap_or_default();
-        shifts.fold(plain, |best, other| if other.1 < best.1 { other } else { best }).0
-    }
-
-    /// The numbers of one counter or gauge as they are stored, of which nothing is predicted.
-    fn steps(&self, place: usize) -> impl Iterator<Item = u64> {
-        self.totals.iter().zip(&self.befores).map(move |(totals, before)| {
-            let now = totals[place];
-            match self.totals.get(*before as usize) {
-                None => now,
-                Some(before) if place < RTT => now.wrapping_sub(before[place]),
-                Some(before) => zigzag(now.wrapping_sub(before[place])),
-            }
-        })
-    }
-
-    /// Packets, by how many more they are than the bytes take.
-    fn residues(&self, packets: usize, own: usize, other: usize) -> impl Iterator<Item = u64> {
-        let bytes = self.steps(own).zip(self.steps(other));
-        self.steps(packets).zip(bytes).map(|(count, (own, other))| zigzag(count.wrapping_sub(segments(own, other))))
-    }
-
-    fn write_totals(&self, columns: &mut ColumnWriter) -> Result<(), WriteError> {
-        let shift = self.rtt_var_shift();
-        let residues = || (self.residues(SENT_PACKETS, SENT, RECV), self.residues(RECV_PACKETS, RECV, SENT));
-        let (sent, recv) = residues();
-        let plain = estimate(self.steps(SENT_PACKETS)) + estimate(self.steps(RECV_PACKETS));
-        let by_segments = estimate(sent) + estimate(recv) < plain;
-        let mut values = Vec::with_capacity(self.totals.len());
-        for (place, column) in COUNTERS.into_iter().chain(GAUGES).enumerate() {
-            values.clear();
-            match place {
-                SENT_PACKETS if by_segments => values.extend(residues().0),
-                RECV_PACKETS if by_segments => values.extend(residues().1),
-                RTT_VAR if shift > 0 => {
-                    let firsts = self.totals.iter().zip(&self.befores);
-                    values.extend(self.steps(place).zip(firsts).map(|(step, (totals, before))| match *before {
-                        NONE => apart(totals[RTT], totals[RTT_VAR], shift),
-                        _ => step,
-                    }));
-                }
-                _ => values.extend(self.steps(place)),
-            }
-            columns.numbers(column, &values)?;
-        }
-        columns.bytes(Column::Predictions, &[shift, u8::from(by_segments)])
-    }
-
     /// Ends the block: appends its payload to `payload`. The builder is empty again.
     pub(super) fn finish(&mut self, columns: &mut ColumnWriter, payload: &mut Vec<u8>) -> Result<(), WriteError> {
         columns.bytes(Column::Kind, &self.kinds)?;
-        columns.numbers(Column::At, &self.ats)?;
-        columns.numbers(Column::Reference, &self.references)?;
+        columns.split(Column::At, only(&mut self.ats))?;
+        columns.split(Column::Reference, only(&mut self.references))?;
         columns.bytes(Column::Carried, &self.carried)?;
-        columns.numbers(Column::Conn, &self.conns)?;
-        let [profiles, remotes, opened_at] = &self.definitions;
-        columns.numbers(Column::Profile, profiles)?;
-        columns.numbers(Column::Remote, remotes)?;
-        columns.numbers(Column::Port, &self.ports)?;
-        columns.numbers(Column::OpenedAt, opened_at)?;
-        columns.numbers(Column::NextPort, &self.next_ports)?;
+        let [conns, profiles, remotes, opened_at] = self.definitions.columns();
+        columns.split(Column::Conn, conns)?;
+        columns.split(Column::Profile, profiles)?;
+        columns.split(Column::Remote, remotes)?;
+        columns.split(Column::Port, only(&mut self.ports))?;
+        columns.split(Column::OpenedAt, opened_at)?;
+        columns.split(Column::NextPort, only(&mut self.next_ports))?;
         for (column, values) in PROFILE_COLUMNS.into_iter().zip(&self.profile_columns) {
             columns.planes(column, values)?;
         }
-        let addresses = &self.address_rows;
-        let mut families = Vec::with_capacity(addresses.len());
-        let (mut ipv4, mut high, mut low) = (Vec::new(), Vec::new(), Vec::new());
-        for address in addresses {
-            families.push(u8::from(address.is_ipv6()));
-            match address {
-                IpAddr::V4(ip) => ipv4.push(u64::from(ip.to_bits())),
-                IpAddr::V6(ip) => {
-                    let [h, l] = halves(ip.to_bits());
-                    high.push(h);
-                    low.push(l);
-                }
-            }
-        }
-        columns.bytes(Column::Family, &families)?;
-        columns.planes(Column::Ipv4, &ipv4)?;
-        columns.planes(Column::Ipv6High, &high)?;
-        columns.planes(Column::Ipv6Low, &low)?;
+        columns.bytes(Column::Family, &self.families)?;
+        columns.planes_of(Column::Ipv4, &self.ipv4_rows, |ip| u64::from(*ip))?;
+        columns.planes_of(Column::Ipv6High, &self.ipv6_rows, |ip| halves(*ip)[0])?;
+        columns.planes_of(Column::Ipv6Low, &self.ipv6_rows, |ip| halves(*ip)[1])?;
         columns.numbers(Column::NameLength, &self.name_lengths)?;
         columns.blob(Column::NameBytes, &self.name_bytes)?;
-        self.write_totals(columns)?;
-        columns.planes(Column::TcpStates, &self.tcp_states)?;
+        self.totals.finish(columns)?;
+        columns.planes_of(Column::TcpStates, &self.tcp_states, |states| u64::from(*states))?;
         columns.bytes(Column::Reason, &self.reasons)?;
         columns.bytes(Column::Incomplete, &self.incomplete)?;
         columns.numbers(Column::RecordLength, &self.record_lengths)?;
         columns.blob(Column::RecordBytes, &self.records)?;
         let rows = TableRows {
-            definitions: length("a table", self.conns.len())?,
+            definitions: length("a table", self.definitions.len())?,
             profiles: length("a table", self.profiles.len() as usize)?,
-            addresses: length("a table", addresses.len())?,
-            ipv6_addresses: length("a table", high.len())?,
+            addresses: length("a table", self.families.len())?,
+            ipv6_addresses: length("a table", self.ipv6_rows.len())?,
             names: length("a table", self.name_lengths.len())?,
         };
         let finished = columns.finish(rows, payload);
@@ -481,30 +350,34 @@ impl BlockBuilder {
         self.ats.clear();
         self.references.clear();
         self.carried.clear();
-        self.conns.clear();
-        self.definitions.iter_mut().for_each(Vec::clear);
+        self.definitions.clear();
         self.ports.clear();
         self.next_ports.clear();
         self.profiles.clear();
         self.profile_columns.iter_mut().for_each(Vec::clear);
         self.ipv4.clear();
         self.ipv6.clear();
-        self.address_rows.clear();
+        self.families.clear();
+        self.ipv4_rows.clear();
+        self.ipv6_rows.clear();
         self.names.clear();
         self.named = 0;
         self.name_lengths.clear();
         self.name_bytes.clear();
         self.totals.clear();
-        self.befores.clear();
         self.tcp_states.clear();
         self.reasons.clear();
         self.incomplete.clear();
         self.record_lengths.clear();
         self.records.clear();
-        self.latest.clear();
         self.last_conn = 0;
         self.last_port = 0;
     }
+}
+
+fn only(rows: &mut Rows<1>) -> &mut Split {
+    let [column] = rows.columns();
+    column
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits have 64 each")]

@@ -28,9 +28,11 @@ mod passed_over;
 mod reader;
 mod record;
 mod recover;
+mod rows;
 mod selection;
 mod source;
 mod stream;
+mod totals;
 mod writer;
 
 pub use block::{BlockHeader, BlockKind};

@@ -17,9 +17,6 @@ pub(super) const PACKED_ZSTD: u8 = 4;
 /// Below this a zstd frame's own bytes cost more than they save.
 const WORTH_COMPRESSING: usize = 48;
 
-/// Bytes by which a stream is judged.
-const PART: usize = 2048;
-
 /// Compresses streams.
 pub(super) struct Packer {
     /// Finds what was there before.
@@ -30,6 +27,7 @@ pub(super) struct Packer {
     best: Vec<u8>,
     other: Vec<u8>,
     narrow: Vec<u8>,
+    again: Again,
 }
 
 fn compress(compressor: &mut Compressor<'_>, raw: &[u8], out: &mut Vec<u8>) -> Result<(), WriteError> {
@@ -56,14 +54,15 @@ impl Packer {
             best: Vec::new(),
             other: Vec::new(),
             narrow: Vec::new(),
+            again: Again::default(),
         })
     }
 
-    /// Appends to `out` what is to be stored, and gives the codec. What was `measured` hardly repeats: whether it does is
-    /// judged by a part of it.
-    pub(super) fn pack(&mut self, raw: &[u8], measured: bool, out: &mut Vec<u8>) -> Result<u8, WriteError> {
+    /// Appends to `out` what is to be stored, and gives the codec. What is no `text` is only searched for what was there
+    /// before when a few looks find such.
+    pub(super) fn pack(&mut self, raw: &[u8], is_text: bool, out: &mut Vec<u8>) -> Result<u8, WriteError> {
         let Some(first) = raw.first() else { return Ok(STORED) };
-        if raw.iter().all(|byte| byte == first) {
+        if raw.iter().fold(0, |others, byte| others | (byte ^ first)) == 0 {
             out.push(*first);
             return Ok(REPEATED);
         }
@@ -76,55 +75,113 @@ impl Packer {
             return Ok(if is_shorter { PACKED } else { STORED });
         }
         let least = entropy_bytes(raw.len(), &counts);
-        let shrinks = least < raw.len() - raw.len() / 32;
-        let mut codec = STORED;
-        self.best.clear();
-        self.best.extend_from_slice(raw);
-        if !measured || self.repeats(raw)? {
+        // A stream that hardly shrinks is stored: it reads much faster.
+        let limit = raw.len() - raw.len() / 32;
+        let mut best = Best { bytes: &mut self.best, codec: STORED, length: limit };
+        if is_text || self.again.is_likely(raw, least) {
             compress(&mut self.matching, raw, &mut self.other)?;
-            self.take_shorter(ZSTD, &mut codec);
+            best.take_shorter(ZSTD, &mut self.other);
         }
         // What repeats is below what its frequencies allow: then nothing else will do better.
-        if self.best.len() > least {
-            if is_narrow {
+        let coded = least + coding_bytes(distinct);
+        if is_narrow && best.length > least {
+            // Where all are about as frequent, nothing remains to compress.
+            if coded < self.narrow.len() - self.narrow.len() / 32 {
                 compress(&mut self.entropy, &self.narrow, &mut self.other)?;
-                self.take_shorter(PACKED_ZSTD, &mut codec);
-                std::mem::swap(&mut self.other, &mut self.narrow);
-                self.take_shorter(PACKED, &mut codec);
+                best.take_shorter(PACKED_ZSTD, &mut self.other);
             }
-            if distinct > 4 && shrinks {
-                compress(&mut self.entropy, raw, &mut self.other)?;
-                self.take_shorter(ZSTD, &mut codec);
-            }
+            best.take_shorter(PACKED, &mut self.narrow);
         }
-        // A stream that hardly shrinks is stored: it reads much faster.
-        if codec != STORED && self.best.len() < raw.len() - raw.len() / 32 {
-            out.extend_from_slice(&self.best);
-            Ok(codec)
-        } else {
-            out.extend_from_slice(raw);
-            Ok(STORED)
+        if distinct > 4 && coded < best.length {
+            compress(&mut self.entropy, raw, &mut self.other)?;
+            best.take_shorter(ZSTD, &mut self.other);
+        }
+        let codec = best.codec;
+        out.extend_from_slice(if codec == STORED { raw } else { &self.best });
+        Ok(codec)
+    }
+}
+
+/// The shortest so far; `length` is the one that others must be below.
+struct Best<'a> {
+    bytes: &'a mut Vec<u8>,
+    codec: u8,
+    length: usize,
+}
+
+impl Best<'_> {
+    fn take_shorter(&mut self, codec: u8, other: &mut Vec<u8>) {
+        if other.len() < self.length {
+            std::mem::swap(self.bytes, other);
+            self.codec = codec;
+            self.length = self.bytes.len();
         }
     }
 }
 
-impl Packer {
-    fn take_shorter(&mut self, other: u8, codec: &mut u8) {
-        if self.other.len() < self.best.len() {
-            std::mem::swap(&mut self.best, &mut self.other);
-            *codec = other;
-        }
-    }
+/// Bytes that a zstd frame takes beside what is coded by frequency, roughly and at least: itself, and the codes.
+fn coding_bytes(distinct: usize) -> usize {
+    12 + distinct / 8
+}
 
-    /// Whether looking for what was there before pays, by a part from the middle.
-    fn repeats(&mut self, raw: &[u8]) -> Result<bool, WriteError> {
-        let middle = raw.len() / 2;
-        let Some(part) = raw.get(middle..middle + PART).filter(|_| raw.len() > PART * 2) else { return Ok(true) };
-        compress(&mut self.matching, part, &mut self.other)?;
-        let matched = self.other.len();
-        compress(&mut self.entropy, part, &mut self.other)?;
-        Ok(matched < self.other.len() + self.other.len() / 8)
+/// Looks whether a stream has longer pieces again.
+#[derive(Default)]
+struct Again {
+    /// Places in the stream by what begins there.
+    places: Vec<u32>,
+}
+
+/// Pieces that are looked for.
+const LOOKS: usize = 16;
+/// So many must be found. When half of a stream is there again, then about half of them are.
+const FOUND: usize = 2;
+/// Places that are remembered at most.
+const PLACES: usize = 1 << 13;
+
+impl Again {
+    /// Whether a stream that its frequencies alone make `least` bytes has pieces again.
+    fn is_likely(&mut self, raw: &[u8], least: usize) -> bool {
+        // Words of eight bytes in a piece, which are so many that chance hardly brings it twice: some 32 bits of information.
+        let words = (raw.len() / 2).div_ceil(least.max(1)).clamp(1, 8);
+        let last = match raw.len().checked_sub(words * 8) {
+            Some(last) if last > 0 => last,
+            _ => return false,
+        };
+        let size = (raw.len() / 4).next_power_of_two().min(PLACES);
+        // Every so many bytes one is remembered, so one of as many next to each other is found.
+        let stride = (raw.len() / (size / 2)).max(8);
+        self.places.clear();
+        self.places.resize(size, 0);
+        for at in (0..last).step_by(stride) {
+            let slot = hash(raw, at, words) & (size - 1);
+            if let (Some(place), Ok(at)) = (self.places.get_mut(slot), u32::try_from(at)) {
+                *place = at;
+            }
+        }
+        let mut found = 0;
+        for look in 0..LOOKS {
+            let begin = look * last / LOOKS;
+            let is_there = |at: usize| {
+                let slot = hash(raw, at, words) & (size - 1);
+                let place = self.places.get(slot).map_or(0, |place| *place as usize);
+                place != at && raw.get(place..place + words * 8) == raw.get(at..at + words * 8)
+            };
+            found += usize::from((begin..(begin + stride).min(last)).any(is_there));
+            if found >= FOUND {
+                return true;
+            }
+        }
+        false
     }
+}
+
+/// A number that is the same for the same bytes.
+fn hash(raw: &[u8], at: usize, words: usize) -> usize {
+    let Some((pieces, _)) = raw.get(at..at + words * 8).map(<[u8]>::as_chunks::<8>) else { return 0 };
+    let mixed = pieces.iter().fold(0_u64, |mixed, piece| {
+        (mixed.rotate_left(5) ^ u64::from_le_bytes(*piece)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    });
+    (mixed >> 48) as usize
 }
 
 fn count(raw: &[u8]) -> [u32; 256] {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use netflow_core::event::{Body, Event, Header, Identity, Loss};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::block::{BlockHeader, BlockKind};
+use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
 use super::column::{ColumnWriter, length};
 use super::encode::BlockBuilder;
 use super::error::WriteError;
@@ -96,7 +96,7 @@ impl<W: Write> CaptureWriter<W> {
         let mut writer = Self {
             output,
             options,
-            builder: BlockBuilder::new(),
+            builder: BlockBuilder::default(),
             columns: ColumnWriter::new(options.level)?,
             live: LiveTable::default(),
             index: IndexBuilder::default(),
@@ -114,7 +114,7 @@ impl<W: Write> CaptureWriter<W> {
             return Err(WriteError::TooLong { what: "header", limit: MAX_METADATA_BYTES, found: payload.len() });
         }
         writer.buffer.extend_from_slice(&file_header());
-        writer.write_block(BlockKind::Metadata, 0, &payload, 0)?;
+        writer.write_block(BlockKind::Metadata, &payload)?;
         Ok(writer)
     }
 
@@ -203,12 +203,12 @@ impl<W: Write> CaptureWriter<W> {
             return Ok(());
         }
         let first_at = self.builder.first_at();
-        let mut payload = Vec::new();
         let events = u32::try_from(events).unwrap_or(u32::MAX);
+        let begin = self.begin_block();
         let sealed = self
             .builder
-            .finish(&mut self.columns, &mut payload)
-            .and_then(|()| self.write_block(BlockKind::Events, events, &payload, first_at));
+            .finish(&mut self.columns, &mut self.buffer)
+            .and_then(|()| self.end_block(BlockHeader { events, first_at, ..self.header(BlockKind::Events) }, begin));
         // The events of a block that could not be written are gone: nothing may follow that counts on them.
         if sealed.is_err() {
             self.failed.get_or_insert(self.offset);
@@ -220,8 +220,8 @@ impl<W: Write> CaptureWriter<W> {
         self.failed.map_or(Ok(()), |offset| Err(WriteError::Failed { offset }))
     }
 
-    fn write_block(&mut self, kind: BlockKind, events: u32, payload: &[u8], first_at: u64) -> Result<(), WriteError> {
-        // Large index and metadata payloads are compressed as a whole; events blocks compress each column.
+    fn write_block(&mut self, kind: BlockKind, payload: &[u8]) -> Result<(), WriteError> {
+        // A large index is compressed as a whole; events blocks compress each column.
         let packed;
         let (codec, stored) = match kind {
             BlockKind::Index => {
@@ -230,22 +230,48 @@ impl<W: Write> CaptureWriter<W> {
             }
             _ => (0, payload),
         };
-        let header = BlockHeader {
+        let begin = self.begin_block();
+        self.buffer.extend_from_slice(stored);
+        let raw_bytes = length("a block", payload.len())?;
+        self.end_block(BlockHeader { codec, raw_bytes, ..self.header(kind) }, begin)
+    }
+
+    /// Leaves room for the header of a block, whose payload is to follow, and gives its place.
+    fn begin_block(&mut self) -> usize {
+        let begin = self.buffer.len();
+        self.buffer.resize(begin + BLOCK_HEADER_BYTES, 0);
+        begin
+    }
+
+    /// The header of a block without events, as far as it is known before the payload.
+    fn header(&self, kind: BlockKind) -> BlockHeader {
+        BlockHeader {
             kind,
-            codec,
+            codec: 0,
             sequence: self.sequence,
-            stored_bytes: length("a block", stored.len())?,
-            raw_bytes: length("a block", payload.len())?,
-            events_before: self.events - u64::from(events),
-            events,
-            first_at,
+            stored_bytes: 0,
+            raw_bytes: 0,
+            events_before: self.events,
+            events: 0,
+            first_at: self.last_at,
             last_at: self.last_at,
             losses: self.losses,
-            checksum: xxh3_64(stored),
+            checksum: 0,
+        }
+    }
+
+    /// Completes the header of the block that began at `begin`, and writes what was gathered.
+    fn end_block(&mut self, header: BlockHeader, begin: usize) -> Result<(), WriteError> {
+        let (_, payload) = self.buffer.split_at(begin + BLOCK_HEADER_BYTES);
+        let stored_bytes = length("a block", payload.len())?;
+        let header = BlockHeader {
+            stored_bytes,
+            raw_bytes: if header.codec == 0 { stored_bytes } else { header.raw_bytes },
+            events_before: self.events - u64::from(header.events),
+            checksum: xxh3_64(payload),
+            ..header
         };
-        let begin = self.buffer.len();
-        self.buffer.extend_from_slice(&header.to_bytes());
-        self.buffer.extend_from_slice(stored);
+        self.buffer[begin..begin + BLOCK_HEADER_BYTES].copy_from_slice(&header.to_bytes());
         let offset = self.offset + begin as u64;
         if let Err(source) = self.output.write_all(&self.buffer) {
             self.failed = Some(offset);
@@ -266,10 +292,9 @@ impl<W: Write> CaptureWriter<W> {
         self.seal()?;
         let index_offset = self.offset;
         let (payload, totals) = self.index.finish(index_offset, self.live.len(), self.losses)?;
-        let last_at = self.last_at;
-        self.write_block(BlockKind::Index, 0, &payload, last_at)?;
+        self.write_block(BlockKind::Index, &payload)?;
         let back = (self.offset - index_offset).to_le_bytes();
-        self.write_block(BlockKind::End, 0, &back, last_at)?;
+        self.write_block(BlockKind::End, &back)?;
         if let Err(source) = self.output.flush() {
             return Err(WriteError::Io { offset: self.offset, source });
         }
