@@ -16,6 +16,7 @@ mod columns;
 mod crafted;
 mod damage;
 mod decode;
+mod define;
 mod definition;
 mod dictionary;
 mod encode;

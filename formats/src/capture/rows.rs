@@ -12,56 +12,68 @@ pub(super) const KEPT: usize = 512;
 
 /// Columns of numbers that get their rows together.
 pub(super) struct Rows<const N: usize> {
-    kept: Vec<[u64; N]>,
+    kept: Box<[[u64; N]]>,
+    used: usize,
     columns: [Split; N],
+    /// Rows that the columns have.
+    split: usize,
     /// The numbers of one column.
     values: Vec<u64>,
-    split: usize,
 }
 
 impl<const N: usize> Default for Rows<N> {
     fn default() -> Self {
         Self {
-            kept: Vec::with_capacity(KEPT),
+            kept: vec![[0; N]; KEPT].into_boxed_slice(),
+            used: 0,
             columns: std::array::from_fn(|_| Split::default()),
-            values: Vec::with_capacity(KEPT),
             split: 0,
+            values: Vec::with_capacity(KEPT),
         }
     }
 }
 
 impl<const N: usize> Rows<N> {
     pub(super) fn push(&mut self, row: [u64; N]) {
-        if self.keep(row) {
+        self.keep(row);
+        if self.is_full() {
             self.split();
         }
     }
 
-    /// Keeps a row as it is. True when there should be no more of these.
-    pub(super) fn keep(&mut self, row: [u64; N]) -> bool {
-        self.kept.push(row);
-        self.kept.len() >= KEPT
+    /// Keeps a row as it is; one for which there is no place is left out.
+    pub(super) fn keep(&mut self, row: [u64; N]) {
+        if let Some(place) = self.kept.get_mut(self.used) {
+            *place = row;
+            self.used += 1;
+        }
+    }
+
+    /// There is no place for another row before these are split.
+    pub(super) fn is_full(&self) -> bool {
+        self.used == KEPT
     }
 
     /// The rows that are kept as they are.
     pub(super) fn kept(&mut self) -> &mut [[u64; N]] {
-        &mut self.kept
+        self.kept.get_mut(..self.used).unwrap_or_default()
     }
 
     /// Gives each column its part of the rows that are kept.
     pub(super) fn split(&mut self) {
+        let kept = self.kept.get(..self.used).unwrap_or_default();
         for (place, column) in self.columns.iter_mut().enumerate() {
             self.values.clear();
-            self.values.extend(self.kept.iter().map(|row| row[place]));
+            self.values.extend(kept.iter().map(|row| row[place]));
             column.add(&self.values);
         }
-        self.split += self.kept.len();
-        self.kept.clear();
+        self.split += kept.len();
+        self.used = 0;
     }
 
     /// All rows so far.
     pub(super) fn len(&self) -> usize {
-        self.split + self.kept.len()
+        self.split + self.used
     }
 
     /// The columns, complete.
@@ -71,8 +83,16 @@ impl<const N: usize> Rows<N> {
     }
 
     pub(super) fn clear(&mut self) {
-        self.kept.clear();
+        self.used = 0;
         self.columns.iter_mut().for_each(Split::clear);
         self.split = 0;
+    }
+}
+
+impl Rows<1> {
+    /// The only column, complete.
+    pub(super) fn column(&mut self) -> &mut Split {
+        let [column] = self.columns();
+        column
     }
 }

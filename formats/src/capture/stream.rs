@@ -68,11 +68,15 @@ impl Packer {
         }
         let counts = count(raw);
         let distinct = counts.iter().filter(|count| **count > 0).count();
-        let is_narrow = narrow(raw, &counts, distinct, &mut self.narrow);
+        let packed = packed_length(raw.len(), distinct);
         if raw.len() < WORTH_COMPRESSING {
-            let is_shorter = is_narrow && self.narrow.len() < raw.len();
-            out.extend_from_slice(if is_shorter { &self.narrow } else { raw });
-            return Ok(if is_shorter { PACKED } else { STORED });
+            if packed >= raw.len() {
+                out.extend_from_slice(raw);
+                return Ok(STORED);
+            }
+            narrow(raw, &counts, distinct, &mut self.narrow);
+            out.extend_from_slice(&self.narrow);
+            return Ok(PACKED);
         }
         let least = entropy_bytes(raw.len(), &counts);
         // A stream that hardly shrinks is stored: it reads much faster.
@@ -84,15 +88,19 @@ impl Packer {
         }
         // What repeats is below what its frequencies allow: then nothing else will do better.
         let coded = least + coding_bytes(distinct);
-        if is_narrow && best.length > least {
+        // What has more than some two bits of information is coded as well by itself.
+        let gathers = distinct <= 4 || least * 32 < raw.len() * 9;
+        if packed < raw.len() && best.length > least && (gathers || packed < coded + coded / 8) {
+            narrow(raw, &counts, distinct, &mut self.narrow);
             // Where all are about as frequent, nothing remains to compress.
-            if coded < self.narrow.len() - self.narrow.len() / 32 {
+            if gathers && coded < packed - packed / 32 {
                 compress(&mut self.entropy, &self.narrow, &mut self.other)?;
                 best.take_shorter(PACKED_ZSTD, &mut self.other);
             }
             best.take_shorter(PACKED, &mut self.narrow);
         }
-        if distinct > 4 && coded < best.length {
+        // No code is shorter than a bit.
+        if distinct > 4 && coded.max(raw.len() / 8) < best.length {
             compress(&mut self.entropy, raw, &mut self.other)?;
             best.take_shorter(ZSTD, &mut self.other);
         }
@@ -141,60 +149,65 @@ const PLACES: usize = 1 << 13;
 impl Again {
     /// Whether a stream that its frequencies alone make `least` bytes has pieces again.
     fn is_likely(&mut self, raw: &[u8], least: usize) -> bool {
-        // Words of eight bytes in a piece, which are so many that chance hardly brings it twice: some 32 bits of information.
-        let words = (raw.len() / 2).div_ceil(least.max(1)).clamp(1, 8);
-        let last = match raw.len().checked_sub(words * 8) {
-            Some(last) if last > 0 => last,
-            _ => return false,
-        };
+        // Pieces of some 32 bits of information: chance hardly brings them twice.
+        match raw.len() * 4 / least.max(1) {
+            0..=8 => self.look::<8>(raw),
+            9..=16 => self.look::<16>(raw),
+            17..=32 => self.look::<32>(raw),
+            _ => self.look::<64>(raw),
+        }
+    }
+
+    fn look<const BYTES: usize>(&mut self, raw: &[u8]) -> bool {
+        let piece = |at: usize| raw.get(at..).and_then(<[u8]>::first_chunk::<BYTES>);
         let size = (raw.len() / 4).next_power_of_two().min(PLACES);
         // Every so many bytes one is remembered, so one of as many next to each other is found.
-        let stride = (raw.len() / (size / 2)).max(8);
+        let stride = (raw.len() * 2 / size).max(8);
         self.places.clear();
         self.places.resize(size, 0);
-        for at in (0..last).step_by(stride) {
-            let slot = hash(raw, at, words) & (size - 1);
-            if let (Some(place), Ok(at)) = (self.places.get_mut(slot), u32::try_from(at)) {
-                *place = at;
+        let slot = |piece: &[u8; BYTES]| hash(piece) & (size - 1);
+        for (number, at) in (0..).zip((0..raw.len()).step_by(stride)) {
+            let Some(piece) = piece(at) else { break };
+            if let Some(place) = self.places.get_mut(slot(piece)) {
+                *place = number;
             }
         }
-        let mut found = 0;
-        for look in 0..LOOKS {
-            let begin = look * last / LOOKS;
-            let is_there = |at: usize| {
-                let slot = hash(raw, at, words) & (size - 1);
-                let place = self.places.get(slot).map_or(0, |place| *place as usize);
-                place != at && raw.get(place..place + words * 8) == raw.get(at..at + words * 8)
-            };
-            found += usize::from((begin..(begin + stride).min(last)).any(is_there));
-            if found >= FOUND {
-                return true;
-            }
-        }
-        false
+        let is_there = |at: usize| {
+            let Some(found) = piece(at) else { return false };
+            let place = self.places.get(slot(found)).map_or(0, |place| *place as usize * stride);
+            place != at && piece(place) == Some(found)
+        };
+        let begins = (0..LOOKS).map(|look| raw.len() / LOOKS * look);
+        begins.filter(|begin| (*begin..*begin + stride).any(is_there)).nth(FOUND - 1).is_some()
     }
 }
 
-/// A number that is the same for the same bytes.
-fn hash(raw: &[u8], at: usize, words: usize) -> usize {
-    let Some((pieces, _)) = raw.get(at..at + words * 8).map(<[u8]>::as_chunks::<8>) else { return 0 };
-    let mixed = pieces.iter().fold(0_u64, |mixed, piece| {
-        (mixed.rotate_left(5) ^ u64::from_le_bytes(*piece)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// A number that is the same for the same bytes; all of its 16 bits depend on all of them.
+fn hash<const BYTES: usize>(piece: &[u8; BYTES]) -> usize {
+    let (words, _) = piece.as_chunks::<8>();
+    let mixed = words.iter().fold(0_u64, |mixed, word| {
+        (mixed.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     });
     (mixed >> 48) as usize
 }
 
 fn count(raw: &[u8]) -> [u32; 256] {
+    // Two of each, since the same byte often comes twice and one count would wait for the other.
     let mut counts = [[0_u32; 256]; 2];
     let [even, odd] = &mut counts;
-    let mut pairs = raw.chunks_exact(2);
-    for pair in &mut pairs {
-        if let [a, b] = pair {
-            even[usize::from(*a)] += 1;
-            odd[usize::from(*b)] += 1;
-        }
+    let (words, rest) = raw.as_chunks::<8>();
+    for word in words {
+        let [a, b, c, d, e, f, g, h] = word.map(usize::from);
+        even[a] += 1;
+        odd[b] += 1;
+        even[c] += 1;
+        odd[d] += 1;
+        even[e] += 1;
+        odd[f] += 1;
+        even[g] += 1;
+        odd[h] += 1;
     }
-    for byte in pairs.remainder() {
+    for byte in rest {
         even[usize::from(*byte)] += 1;
     }
     std::array::from_fn(|byte| even[byte] + odd[byte])
@@ -203,22 +216,46 @@ fn count(raw: &[u8]) -> [u32; 256] {
 /// Bytes that the stream takes when each byte is coded by its frequency alone.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
 fn entropy_bytes(length: usize, counts: &[u32; 256]) -> usize {
-    let all = (length as f32).log2();
-    let bits: f32 =
-        counts.iter().filter(|count| **count > 0).map(|count| *count as f32 * (all - (*count as f32).log2())).sum();
+    let all = logarithm(length as f32);
+    let bits: f32 = counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| *count as f32)
+        .fold(0.0, |bits, count| bits + count * (all - logarithm(count)));
     (bits / 8.0) as usize
 }
 
-/// Gathers a stream of at most 16 different bytes in 1, 2 or 4 bits each, behind a list of these bytes; false when there
-/// are more.
-fn narrow(raw: &[u8], counts: &[u32; 256], distinct: usize, out: &mut Vec<u8>) -> bool {
+/// The logarithm to base 2 of a number that is 1 at least, to a hundredth: each stream needs many.
+#[expect(clippy::cast_precision_loss, reason = "an exponent is small")]
+fn logarithm(number: f32) -> f32 {
+    const MANTISSA: u32 = 23;
+    const ONE: u32 = 127 << MANTISSA;
+    let bits = number.to_bits() - ONE;
+    let whole = bits >> MANTISSA;
+    // From 1 to 2 it is nearly a parabola.
+    let part = f32::from_bits(bits & ((1 << MANTISSA) - 1) | ONE);
+    whole as f32 + (2.0 - part / 3.0) * part - 5.0 / 3.0
+}
+
+/// Bits for each of so many different bytes, of which there are 16 at most.
+fn packed_width(distinct: usize) -> Option<usize> {
+    match distinct {
+        0..=2 => Some(1),
+        3..=4 => Some(2),
+        5..=16 => Some(4),
+        _ => None,
+    }
+}
+
+/// Bytes of a stream of so many different bytes that [`narrow`] gathers; as many as there can be when it does not.
+fn packed_length(raw: usize, distinct: usize) -> usize {
+    packed_width(distinct).map_or(usize::MAX, |width| 1 + distinct + raw.div_ceil(8 / width))
+}
+
+/// Gathers a stream of at most 16 different bytes in 1, 2 or 4 bits each, behind a list of these bytes.
+fn narrow(raw: &[u8], counts: &[u32; 256], distinct: usize, out: &mut Vec<u8>) {
     out.clear();
-    let (width, per_byte) = match distinct {
-        0..=2 => (1, 8),
-        3..=4 => (2, 4),
-        5..=16 => (4, 2),
-        _ => return false,
-    };
+    let Some(width) = packed_width(distinct) else { return };
     let mut codes = [0_u8; 256];
     let mut next = 0;
     #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
@@ -230,11 +267,22 @@ fn narrow(raw: &[u8], counts: &[u32; 256], distinct: usize, out: &mut Vec<u8>) -
             out.push(byte);
         }
     }
-    out.extend(
-        raw.chunks(per_byte)
-            .map(|bytes| bytes.iter().rev().fold(0, |packed, byte| packed << width | codes[usize::from(*byte)])),
-    );
-    true
+    let gather = |bytes: &[u8]| bytes.iter().rev().fold(0, |packed, byte| packed << width | codes[usize::from(*byte)]);
+    // With a known length each the compiler needs no loop for the few bytes of one.
+    let rest = match width {
+        1 => gather_all::<8>(raw, gather, out),
+        2 => gather_all::<4>(raw, gather, out),
+        _ => gather_all::<2>(raw, gather, out),
+    };
+    if !rest.is_empty() {
+        out.push(gather(rest));
+    }
+}
+
+fn gather_all<'a, const N: usize>(raw: &'a [u8], gather: impl Fn(&[u8]) -> u8, out: &mut Vec<u8>) -> &'a [u8] {
+    let (chunks, rest) = raw.as_chunks::<N>();
+    out.extend(chunks.iter().map(|bytes| gather(bytes)));
+    rest
 }
 
 /// Undoes [`narrow`] for a stream that must have `raw` bytes.

@@ -133,7 +133,8 @@ impl TotalsBuilder {
             }
         }
         self.firsts.push(before.is_none());
-        if self.rows.keep(row) {
+        self.rows.keep(row);
+        if self.rows.is_full() {
             self.split();
         }
     }

@@ -11,9 +11,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
 use super::column::{ColumnWriter, length};
-use super::encode::BlockBuilder;
+use super::encode::{BlockBuilder, CLOSE, OPEN, SAMPLE};
 use super::error::WriteError;
-use super::index::{IndexBuilder, Totals};
+use super::index::{IndexBuilder, KIND_NAMES, Totals};
 use super::live::LiveTable;
 use super::magic::file_header;
 use super::record;
@@ -131,20 +131,27 @@ impl<W: Write> CaptureWriter<W> {
         if self.builder.events() > 0 && event.at - self.builder.first_at() >= self.options.max_span_ns {
             self.seal()?;
         }
-        // A large state has a block of its own: together with others it might be too large for one.
-        if let Body::K8s(k8s) = &event.body
-            && self.builder.bytes() + k8s.state.len() > self.options.max_bytes
-        {
-            self.seal()?;
-        }
         match &event.body {
-            Body::Open(open) => self.push_known(event, open.conn, Some(&open.identity), "open")?,
-            Body::Sample(sample) => self.push_known(event, sample.conn, sample.identity.as_ref(), "sample")?,
+            Body::Open(open) => {
+                self.define(event.at, open.conn, Some(&open.identity), OPEN)?;
+                self.builder.open(event.at);
+            }
+            Body::Sample(sample) => {
+                let row = self.define(event.at, sample.conn, sample.identity.as_ref(), SAMPLE)?;
+                self.builder.sample(event.at, row, sample);
+            }
             Body::Close(close) => {
-                self.push_known(event, close.conn, close.identity.as_ref(), "close")?;
+                let row = self.define(event.at, close.conn, close.identity.as_ref(), CLOSE)?;
+                self.builder.close(event.at, row, close);
                 self.live.remove(close.conn);
             }
             body => {
+                // A large state has a block of its own: together with others it might be too large for one.
+                if let Body::K8s(k8s) = body
+                    && self.builder.bytes() + k8s.state.len() > self.options.max_bytes
+                {
+                    self.seal()?;
+                }
                 self.builder.push_other(event)?;
                 if let Body::Loss(loss) = body {
                     self.losses += *loss;
@@ -160,36 +167,32 @@ impl<W: Write> CaptureWriter<W> {
         Ok(())
     }
 
-    fn push_known(
-        &mut self,
-        event: &Event,
-        conn: u64,
-        carried: Option<&Arc<Identity>>,
-        kind: &'static str,
-    ) -> Result<(), WriteError> {
+    /// The row of a connection's definition in this block. There is a new one for each open, and when more or other things
+    /// are known.
+    fn define(&mut self, at: u64, conn: u64, carried: Option<&Arc<Identity>>, kind: u8) -> Result<u32, WriteError> {
         let block = self.sequence;
-        let is_open = matches!(event.body, Body::Open(_));
-        if let Some(live) = self.live.get_mut(conn) {
-            let changed = match carried {
-                Some(identity) if !Arc::ptr_eq(identity, &live.identity) && **identity != *live.identity => {
-                    Some(identity)
-                }
-                _ => None,
+        let Some(live) = self.live.get_mut(conn) else {
+            let Some(identity) = carried else {
+                let kind = KIND_NAMES[usize::from(kind)];
+                return Err(WriteError::Unintroduced { number: self.events, conn, kind });
             };
-            let row = (live.block == block && changed.is_none() && !is_open).then_some(live.row);
-            live.row = self.builder.push_conn(event, row, changed.unwrap_or(&live.identity))?;
+            let row = self.builder.define(at, conn, identity)?;
+            // What is closed at once is not looked for again.
+            if kind != CLOSE {
+                self.live.insert(conn, Live { identity: Arc::clone(identity), block, row });
+            }
+            return Ok(row);
+        };
+        let changed =
+            carried.filter(|identity| !Arc::ptr_eq(identity, &live.identity) && ***identity != *live.identity);
+        if live.block != block || changed.is_some() || kind == OPEN {
+            live.row = self.builder.define(at, conn, changed.unwrap_or(&live.identity))?;
             live.block = block;
             if let Some(identity) = changed {
                 live.identity = Arc::clone(identity);
             }
-            return Ok(());
         }
-        let Some(identity) = carried else {
-            return Err(WriteError::Unintroduced { number: self.events, conn, kind });
-        };
-        let row = self.builder.push_conn(event, None, identity)?;
-        self.live.insert(conn, Live { identity: Arc::clone(identity), block, row });
-        Ok(())
+        Ok(live.row)
     }
 
     /// Writes what was gathered as a block, in one write; nothing when nothing was gathered.
