@@ -156,14 +156,17 @@ fn wound(bytes: &[u8], start: usize, chance: &mut Chance) -> Vec<u8> {
     file.into_iter().map(|(byte, _)| byte).collect()
 }
 
-/// The blocks that are whole in the damaged file, without those that come behind a later one.
+/// The blocks that are whole in the damaged file, without those that come behind the header of a later one, or of the same
+/// whose payload was hit: a reader does not go back.
 fn intact<'a>(damaged: &[u8], bytes: &[u8], blocks: &'a [Block]) -> Vec<&'a Block> {
     let marker = &bytes[32..40];
-    let mut intact: Vec<&Block> = Vec::new();
+    let (mut intact, mut last) = (Vec::new(), 0);
     for place in (0..damaged.len()).filter(|place| damaged[*place..].starts_with(marker)) {
-        let found = blocks.iter().find(|block| damaged[place..].starts_with(&bytes[block.begin..block.end]));
-        let Some(found) = found else { continue };
-        if intact.last().is_none_or(|last| last.begin < found.begin) {
+        let rest = &damaged[place..];
+        let found = blocks.iter().find(|block| rest.starts_with(&bytes[block.begin..block.begin + 144]));
+        let Some(found) = found.filter(|found| found.begin > last) else { continue };
+        last = found.begin;
+        if rest.starts_with(&bytes[found.begin..found.end]) {
             intact.push(found);
         }
     }

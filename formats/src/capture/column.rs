@@ -8,7 +8,7 @@
 
 use super::MAX_RAW_BYTES;
 use super::error::{Malformed, WriteError};
-use super::number;
+use super::number::{self, Split};
 use super::record::{self, Directory, Stream};
 use super::stream::{Packer, Unpacker};
 
@@ -113,8 +113,7 @@ pub(super) struct ColumnWriter {
     directory: Directory,
     data: Vec<u8>,
     last_id: u16,
-    first: Vec<u8>,
-    second: Vec<u8>,
+    plane: Vec<u8>,
 }
 
 impl ColumnWriter {
@@ -124,30 +123,43 @@ impl ColumnWriter {
             directory: Directory::default(),
             data: Vec::new(),
             last_id: 0,
-            first: Vec::new(),
-            second: Vec::new(),
+            plane: Vec::new(),
         })
     }
 
     /// Adds numbers as symbols and bits.
     pub(super) fn numbers(&mut self, column: Column, values: &[u64]) -> Result<(), WriteError> {
-        if values.iter().all(|value| *value == 0) {
-            return Ok(());
+        let mut split = Split::default();
+        split.add(values);
+        self.split(column, &mut split)
+    }
+
+    /// Adds numbers that are symbols and bits already.
+    pub(super) fn split(&mut self, column: Column, split: &mut Split) -> Result<(), WriteError> {
+        let (symbols, bits) = split.finish();
+        if !symbols.is_empty() {
+            self.stream(column as u16 * 8, symbols)?;
         }
-        let (mut symbols, mut bits) = (std::mem::take(&mut self.first), std::mem::take(&mut self.second));
-        number::split(values, &mut symbols, &mut bits);
-        self.pack(column as u16 * 8, &symbols, true)?;
         if !bits.is_empty() {
-            self.pack(column as u16 * 8 + 1, &bits, true)?;
+            self.stream(column as u16 * 8 + 1, bits)?;
         }
-        (self.first, self.second) = (symbols, bits);
         Ok(())
     }
 
     /// Adds numbers as planes.
     pub(super) fn planes(&mut self, column: Column, values: &[u64]) -> Result<(), WriteError> {
-        let used = values.iter().fold(0, |bits, value| bits | value);
-        let mut plane = std::mem::take(&mut self.first);
+        self.planes_of(column, values, |value| *value)
+    }
+
+    /// Adds the numbers that these values have as planes.
+    pub(super) fn planes_of<T>(
+        &mut self,
+        column: Column,
+        values: &[T],
+        number: impl Fn(&T) -> u64,
+    ) -> Result<(), WriteError> {
+        let used = values.iter().fold(0, |bits, value| bits | number(value));
+        let mut plane = std::mem::take(&mut self.plane);
         for index in 0..8_u16 {
             let shift = u32::from(index) * 8;
             if (used >> shift) & 0xff == 0 {
@@ -155,30 +167,33 @@ impl ColumnWriter {
             }
             plane.clear();
             #[expect(clippy::cast_possible_truncation, reason = "a plane is one byte of each number")]
-            plane.extend(values.iter().map(|value| (value >> shift) as u8));
+            plane.extend(values.iter().map(|value| (number(value) >> shift) as u8));
             self.stream(column as u16 * 8 + index, &plane)?;
         }
-        self.first = plane;
+        self.plane = plane;
         Ok(())
     }
 
     /// Adds small numbers as one plane.
     pub(super) fn bytes(&mut self, column: Column, values: &[u8]) -> Result<(), WriteError> {
-        if values.iter().all(|value| *value == 0) { Ok(()) } else { self.stream(column as u16 * 8, values) }
+        if values.iter().fold(0, |used, value| used | value) == 0 {
+            return Ok(());
+        }
+        self.stream(column as u16 * 8, values)
     }
 
     /// Adds bytes without structure.
     pub(super) fn blob(&mut self, column: Column, bytes: &[u8]) -> Result<(), WriteError> {
-        if bytes.is_empty() { Ok(()) } else { self.stream(column as u16 * 8, bytes) }
+        if bytes.is_empty() { Ok(()) } else { self.pack(column as u16 * 8, bytes, true) }
     }
 
     pub(super) fn stream(&mut self, id: u16, raw: &[u8]) -> Result<(), WriteError> {
         self.pack(id, raw, false)
     }
 
-    fn pack(&mut self, id: u16, raw: &[u8], measured: bool) -> Result<(), WriteError> {
+    fn pack(&mut self, id: u16, raw: &[u8], is_text: bool) -> Result<(), WriteError> {
         let before = self.data.len();
-        let codec = self.packer.pack(raw, measured, &mut self.data)?;
+        let codec = self.packer.pack(raw, is_text, &mut self.data)?;
         self.directory.streams.push(Stream {
             step: id.wrapping_sub(self.last_id),
             codec,

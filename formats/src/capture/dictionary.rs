@@ -5,50 +5,141 @@
 //!
 //! "New" costs a constant instead of a number because most values of a busy block are seen once.
 
-use std::borrow::Borrow;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::error::Malformed;
 
+const NONE: u32 = u32::MAX;
+
+/// A table of small values, and where each is.
 pub(super) struct Dictionary<T> {
-    places: FxHashMap<T, u32>,
+    values: Vec<T>,
+    /// Rows by the hashes of their values: twice as many at least, a power of two.
+    places: Vec<u32>,
 }
 
 impl<T> Default for Dictionary<T> {
     fn default() -> Self {
-        Self { places: FxHashMap::default() }
+        Self { values: Vec::new(), places: Vec::new() }
     }
 }
 
-impl<T: Eq + Hash> Dictionary<T> {
+impl<T: Copy + Eq + Hash> Dictionary<T> {
     /// The row of a value, and whether it is new. Rows are numbered in the order of first use.
     pub(super) fn row(&mut self, value: T) -> (u32, bool) {
-        let next = self.len();
-        self.row_or(value, next)
+        if self.places.len() <= self.values.len() * 2 {
+            self.grow();
+        }
+        let (place, found) = self.place(value);
+        if let Some(row) = found {
+            return (row, false);
+        }
+        let row = u32::try_from(self.values.len()).unwrap_or(NONE);
+        self.places[place] = row;
+        self.values.push(value);
+        (row, true)
     }
 
-    /// The row of a value, which is `next` when the value is new.
-    pub(super) fn row_or(&mut self, value: T, next: u32) -> (u32, bool) {
-        let row = *self.places.entry(value).or_insert(next);
-        (row, row == next)
+    /// Where the value is, or belongs.
+    fn place(&self, value: T) -> (usize, Option<u32>) {
+        let last = self.places.len().wrapping_sub(1);
+        #[expect(clippy::cast_possible_truncation, reason = "the lower bits")]
+        let mut place = FxBuildHasher.hash_one(value) as usize & last;
+        // Steps of 1, 2, 3, … come to each place of a power of two.
+        for step in 1.. {
+            match self.places.get(place) {
+                None | Some(&NONE) => break,
+                Some(row) if self.values.get(*row as usize) == Some(&value) => return (place, Some(*row)),
+                Some(_) => place = (place + step) & last,
+            }
+        }
+        (place, None)
     }
 
-    /// The row of a value that was there before.
-    pub(super) fn find<Q: Eq + Hash + ?Sized>(&self, value: &Q) -> Option<u32>
-    where
-        T: Borrow<Q>,
-    {
-        self.places.get(value).copied()
+    fn grow(&mut self) {
+        let size = (self.places.len() * 2).max(64);
+        self.places.clear();
+        self.places.resize(size, NONE);
+        for (row, value) in (0..).zip(&self.values) {
+            let (place, _) = self.place(*value);
+            self.places[place] = row;
+        }
     }
 
-    pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.places.len()).unwrap_or(u32::MAX)
+    /// The values, by their rows.
+    pub(super) fn values(&self) -> &[T] {
+        &self.values
     }
 
     pub(super) fn clear(&mut self) {
-        self.places.clear();
+        // After one large block, small ones should not have to clear what it needed.
+        self.places.truncate((self.values.len() * 4).next_power_of_two().max(64));
+        self.places.fill(NONE);
+        self.values.clear();
+    }
+}
+
+/// Names that were asked for lately are found by where they are in memory.
+const LATELY: usize = 64;
+
+/// A table of names.
+pub(super) struct Names {
+    rows: FxHashMap<Arc<str>, u32>,
+    lately: [Option<(Arc<str>, u32)>; LATELY],
+    lengths: Vec<u64>,
+    bytes: Vec<u8>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            rows: FxHashMap::default(),
+            lately: std::array::from_fn(|_| None),
+            lengths: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+}
+
+impl Names {
+    /// The row of a name.
+    pub(super) fn row(&mut self, name: &Arc<str>) -> u32 {
+        let address = name.as_ptr().addr();
+        let place = (address >> 4 ^ address >> 10) % LATELY;
+        if let Some((known, row)) = &self.lately[place]
+            && Arc::ptr_eq(known, name)
+        {
+            return *row;
+        }
+        let row = self.rows.get(&**name).copied().unwrap_or_else(|| {
+            let row = u32::try_from(self.lengths.len()).unwrap_or(NONE);
+            self.lengths.push(name.len() as u64);
+            self.bytes.extend_from_slice(name.as_bytes());
+            self.rows.insert(Arc::clone(name), row);
+            row
+        });
+        self.lately[place] = Some((Arc::clone(name), row));
+        row
+    }
+
+    /// How long they are, by their rows.
+    pub(super) fn lengths(&self) -> &[u64] {
+        &self.lengths
+    }
+
+    /// One behind the other.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.lately.fill(None);
+        self.lengths.clear();
+        self.bytes.clear();
     }
 }
 

@@ -3,17 +3,15 @@
 //! In: events in order, with what is known of their connections. Out: the payload of an events block. Never here:
 //! block headers, outputs, what is known across blocks (the writer's part).
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use netflow_core::event::{Body, Close, Event, Identity, Reason, Sample};
 
-use netflow_core::event::{Body, Direction, Event, Identity, Reason, Transport};
-
-use super::MAX_TEXT_BYTES;
-use super::column::{Column, ColumnWriter, TableRows, length};
-use super::dictionary::{Dictionary, code};
+use super::column::{Column, ColumnWriter};
+use super::define::DefinitionBuilder;
 use super::error::WriteError;
-use super::number::estimate;
 use super::record::encode_attribute;
+use super::rows::Rows;
+use super::totals::TotalsBuilder;
+pub(super) use super::totals::{COUNTERS, GAUGES, RTT_VAR_SHIFTS, segments};
 
 pub(super) const OPEN: u8 = 0;
 pub(super) const SAMPLE: u8 = 1;
@@ -35,153 +33,38 @@ const ROW_BYTES: usize = 64;
 
 /// A number near zero, of either sign, as a small number.
 pub(super) fn zigzag(value: u64) -> u64 {
-    let sign = if value >> 63 == 1 { u64::MAX } else { 0 };
-    (value << 1) ^ sign
+    (value << 1) ^ (value.cast_signed() >> 63).cast_unsigned()
 }
 
 pub(super) fn unzigzag(value: u64) -> u64 {
     (value >> 1) ^ (value & 1).wrapping_neg()
 }
 
-/// The way from one port to the next: the kernel gives clients the ports of one parity first, so the lowest bit, which
-/// hardly changes, stands highest.
-fn port_step(port: u16, before: u16) -> u16 {
-    port.wrapping_sub(before).rotate_right(1)
-}
-
 pub(super) fn next_port(step: u16, before: u16) -> u16 {
     before.wrapping_add(step.rotate_left(1))
 }
 
-/// Packets that so many bytes take at least, and so many bytes the other way: full segments on an Ethernet, of which
-/// every other is acknowledged.
-pub(super) fn segments(bytes: u64, other: u64) -> u64 {
-    bytes / 1448 + other / 2896
-}
-
-/// The most that `rtt_us` is halved before `rtt_var_us` is compared with it.
-pub(super) const RTT_VAR_SHIFTS: u8 = 3;
-
-/// How the first `rtt_var_us` of a definition is stored.
-fn apart(rtt: u64, rtt_var: u64, shift: u8) -> u64 {
-    if shift == 0 { rtt_var } else { zigzag(rtt_var.wrapping_sub(rtt >> shift)) }
-}
-
-/// The numbers of [`netflow_core::event::Totals`] in their order, counters and then gauges, with their columns; counters are
-/// stored as differences.
-pub(super) const COUNTERS: [Column; 5] =
-    [Column::SentBytes, Column::RecvBytes, Column::SentPackets, Column::RecvPackets, Column::Retransmits];
-pub(super) const GAUGES: [Column; 4] = [Column::Rtt, Column::RttVar, Column::Unacked, Column::Unread];
-
-const TOTALS: usize = COUNTERS.len() + GAUGES.len();
-
-/// The part of an identity that many connections share: whose they are, and the end that stays the same.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Profile {
-    local: u128,
-    pid: u32,
-    /// The row of the name, plus one.
-    name: u32,
-    netns: u32,
-    flags: u16,
-    service_port: u16,
-}
-
-/// Places in [`netflow_core::event::Totals::numbers`].
-const SENT: usize = 0;
-const RECV: usize = 1;
-const SENT_PACKETS: usize = 2;
-const RECV_PACKETS: usize = 3;
-const RTT: usize = COUNTERS.len();
-const RTT_VAR: usize = RTT + 1;
-
-/// No event referred to the definition before.
-const NONE: u32 = u32::MAX;
-
-/// An address as a number that is quickly compared.
-fn number_of(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(ip) => ip.to_bits(),
-    }
-}
-
 /// The events of one block, column by column.
+#[derive(Default)]
 pub(super) struct BlockBuilder {
     kinds: Vec<u8>,
-    ats: Vec<u64>,
-    references: Vec<u64>,
+    ats: Rows<1>,
+    references: Rows<1>,
     carried: Vec<u8>,
-    conns: Vec<u64>,
-    definitions: [Vec<u64>; 3],
-    ports: Vec<u64>,
-    next_ports: Vec<u64>,
-    profiles: Dictionary<Profile>,
-    profile_columns: [Vec<u64>; 6],
-    /// By family, since most are of the one that takes a quarter of the memory.
-    ipv4: Dictionary<u32>,
-    ipv6: Dictionary<u128>,
-    address_rows: Vec<IpAddr>,
-    names: Dictionary<Arc<str>>,
-    /// Names that a profile of the table has.
-    named: u32,
-    name_lengths: Vec<u64>,
-    name_bytes: Vec<u8>,
-    /// The numbers of each sample and close, as they are.
-    totals: Vec<[u64; TOTALS]>,
-    /// For each of them, the row before of the same definition.
-    befores: Vec<u32>,
-    tcp_states: Vec<u64>,
+    definitions: DefinitionBuilder,
+    /// Definitions that an event referred to.
+    referred: u32,
+    totals: TotalsBuilder,
+    tcp_states: Vec<u16>,
     reasons: Vec<u8>,
     incomplete: Vec<u8>,
     record_lengths: Vec<u64>,
     records: Vec<u8>,
-    /// For each definition, its last row in the totals.
-    latest: Vec<u32>,
-    last_port: u16,
     first_at: u64,
     last_at: u64,
-    last_conn: u64,
 }
 
-const PROFILE_COLUMNS: [Column; 6] =
-    [Column::Flags, Column::Local, Column::ServicePort, Column::Pid, Column::Name, Column::Netns];
-
 impl BlockBuilder {
-    pub(super) fn new() -> Self {
-        Self {
-            kinds: Vec::new(),
-            ats: Vec::new(),
-            references: Vec::new(),
-            carried: Vec::new(),
-            conns: Vec::new(),
-            definitions: Default::default(),
-            ports: Vec::new(),
-            next_ports: Vec::new(),
-            profiles: Dictionary::default(),
-            profile_columns: Default::default(),
-            ipv4: Dictionary::default(),
-            ipv6: Dictionary::default(),
-            address_rows: Vec::new(),
-            names: Dictionary::default(),
-            named: 0,
-            name_lengths: Vec::new(),
-            name_bytes: Vec::new(),
-            totals: Vec::new(),
-            befores: Vec::new(),
-            tcp_states: Vec::new(),
-            reasons: Vec::new(),
-            incomplete: Vec::new(),
-            record_lengths: Vec::new(),
-            records: Vec::new(),
-            latest: Vec::new(),
-            last_port: 0,
-            first_at: 0,
-            last_at: 0,
-            last_conn: 0,
-        }
-    }
-
     pub(super) fn events(&self) -> usize {
         self.kinds.len()
     }
@@ -192,7 +75,7 @@ impl BlockBuilder {
 
     /// Bytes gathered so far, roughly.
     pub(super) fn bytes(&self) -> usize {
-        self.kinds.len() * ROW_BYTES + self.records.len() + self.name_bytes.len()
+        self.kinds.len() * ROW_BYTES + self.records.len() + self.definitions.text_bytes()
     }
 
     fn stamp(&mut self, at: u64, kind: u8) {
@@ -201,7 +84,7 @@ impl BlockBuilder {
             self.last_at = at;
         }
         self.kinds.push(kind);
-        self.ats.push(at.wrapping_sub(self.last_at));
+        self.ats.push([at.wrapping_sub(self.last_at)]);
         self.last_at = at;
     }
 
@@ -227,250 +110,60 @@ impl BlockBuilder {
         }
     }
 
-    /// Adds an open, sample or close. `row` is the definition it refers to; without one a new definition is made of
-    /// `identity`. Gives the definition's row. On an error nothing was added.
-    pub(super) fn push_conn(
-        &mut self,
-        event: &Event,
-        row: Option<u32>,
-        identity: &Identity,
-    ) -> Result<u32, WriteError> {
-        let (kind, conn, totals, carried) = match &event.body {
-            Body::Open(open) => (OPEN, open.conn, None, false),
-            Body::Sample(sample) => (SAMPLE, sample.conn, Some(&sample.totals), sample.identity.is_some()),
-            Body::Close(close) => (CLOSE, close.conn, Some(&close.totals), close.identity.is_some()),
-            _ => return Ok(0),
-        };
-        let next = u32::try_from(self.conns.len()).unwrap_or(u32::MAX);
-        // The definition first: it can fail, and the time of the block's first event must be known for it.
+    /// Adds what is known of a connection, for an event at `at` that refers to it and must follow at once. Gives the row. On
+    /// an error nothing was added.
+    pub(super) fn define(&mut self, at: u64, conn: u64, identity: &Identity) -> Result<u32, WriteError> {
+        // The time of the block's first event must be known.
         if self.kinds.is_empty() {
-            self.first_at = event.at;
+            self.first_at = at;
         }
-        if row.is_none() {
-            self.define(conn, identity)?;
-        }
-        self.stamp(event.at, kind);
-        let row = row.unwrap_or(next);
-        if kind != OPEN {
-            self.references.push(u64::from(next - row));
-            self.carried.push(u8::from(carried));
-        }
-        if let Some(totals) = totals {
-            let place = u32::try_from(self.totals.len()).unwrap_or(NONE);
-            let before = self.latest.get_mut(row as usize).map(|latest| std::mem::replace(latest, place));
-            self.befores.push(before.unwrap_or(NONE));
-            self.totals.push(totals.numbers());
-        }
-        if let Body::Close(close) = &event.body {
-            self.tcp_states.push(close.tcp_states.bits().into());
-            let reason = close.reason.and_then(|reason| Reason::ALL.iter().position(|known| *known == reason));
-            self.reasons.push(reason.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0));
-        }
-        Ok(row)
+        self.definitions.push(conn, identity, self.first_at)?;
+        self.totals.define();
+        Ok(self.referred)
     }
 
-    fn define(&mut self, conn: u64, identity: &Identity) -> Result<(), WriteError> {
-        if let Some(name) = &identity.process
-            && name.len() > MAX_TEXT_BYTES
-        {
-            return Err(WriteError::TooLong { what: "process", limit: MAX_TEXT_BYTES, found: name.len() });
-        }
-        let mut flags = 0;
-        let mut flag = |set: bool, bit: u16| flags |= if set { bit } else { 0 };
-        flag(identity.transport == Transport::Udp, FLAG_UDP);
-        flag(identity.direction == Some(Direction::Incoming), FLAG_INCOMING);
-        flag(identity.direction == Some(Direction::Outgoing), FLAG_OUTGOING);
-        flag(identity.preexisting, FLAG_PREEXISTING);
-        flag(identity.pid.is_some(), FLAG_PID);
-        flag(identity.process.is_some(), FLAG_NAME);
-        flag(identity.netns.is_some(), FLAG_NETNS);
-        flag(identity.opened_at.is_some(), FLAG_OPENED_AT);
-        flag(identity.shared, FLAG_SHARED);
-        let (local, remote) = (identity.local, identity.remote);
-        let is_server = identity.direction == Some(Direction::Incoming);
-        let (service_port, port) =
-            if is_server { (local.port(), remote.port()) } else { (remote.port(), local.port()) };
-        let profile = Profile {
-            local: number_of(local.ip()),
-            pid: identity.pid.unwrap_or(0),
-            name: identity.process.as_ref().map_or(0, |name| self.name_row(name) + 1),
-            netns: identity.netns.unwrap_or(0),
-            flags,
-            service_port,
-        };
-        let found = self.profiles.row(profile);
-        if found.1 {
-            self.add_profile(&profile, local.ip());
-        }
-        let row = [
-            code(found),
-            self.address_code(remote.ip()),
-            identity.opened_at.map_or(0, |opened_at| zigzag(opened_at.wrapping_sub(self.first_at))),
-        ];
-        for (column, value) in self.definitions.iter_mut().zip(row) {
-            column.push(value);
-        }
-        if is_server {
-            self.ports.push(port.into());
-        } else {
-            self.next_ports.push(port_step(port, self.last_port).into());
-            self.last_port = port;
-        }
-        self.conns.push(zigzag(conn.wrapping_sub(self.last_conn)));
-        self.last_conn = conn;
-        self.latest.push(NONE);
-        Ok(())
+    /// Adds an open, which refers to what was defined just now.
+    pub(super) fn open(&mut self, at: u64) {
+        self.stamp(at, OPEN);
+        self.referred += 1;
     }
 
-    fn name_row(&mut self, name: &Arc<str>) -> u32 {
-        if let Some(row) = self.names.find(&**name) {
-            return row;
-        }
-        self.name_lengths.push(name.len() as u64);
-        self.name_bytes.extend_from_slice(name.as_bytes());
-        self.names.row(Arc::clone(name)).0
+    /// Adds a sample of the connection that is defined in this row.
+    pub(super) fn sample(&mut self, at: u64, row: u32, sample: &Sample) {
+        self.stamp(at, SAMPLE);
+        self.refer(row, sample.identity.is_some());
+        self.totals.push(row, &sample.totals, false);
     }
 
-    fn address_code(&mut self, ip: IpAddr) -> u64 {
-        let next = u32::try_from(self.address_rows.len()).unwrap_or(u32::MAX);
-        let found = match ip {
-            IpAddr::V4(ip) => self.ipv4.row_or(ip.to_bits(), next),
-            IpAddr::V6(ip) => self.ipv6.row_or(ip.to_bits(), next),
-        };
-        if found.1 {
-            self.address_rows.push(ip);
-        }
-        code(found)
+    /// Adds a close of the connection that is defined in this row. Nothing may refer to the row again.
+    pub(super) fn close(&mut self, at: u64, row: u32, close: &Close) {
+        self.stamp(at, CLOSE);
+        self.refer(row, close.identity.is_some());
+        self.totals.push(row, &close.totals, true);
+        self.tcp_states.push(close.tcp_states.bits());
+        let reason = close.reason.and_then(|reason| Reason::ALL.iter().position(|known| *known == reason));
+        self.reasons.push(reason.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0));
     }
 
-    fn add_profile(&mut self, profile: &Profile, local: IpAddr) {
-        // A new name is that of a new profile, and the last one.
-        let name = match profile.name.checked_sub(1) {
-            None => 0,
-            Some(row) if row == self.named => {
-                self.named += 1;
-                0
-            }
-            Some(row) => u64::from(row) + 1,
-        };
-        let row = [
-            profile.flags.into(),
-            self.address_code(local),
-            profile.service_port.into(),
-            profile.pid.into(),
-            name,
-            profile.netns.into(),
-        ];
-        for (column, value) in self.profile_columns.iter_mut().zip(row) {
-            column.push(value);
-        }
-    }
-
-    /// Of how many halves of `rtt_us` the first `rtt_var_us` of a connection is near, so that the difference is small: the
-    /// kernel begins with half of it, and lowers that while the path is quiet. 0 when the difference is no smaller.
-    fn rtt_var_shift(&self) -> u8 {
-        let bits = |shift: u8| {
-            let firsts = self.totals.iter().zip(&self.befores).filter(|(_, before)| **before == NONE);
-            estimate(firsts.map(|(totals, _)| apart(totals[RTT], totals[RTT_VAR], shift)))
-        };
-        let mut shifts = (0..=RTT_VAR_SHIFTS).map(|shift| (shift, bits(shift)));
-        let plain = shifts.next().unwrap_or_default();
-        shifts.fold(plain, |best, other| if other.1 < best.1 { other } else { best }).0
-    }
-
-    /// The numbers of one counter or gauge as they are stored, of which nothing is predicted.
-    fn steps(&self, place: usize) -> impl Iterator<Item = u64> {
-        self.totals.iter().zip(&self.befores).map(move |(totals, before)| {
-            let now = totals[place];
-            match self.totals.get(*before as usize) {
-                None => now,
-                Some(before) if place < RTT => now.wrapping_sub(before[place]),
-                Some(before) => zigzag(now.wrapping_sub(before[place])),
-            }
-        })
-    }
-
-    /// Packets, by how many more they are than the bytes take.
-    fn residues(&self, packets: usize, own: usize, other: usize) -> impl Iterator<Item = u64> {
-        let bytes = self.steps(own).zip(self.steps(other));
-        self.steps(packets).zip(bytes).map(|(count, (own, other))| zigzag(count.wrapping_sub(segments(own, other))))
-    }
-
-    fn write_totals(&self, columns: &mut ColumnWriter) -> Result<(), WriteError> {
-        let shift = self.rtt_var_shift();
-        let residues = || (self.residues(SENT_PACKETS, SENT, RECV), self.residues(RECV_PACKETS, RECV, SENT));
-        let (sent, recv) = residues();
-        let plain = estimate(self.steps(SENT_PACKETS)) + estimate(self.steps(RECV_PACKETS));
-        let by_segments = estimate(sent) + estimate(recv) < plain;
-        let mut values = Vec::with_capacity(self.totals.len());
-        for (place, column) in COUNTERS.into_iter().chain(GAUGES).enumerate() {
-            values.clear();
-            match place {
-                SENT_PACKETS if by_segments => values.extend(residues().0),
-                RECV_PACKETS if by_segments => values.extend(residues().1),
-                RTT_VAR if shift > 0 => {
-                    let firsts = self.totals.iter().zip(&self.befores);
-                    values.extend(self.steps(place).zip(firsts).map(|(step, (totals, before))| match *before {
-                        NONE => apart(totals[RTT], totals[RTT_VAR], shift),
-                        _ => step,
-                    }));
-                }
-                _ => values.extend(self.steps(place)),
-            }
-            columns.numbers(column, &values)?;
-        }
-        columns.bytes(Column::Predictions, &[shift, u8::from(by_segments)])
+    fn refer(&mut self, row: u32, carried: bool) {
+        self.references.push([u64::from(self.referred.wrapping_sub(row))]);
+        self.referred += u32::from(row == self.referred);
+        self.carried.push(u8::from(carried));
     }
 
     /// Ends the block: appends its payload to `payload`. The builder is empty again.
     pub(super) fn finish(&mut self, columns: &mut ColumnWriter, payload: &mut Vec<u8>) -> Result<(), WriteError> {
         columns.bytes(Column::Kind, &self.kinds)?;
-        columns.numbers(Column::At, &self.ats)?;
-        columns.numbers(Column::Reference, &self.references)?;
+        columns.split(Column::At, self.ats.column())?;
+        columns.split(Column::Reference, self.references.column())?;
         columns.bytes(Column::Carried, &self.carried)?;
-        columns.numbers(Column::Conn, &self.conns)?;
-        let [profiles, remotes, opened_at] = &self.definitions;
-        columns.numbers(Column::Profile, profiles)?;
-        columns.numbers(Column::Remote, remotes)?;
-        columns.numbers(Column::Port, &self.ports)?;
-        columns.numbers(Column::OpenedAt, opened_at)?;
-        columns.numbers(Column::NextPort, &self.next_ports)?;
-        for (column, values) in PROFILE_COLUMNS.into_iter().zip(&self.profile_columns) {
-            columns.planes(column, values)?;
-        }
-        let addresses = &self.address_rows;
-        let mut families = Vec::with_capacity(addresses.len());
-        let (mut ipv4, mut high, mut low) = (Vec::new(), Vec::new(), Vec::new());
-        for address in addresses {
-            families.push(u8::from(address.is_ipv6()));
-            match address {
-                IpAddr::V4(ip) => ipv4.push(u64::from(ip.to_bits())),
-                IpAddr::V6(ip) => {
-                    let [h, l] = halves(ip.to_bits());
-                    high.push(h);
-                    low.push(l);
-                }
-            }
-        }
-        columns.bytes(Column::Family, &families)?;
-        columns.planes(Column::Ipv4, &ipv4)?;
-        columns.planes(Column::Ipv6High, &high)?;
-        columns.planes(Column::Ipv6Low, &low)?;
-        columns.numbers(Column::NameLength, &self.name_lengths)?;
-        columns.blob(Column::NameBytes, &self.name_bytes)?;
-        self.write_totals(columns)?;
-        columns.planes(Column::TcpStates, &self.tcp_states)?;
+        let rows = self.definitions.finish(columns)?;
+        self.totals.finish(columns)?;
+        columns.planes_of(Column::TcpStates, &self.tcp_states, |states| u64::from(*states))?;
         columns.bytes(Column::Reason, &self.reasons)?;
         columns.bytes(Column::Incomplete, &self.incomplete)?;
         columns.numbers(Column::RecordLength, &self.record_lengths)?;
         columns.blob(Column::RecordBytes, &self.records)?;
-        let rows = TableRows {
-            definitions: length("a table", self.conns.len())?,
-            profiles: length("a table", self.profiles.len() as usize)?,
-            addresses: length("a table", addresses.len())?,
-            ipv6_addresses: length("a table", high.len())?,
-            names: length("a table", self.name_lengths.len())?,
-        };
         let finished = columns.finish(rows, payload);
         self.clear();
         finished
@@ -481,35 +174,15 @@ impl BlockBuilder {
         self.ats.clear();
         self.references.clear();
         self.carried.clear();
-        self.conns.clear();
-        self.definitions.iter_mut().for_each(Vec::clear);
-        self.ports.clear();
-        self.next_ports.clear();
-        self.profiles.clear();
-        self.profile_columns.iter_mut().for_each(Vec::clear);
-        self.ipv4.clear();
-        self.ipv6.clear();
-        self.address_rows.clear();
-        self.names.clear();
-        self.named = 0;
-        self.name_lengths.clear();
-        self.name_bytes.clear();
+        self.definitions.clear();
+        self.referred = 0;
         self.totals.clear();
-        self.befores.clear();
         self.tcp_states.clear();
         self.reasons.clear();
         self.incomplete.clear();
         self.record_lengths.clear();
         self.records.clear();
-        self.latest.clear();
-        self.last_conn = 0;
-        self.last_port = 0;
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the halves of 128 bits have 64 each")]
-fn halves(bits: u128) -> [u64; 2] {
-    [(bits >> 64) as u64, bits as u64]
 }
 
 #[cfg(test)]

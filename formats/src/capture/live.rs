@@ -17,13 +17,19 @@ struct Page<T> {
 
 /// Entries by the ids of connections.
 pub(super) struct LiveTable<T> {
-    pages: FxHashMap<u64, Box<Page<T>>>,
+    /// Where each page is.
+    places: FxHashMap<u64, usize>,
+    pages: Vec<Page<T>>,
+    /// Places of pages without entries.
+    free: Vec<usize>,
+    /// The page that was looked for last, which most often is the next one too, and where it is.
+    last: Option<(u64, usize)>,
     entries: u64,
 }
 
 impl<T> Default for LiveTable<T> {
     fn default() -> Self {
-        Self { pages: FxHashMap::default(), entries: 0 }
+        Self { places: FxHashMap::default(), pages: Vec::new(), free: Vec::new(), last: None, entries: 0 }
     }
 }
 
@@ -32,13 +38,32 @@ fn place(conn: u64) -> usize {
 }
 
 impl<T> LiveTable<T> {
+    fn page(&mut self, number: u64) -> Option<&mut Page<T>> {
+        let at = match self.last {
+            Some((last, at)) if last == number => at,
+            _ => {
+                let at = *self.places.get(&number)?;
+                self.last = Some((number, at));
+                at
+            }
+        };
+        self.pages.get_mut(at)
+    }
+
     pub(super) fn get_mut(&mut self, conn: u64) -> Option<&mut T> {
-        self.pages.get_mut(&(conn >> BITS))?.entries[place(conn)].as_mut()
+        self.page(conn >> BITS)?.entries[place(conn)].as_mut()
     }
 
     pub(super) fn insert(&mut self, conn: u64, entry: T) {
-        let page = self.pages.entry(conn >> BITS);
-        let page = page.or_insert_with(|| Box::new(Page { entries: std::array::from_fn(|_| None), used: 0 }));
+        let number = conn >> BITS;
+        if self.page(number).is_none() {
+            let at = self.free.pop().unwrap_or(self.pages.len());
+            if at == self.pages.len() {
+                self.pages.push(Page { entries: std::array::from_fn(|_| None), used: 0 });
+            }
+            self.places.insert(number, at);
+        }
+        let Some(page) = self.page(number) else { return };
         if page.entries[place(conn)].replace(entry).is_none() {
             page.used += 1;
             self.entries += 1;
@@ -46,12 +71,15 @@ impl<T> LiveTable<T> {
     }
 
     pub(super) fn remove(&mut self, conn: u64) {
-        let Some(page) = self.pages.get_mut(&(conn >> BITS)) else { return };
+        let number = conn >> BITS;
+        let Some(page) = self.page(number) else { return };
         if page.entries[place(conn)].take().is_some() {
             page.used -= 1;
+            let is_empty = page.used == 0;
             self.entries -= 1;
-            if page.used == 0 {
-                self.pages.remove(&(conn >> BITS));
+            if is_empty {
+                self.free.extend(self.places.remove(&number));
+                self.last = None;
             }
         }
     }
@@ -88,6 +116,7 @@ mod tests {
         for conn in map.keys() {
             table.remove(*conn);
         }
-        assert!(table.pages.is_empty());
+        assert!(table.places.is_empty());
+        assert_eq!(table.free.len(), table.pages.len());
     }
 }

@@ -29,13 +29,15 @@ const fn starts() -> [(u64, u8); 256] {
     table
 }
 
-/// A number's symbol.
+/// A number's symbol, and how many bits it leaves open.
 #[expect(clippy::cast_possible_truncation, reason = "below 256 by construction")]
-fn symbol(value: u64) -> u8 {
+fn symbol(value: u64) -> (u8, u32) {
     // At least 4, so that the choice below needs no branch.
     let high = 63 - (value | EXACT).leading_zeros();
-    let above = (high * 4) as u8 + ((value >> (high - 2)) & 3) as u8;
-    if value < EXACT { value as u8 } else { above }
+    let width = high - 2;
+    // The highest bit is among the three, so they are 4 at least.
+    let above = ((high - 1) * 4) as u8 + (value >> width) as u8;
+    if value < EXACT { (value as u8, 0) } else { (above, width) }
 }
 
 /// Rows that an estimate looks at: enough to tell two columns apart.
@@ -47,45 +49,75 @@ pub(super) fn estimate(values: impl Iterator<Item = u64>) -> f32 {
     let mut counts = [0_u32; 256];
     let (mut all, mut bits) = (0_u32, 0_u32);
     for value in values.take(LOOKED_AT) {
-        let symbol = usize::from(symbol(value));
-        counts[symbol] += 1;
-        bits += u32::from(STARTS[symbol].1);
+        let (symbol, width) = symbol(value);
+        counts[usize::from(symbol)] += 1;
+        bits += width;
         all += 1;
     }
     let each = |count: &u32| *count as f32 * (all as f32 / *count as f32).log2();
     counts.iter().filter(|count| **count > 0).map(each).sum::<f32>() + bits as f32
 }
 
-/// Splits numbers into symbols and bits, least significant first.
-pub(super) fn split(values: &[u64], symbols: &mut Vec<u8>, bits: &mut Vec<u8>) {
-    symbols.clear();
-    symbols.extend(values.iter().map(|value| symbol(*value)));
-    bits.clear();
-    bits.resize(bit_bytes(symbols) + 16, 0);
-    let (mut gathered, mut count, mut place) = (0_u64, 0_u32, 0_usize);
-    let mut put = |rest: u64, width: u32| {
-        gathered |= rest << count;
-        count += width;
-        // Eight bytes are written each time, of which the next time goes on behind the whole ones: no branch.
-        if let Some(window) = bits.get_mut(place..place + 8) {
-            window.copy_from_slice(&gathered.to_le_bytes());
+/// The symbols and bits of a column, which gets its numbers a few at a time.
+#[derive(Default)]
+pub(super) struct Split {
+    symbols: Vec<u8>,
+    bits: Vec<u8>,
+    /// Bits that fill no eight bytes yet, and how many.
+    open: u64,
+    count: u32,
+    /// Numbers so far, so long as all are zero: these take no memory.
+    zeros: usize,
+}
+
+impl Split {
+    /// Adds numbers, the bits of the first lowest.
+    pub(super) fn add(&mut self, values: &[u64]) {
+        let used = values.iter().fold(0, |used, value| used | value);
+        if used == 0 && self.symbols.is_empty() {
+            self.zeros += values.len();
+            return;
         }
-        place += (count >> 3) as usize;
-        gathered = if count == 64 { 0 } else { gathered >> (count & !7) };
-        count &= 7;
-    };
-    for (value, symbol) in values.iter().zip(&*symbols) {
-        let (start, width) = STARTS[usize::from(*symbol)];
-        let (rest, width) = (value - start, u32::from(width));
-        if width > 56 {
-            put(rest & 0xffff_ffff, 32);
-            put(rest >> 32, width - 32);
-        } else {
-            put(rest, width);
+        if self.zeros > 0 {
+            self.symbols.resize(self.zeros, 0);
+            self.zeros = 0;
         }
+        if used < EXACT {
+            #[expect(clippy::cast_possible_truncation, reason = "below 16")]
+            self.symbols.extend(values.iter().map(|value| *value as u8));
+            return;
+        }
+        let (mut open, mut count) = (self.open, self.count);
+        let bits = &mut self.bits;
+        self.symbols.extend(values.iter().map(|value| {
+            let (symbol, width) = symbol(*value);
+            let rest = value & !(u64::MAX << width);
+            open |= rest << count;
+            count += width;
+            if count >= 64 {
+                bits.extend_from_slice(&open.to_le_bytes());
+                count -= 64;
+                open = rest.unbounded_shr(width - count);
+            }
+            symbol
+        }));
+        (self.open, self.count) = (open, count);
     }
-    let length = bits.len() - 16;
-    bits.truncate(length);
+
+    /// Ends the column and gives its symbols and bits; no symbols when all numbers are zero.
+    pub(super) fn finish(&mut self) -> (&[u8], &[u8]) {
+        let bytes = self.open.to_le_bytes();
+        self.bits.extend(bytes.into_iter().take(self.count.div_ceil(8) as usize));
+        (self.open, self.count) = (0, 0);
+        (&self.symbols, &self.bits)
+    }
+
+    /// Empty again, for the next column.
+    pub(super) fn clear(&mut self) {
+        self.symbols.clear();
+        self.bits.clear();
+        (self.open, self.count, self.zeros) = (0, 0, 0);
+    }
 }
 
 /// Bytes that the bits of these symbols take.
@@ -133,13 +165,28 @@ mod tests {
         }
         for offset in 0..9 {
             let part = &numbers[offset..];
-            let (mut symbols, mut bits, mut found) = (Vec::new(), Vec::new(), Vec::new());
-            split(part, &mut symbols, &mut bits);
-            assert_eq!(bits.len(), bit_bytes(&symbols));
-            bits.extend_from_slice(&[0; 8]);
-            join(&symbols, &bits, &mut found).unwrap();
-            assert_eq!(found, part);
+            for at_a_time in [1, 7, part.len()] {
+                let (mut split, mut found) = (Split::default(), Vec::new());
+                part.chunks(at_a_time).for_each(|chunk| split.add(chunk));
+                let (symbols, bits) = split.finish();
+                assert_eq!(bits.len(), bit_bytes(symbols));
+                join(symbols, &[bits, &[0; 8]].concat(), &mut found).unwrap();
+                assert_eq!(found, part);
+            }
         }
+    }
+
+    #[test]
+    fn zeros_take_symbols_once_there_is_another_number() {
+        let mut split = Split::default();
+        split.add(&[0; 3]);
+        assert_eq!(split.finish(), (&[][..], &[][..]));
+        split.add(&[0, 3]);
+        split.add(&[0]);
+        assert_eq!(split.finish(), (&[0, 0, 0, 0, 3, 0][..], &[][..]));
+        split.clear();
+        split.add(&[17]);
+        assert_eq!(split.finish(), (&[16][..], &[1][..]));
     }
 
     #[test]

@@ -17,9 +17,6 @@ pub(super) const PACKED_ZSTD: u8 = 4;
 /// Below this a zstd frame's own bytes cost more than they save.
 const WORTH_COMPRESSING: usize = 48;
 
-/// Bytes by which a stream is judged.
-const PART: usize = 2048;
-
 /// Compresses streams.
 pub(super) struct Packer {
     /// Finds what was there before.
@@ -30,6 +27,7 @@ pub(super) struct Packer {
     best: Vec<u8>,
     other: Vec<u8>,
     narrow: Vec<u8>,
+    again: Again,
 }
 
 fn compress(compressor: &mut Compressor<'_>, raw: &[u8], out: &mut Vec<u8>) -> Result<(), WriteError> {
@@ -56,88 +54,160 @@ impl Packer {
             best: Vec::new(),
             other: Vec::new(),
             narrow: Vec::new(),
+            again: Again::default(),
         })
     }
 
-    /// Appends to `out` what is to be stored, and gives the codec. What was `measured` hardly repeats: whether it does is
-    /// judged by a part of it.
-    pub(super) fn pack(&mut self, raw: &[u8], measured: bool, out: &mut Vec<u8>) -> Result<u8, WriteError> {
+    /// Appends to `out` what is to be stored, and gives the codec. What is no `text` is only searched for what was there
+    /// before when a few looks find such.
+    pub(super) fn pack(&mut self, raw: &[u8], is_text: bool, out: &mut Vec<u8>) -> Result<u8, WriteError> {
         let Some(first) = raw.first() else { return Ok(STORED) };
-        if raw.iter().all(|byte| byte == first) {
+        if raw.iter().fold(0, |others, byte| others | (byte ^ first)) == 0 {
             out.push(*first);
             return Ok(REPEATED);
         }
         let counts = count(raw);
         let distinct = counts.iter().filter(|count| **count > 0).count();
-        let is_narrow = narrow(raw, &counts, distinct, &mut self.narrow);
+        let packed = packed_length(raw.len(), distinct);
         if raw.len() < WORTH_COMPRESSING {
-            let is_shorter = is_narrow && self.narrow.len() < raw.len();
-            out.extend_from_slice(if is_shorter { &self.narrow } else { raw });
-            return Ok(if is_shorter { PACKED } else { STORED });
+            if packed >= raw.len() {
+                out.extend_from_slice(raw);
+                return Ok(STORED);
+            }
+            narrow(raw, &counts, distinct, &mut self.narrow);
+            out.extend_from_slice(&self.narrow);
+            return Ok(PACKED);
         }
         let least = entropy_bytes(raw.len(), &counts);
-        let shrinks = least < raw.len() - raw.len() / 32;
-        let mut codec = STORED;
-        self.best.clear();
-        self.best.extend_from_slice(raw);
-        if !measured || self.repeats(raw)? {
+        // A stream that hardly shrinks is stored: it reads much faster.
+        let limit = raw.len() - raw.len() / 32;
+        let mut best = Best { bytes: &mut self.best, codec: STORED, length: limit };
+        if is_text || self.again.is_likely(raw, least) {
             compress(&mut self.matching, raw, &mut self.other)?;
-            self.take_shorter(ZSTD, &mut codec);
+            best.take_shorter(ZSTD, &mut self.other);
         }
         // What repeats is below what its frequencies allow: then nothing else will do better.
-        if self.best.len() > least {
-            if is_narrow {
+        let coded = least + coding_bytes(distinct);
+        // What has more than some two bits of information is coded as well by itself.
+        let gathers = distinct <= 4 || least * 32 < raw.len() * 9;
+        if packed < raw.len() && best.length > least && (gathers || packed < coded + coded / 8) {
+            narrow(raw, &counts, distinct, &mut self.narrow);
+            // Where all are about as frequent, nothing remains to compress.
+            if gathers && coded < packed - packed / 32 {
                 compress(&mut self.entropy, &self.narrow, &mut self.other)?;
-                self.take_shorter(PACKED_ZSTD, &mut codec);
-                std::mem::swap(&mut self.other, &mut self.narrow);
-                self.take_shorter(PACKED, &mut codec);
+                best.take_shorter(PACKED_ZSTD, &mut self.other);
             }
-            if distinct > 4 && shrinks {
-                compress(&mut self.entropy, raw, &mut self.other)?;
-                self.take_shorter(ZSTD, &mut codec);
-            }
+            best.take_shorter(PACKED, &mut self.narrow);
         }
-        // A stream that hardly shrinks is stored: it reads much faster.
-        if codec != STORED && self.best.len() < raw.len() - raw.len() / 32 {
-            out.extend_from_slice(&self.best);
-            Ok(codec)
-        } else {
-            out.extend_from_slice(raw);
-            Ok(STORED)
+        // No code is shorter than a bit.
+        if distinct > 4 && coded.max(raw.len() / 8) < best.length {
+            compress(&mut self.entropy, raw, &mut self.other)?;
+            best.take_shorter(ZSTD, &mut self.other);
+        }
+        let codec = best.codec;
+        out.extend_from_slice(if codec == STORED { raw } else { &self.best });
+        Ok(codec)
+    }
+}
+
+/// The shortest so far; `length` is the one that others must be below.
+struct Best<'a> {
+    bytes: &'a mut Vec<u8>,
+    codec: u8,
+    length: usize,
+}
+
+impl Best<'_> {
+    fn take_shorter(&mut self, codec: u8, other: &mut Vec<u8>) {
+        if other.len() < self.length {
+            std::mem::swap(self.bytes, other);
+            self.codec = codec;
+            self.length = self.bytes.len();
         }
     }
 }
 
-impl Packer {
-    fn take_shorter(&mut self, other: u8, codec: &mut u8) {
-        if self.other.len() < self.best.len() {
-            std::mem::swap(&mut self.best, &mut self.other);
-            *codec = other;
+/// Bytes that a zstd frame takes beside what is coded by frequency, roughly and at least: itself, and the codes.
+fn coding_bytes(distinct: usize) -> usize {
+    12 + distinct / 8
+}
+
+/// Looks whether a stream has longer pieces again.
+#[derive(Default)]
+struct Again {
+    /// Places in the stream by what begins there.
+    places: Vec<u32>,
+}
+
+/// Pieces that are looked for.
+const LOOKS: usize = 16;
+/// So many must be found. When half of a stream is there again, then about half of them are.
+const FOUND: usize = 2;
+/// Places that are remembered at most.
+const PLACES: usize = 1 << 13;
+
+impl Again {
+    /// Whether a stream that its frequencies alone make `least` bytes has pieces again.
+    fn is_likely(&mut self, raw: &[u8], least: usize) -> bool {
+        // Pieces of some 32 bits of information: chance hardly brings them twice.
+        match raw.len() * 4 / least.max(1) {
+            0..=8 => self.look::<8>(raw),
+            9..=16 => self.look::<16>(raw),
+            17..=32 => self.look::<32>(raw),
+            _ => self.look::<64>(raw),
         }
     }
 
-    /// Whether looking for what was there before pays, by a part from the middle.
-    fn repeats(&mut self, raw: &[u8]) -> Result<bool, WriteError> {
-        let middle = raw.len() / 2;
-        let Some(part) = raw.get(middle..middle + PART).filter(|_| raw.len() > PART * 2) else { return Ok(true) };
-        compress(&mut self.matching, part, &mut self.other)?;
-        let matched = self.other.len();
-        compress(&mut self.entropy, part, &mut self.other)?;
-        Ok(matched < self.other.len() + self.other.len() / 8)
+    fn look<const BYTES: usize>(&mut self, raw: &[u8]) -> bool {
+        let piece = |at: usize| raw.get(at..).and_then(<[u8]>::first_chunk::<BYTES>);
+        let size = (raw.len() / 4).next_power_of_two().min(PLACES);
+        // Every so many bytes one is remembered, so one of as many next to each other is found.
+        let stride = (raw.len() * 2 / size).max(8);
+        self.places.clear();
+        self.places.resize(size, 0);
+        let slot = |piece: &[u8; BYTES]| hash(piece) & (size - 1);
+        for (number, at) in (0..).zip((0..raw.len()).step_by(stride)) {
+            let Some(piece) = piece(at) else { break };
+            if let Some(place) = self.places.get_mut(slot(piece)) {
+                *place = number;
+            }
+        }
+        let is_there = |at: usize| {
+            let Some(found) = piece(at) else { return false };
+            let place = self.places.get(slot(found)).map_or(0, |place| *place as usize * stride);
+            place != at && piece(place) == Some(found)
+        };
+        let begins = (0..LOOKS).map(|look| raw.len() / LOOKS * look);
+        begins.filter(|begin| (*begin..*begin + stride).any(is_there)).nth(FOUND - 1).is_some()
     }
+}
+
+/// A number that is the same for the same bytes; all of its 16 bits depend on all of them.
+fn hash<const BYTES: usize>(piece: &[u8; BYTES]) -> usize {
+    let (words, _) = piece.as_chunks::<8>();
+    let mixed = words.iter().fold(0_u64, |mixed, word| {
+        (mixed.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    });
+    (mixed >> 48) as usize
 }
 
 fn count(raw: &[u8]) -> [u32; 256] {
+    // Two of each, since the same byte often comes twice and one count would wait for the other.
     let mut counts = [[0_u32; 256]; 2];
     let [even, odd] = &mut counts;
-    let mut pairs = raw.chunks_exact(2);
-    for pair in &mut pairs {
-        if let [a, b] = pair {
-            even[usize::from(*a)] += 1;
-            odd[usize::from(*b)] += 1;
-        }
+    let (words, rest) = raw.as_chunks::<8>();
+    for word in words {
+        let [a, b, c, d, e, f, g, h] = word.map(usize::from);
+        even[a] += 1;
+        odd[b] += 1;
+        even[c] += 1;
+        odd[d] += 1;
+        even[e] += 1;
+        odd[f] += 1;
+        even[g] += 1;
+        odd[h] += 1;
     }
-    for byte in pairs.remainder() {
+    for byte in rest {
         even[usize::from(*byte)] += 1;
     }
     std::array::from_fn(|byte| even[byte] + odd[byte])
@@ -146,22 +216,46 @@ fn count(raw: &[u8]) -> [u32; 256] {
 /// Bytes that the stream takes when each byte is coded by its frequency alone.
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
 fn entropy_bytes(length: usize, counts: &[u32; 256]) -> usize {
-    let all = (length as f32).log2();
-    let bits: f32 =
-        counts.iter().filter(|count| **count > 0).map(|count| *count as f32 * (all - (*count as f32).log2())).sum();
+    let all = logarithm(length as f32);
+    let bits: f32 = counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| *count as f32)
+        .fold(0.0, |bits, count| bits + count * (all - logarithm(count)));
     (bits / 8.0) as usize
 }
 
-/// Gathers a stream of at most 16 different bytes in 1, 2 or 4 bits each, behind a list of these bytes; false when there
-/// are more.
-fn narrow(raw: &[u8], counts: &[u32; 256], distinct: usize, out: &mut Vec<u8>) -> bool {
+/// The logarithm to base 2 of a number that is 1 at least, to a hundredth: each stream needs many.
+#[expect(clippy::cast_precision_loss, reason = "an exponent is small")]
+fn logarithm(number: f32) -> f32 {
+    const MANTISSA: u32 = 23;
+    const ONE: u32 = 127 << MANTISSA;
+    let bits = number.to_bits() - ONE;
+    let whole = bits >> MANTISSA;
+    // From 1 to 2 it is nearly a parabola.
+    let part = f32::from_bits(bits & ((1 << MANTISSA) - 1) | ONE);
+    whole as f32 + (2.0 - part / 3.0) * part - 5.0 / 3.0
+}
+
+/// Bits for each of so many different bytes, of which there are 16 at most.
+fn packed_width(distinct: usize) -> Option<usize> {
+    match distinct {
+        0..=2 => Some(1),
+        3..=4 => Some(2),
+        5..=16 => Some(4),
+        _ => None,
+    }
+}
+
+/// Bytes of a stream of so many different bytes that [`narrow`] gathers; as many as there can be when it does not.
+fn packed_length(raw: usize, distinct: usize) -> usize {
+    packed_width(distinct).map_or(usize::MAX, |width| 1 + distinct + raw.div_ceil(8 / width))
+}
+
+/// Gathers a stream of at most 16 different bytes in 1, 2 or 4 bits each, behind a list of these bytes.
+fn narrow(raw: &[u8], counts: &[u32; 256], distinct: usize, out: &mut Vec<u8>) {
     out.clear();
-    let (width, per_byte) = match distinct {
-        0..=2 => (1, 8),
-        3..=4 => (2, 4),
-        5..=16 => (4, 2),
-        _ => return false,
-    };
+    let Some(width) = packed_width(distinct) else { return };
     let mut codes = [0_u8; 256];
     let mut next = 0;
     #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
@@ -173,11 +267,22 @@ fn narrow(raw: &[u8], counts: &[u32; 256], distinct: usize, out: &mut Vec<u8>) -
             out.push(byte);
         }
     }
-    out.extend(
-        raw.chunks(per_byte)
-            .map(|bytes| bytes.iter().rev().fold(0, |packed, byte| packed << width | codes[usize::from(*byte)])),
-    );
-    true
+    let gather = |bytes: &[u8]| bytes.iter().rev().fold(0, |packed, byte| packed << width | codes[usize::from(*byte)]);
+    // With a known length each the compiler needs no loop for the few bytes of one.
+    let rest = match width {
+        1 => gather_all::<8>(raw, gather, out),
+        2 => gather_all::<4>(raw, gather, out),
+        _ => gather_all::<2>(raw, gather, out),
+    };
+    if !rest.is_empty() {
+        out.push(gather(rest));
+    }
+}
+
+fn gather_all<'a, const N: usize>(raw: &'a [u8], gather: impl Fn(&[u8]) -> u8, out: &mut Vec<u8>) -> &'a [u8] {
+    let (chunks, rest) = raw.as_chunks::<N>();
+    out.extend(chunks.iter().map(|bytes| gather(bytes)));
+    rest
 }
 
 /// Undoes [`narrow`] for a stream that must have `raw` bytes.

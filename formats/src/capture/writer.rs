@@ -9,11 +9,11 @@ use std::sync::Arc;
 use netflow_core::event::{Body, Event, Header, Identity, Loss};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::block::{BlockHeader, BlockKind};
+use super::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
 use super::column::{ColumnWriter, length};
-use super::encode::BlockBuilder;
+use super::encode::{BlockBuilder, CLOSE, OPEN, SAMPLE};
 use super::error::WriteError;
-use super::index::{IndexBuilder, Totals};
+use super::index::{IndexBuilder, KIND_NAMES, Totals};
 use super::live::LiveTable;
 use super::magic::file_header;
 use super::record;
@@ -96,7 +96,7 @@ impl<W: Write> CaptureWriter<W> {
         let mut writer = Self {
             output,
             options,
-            builder: BlockBuilder::new(),
+            builder: BlockBuilder::default(),
             columns: ColumnWriter::new(options.level)?,
             live: LiveTable::default(),
             index: IndexBuilder::default(),
@@ -114,7 +114,7 @@ impl<W: Write> CaptureWriter<W> {
             return Err(WriteError::TooLong { what: "header", limit: MAX_METADATA_BYTES, found: payload.len() });
         }
         writer.buffer.extend_from_slice(&file_header());
-        writer.write_block(BlockKind::Metadata, 0, &payload, 0)?;
+        writer.write_block(BlockKind::Metadata, &payload)?;
         Ok(writer)
     }
 
@@ -131,20 +131,27 @@ impl<W: Write> CaptureWriter<W> {
         if self.builder.events() > 0 && event.at - self.builder.first_at() >= self.options.max_span_ns {
             self.seal()?;
         }
-        // A large state has a block of its own: together with others it might be too large for one.
-        if let Body::K8s(k8s) = &event.body
-            && self.builder.bytes() + k8s.state.len() > self.options.max_bytes
-        {
-            self.seal()?;
-        }
         match &event.body {
-            Body::Open(open) => self.push_known(event, open.conn, Some(&open.identity), "open")?,
-            Body::Sample(sample) => self.push_known(event, sample.conn, sample.identity.as_ref(), "sample")?,
+            Body::Open(open) => {
+                self.define(event.at, open.conn, Some(&open.identity), OPEN)?;
+                self.builder.open(event.at);
+            }
+            Body::Sample(sample) => {
+                let row = self.define(event.at, sample.conn, sample.identity.as_ref(), SAMPLE)?;
+                self.builder.sample(event.at, row, sample);
+            }
             Body::Close(close) => {
-                self.push_known(event, close.conn, close.identity.as_ref(), "close")?;
+                let row = self.define(event.at, close.conn, close.identity.as_ref(), CLOSE)?;
+                self.builder.close(event.at, row, close);
                 self.live.remove(close.conn);
             }
             body => {
+                // A large state has a block of its own: together with others it might be too large for one.
+                if let Body::K8s(k8s) = body
+                    && self.builder.bytes() + k8s.state.len() > self.options.max_bytes
+                {
+                    self.seal()?;
+                }
                 self.builder.push_other(event)?;
                 if let Body::Loss(loss) = body {
                     self.losses += *loss;
@@ -160,36 +167,32 @@ impl<W: Write> CaptureWriter<W> {
         Ok(())
     }
 
-    fn push_known(
-        &mut self,
-        event: &Event,
-        conn: u64,
-        carried: Option<&Arc<Identity>>,
-        kind: &'static str,
-    ) -> Result<(), WriteError> {
+    /// The row of a connection's definition in this block. There is a new one for each open, and when more or other things
+    /// are known.
+    fn define(&mut self, at: u64, conn: u64, carried: Option<&Arc<Identity>>, kind: u8) -> Result<u32, WriteError> {
         let block = self.sequence;
-        let is_open = matches!(event.body, Body::Open(_));
-        if let Some(live) = self.live.get_mut(conn) {
-            let changed = match carried {
-                Some(identity) if !Arc::ptr_eq(identity, &live.identity) && **identity != *live.identity => {
-                    Some(identity)
-                }
-                _ => None,
+        let Some(live) = self.live.get_mut(conn) else {
+            let Some(identity) = carried else {
+                let kind = KIND_NAMES[usize::from(kind)];
+                return Err(WriteError::Unintroduced { number: self.events, conn, kind });
             };
-            let row = (live.block == block && changed.is_none() && !is_open).then_some(live.row);
-            live.row = self.builder.push_conn(event, row, changed.unwrap_or(&live.identity))?;
+            let row = self.builder.define(at, conn, identity)?;
+            // What is closed at once is not looked for again.
+            if kind != CLOSE {
+                self.live.insert(conn, Live { identity: Arc::clone(identity), block, row });
+            }
+            return Ok(row);
+        };
+        let changed =
+            carried.filter(|identity| !Arc::ptr_eq(identity, &live.identity) && ***identity != *live.identity);
+        if live.block != block || changed.is_some() || kind == OPEN {
+            live.row = self.builder.define(at, conn, changed.unwrap_or(&live.identity))?;
             live.block = block;
             if let Some(identity) = changed {
                 live.identity = Arc::clone(identity);
             }
-            return Ok(());
         }
-        let Some(identity) = carried else {
-            return Err(WriteError::Unintroduced { number: self.events, conn, kind });
-        };
-        let row = self.builder.push_conn(event, None, identity)?;
-        self.live.insert(conn, Live { identity: Arc::clone(identity), block, row });
-        Ok(())
+        Ok(live.row)
     }
 
     /// Writes what was gathered as a block, in one write; nothing when nothing was gathered.
@@ -203,12 +206,12 @@ impl<W: Write> CaptureWriter<W> {
             return Ok(());
         }
         let first_at = self.builder.first_at();
-        let mut payload = Vec::new();
         let events = u32::try_from(events).unwrap_or(u32::MAX);
+        let begin = self.begin_block();
         let sealed = self
             .builder
-            .finish(&mut self.columns, &mut payload)
-            .and_then(|()| self.write_block(BlockKind::Events, events, &payload, first_at));
+            .finish(&mut self.columns, &mut self.buffer)
+            .and_then(|()| self.end_block(BlockHeader { events, first_at, ..self.header(BlockKind::Events) }, begin));
         // The events of a block that could not be written are gone: nothing may follow that counts on them.
         if sealed.is_err() {
             self.failed.get_or_insert(self.offset);
@@ -220,8 +223,8 @@ impl<W: Write> CaptureWriter<W> {
         self.failed.map_or(Ok(()), |offset| Err(WriteError::Failed { offset }))
     }
 
-    fn write_block(&mut self, kind: BlockKind, events: u32, payload: &[u8], first_at: u64) -> Result<(), WriteError> {
-        // Large index and metadata payloads are compressed as a whole; events blocks compress each column.
+    fn write_block(&mut self, kind: BlockKind, payload: &[u8]) -> Result<(), WriteError> {
+        // A large index is compressed as a whole; events blocks compress each column.
         let packed;
         let (codec, stored) = match kind {
             BlockKind::Index => {
@@ -230,22 +233,48 @@ impl<W: Write> CaptureWriter<W> {
             }
             _ => (0, payload),
         };
-        let header = BlockHeader {
+        let begin = self.begin_block();
+        self.buffer.extend_from_slice(stored);
+        let raw_bytes = length("a block", payload.len())?;
+        self.end_block(BlockHeader { codec, raw_bytes, ..self.header(kind) }, begin)
+    }
+
+    /// Leaves room for the header of a block, whose payload is to follow, and gives its place.
+    fn begin_block(&mut self) -> usize {
+        let begin = self.buffer.len();
+        self.buffer.resize(begin + BLOCK_HEADER_BYTES, 0);
+        begin
+    }
+
+    /// The header of a block without events, as far as it is known before the payload.
+    fn header(&self, kind: BlockKind) -> BlockHeader {
+        BlockHeader {
             kind,
-            codec,
+            codec: 0,
             sequence: self.sequence,
-            stored_bytes: length("a block", stored.len())?,
-            raw_bytes: length("a block", payload.len())?,
-            events_before: self.events - u64::from(events),
-            events,
-            first_at,
+            stored_bytes: 0,
+            raw_bytes: 0,
+            events_before: self.events,
+            events: 0,
+            first_at: self.last_at,
             last_at: self.last_at,
             losses: self.losses,
-            checksum: xxh3_64(stored),
+            checksum: 0,
+        }
+    }
+
+    /// Completes the header of the block that began at `begin`, and writes what was gathered.
+    fn end_block(&mut self, header: BlockHeader, begin: usize) -> Result<(), WriteError> {
+        let (_, payload) = self.buffer.split_at(begin + BLOCK_HEADER_BYTES);
+        let stored_bytes = length("a block", payload.len())?;
+        let header = BlockHeader {
+            stored_bytes,
+            raw_bytes: if header.codec == 0 { stored_bytes } else { header.raw_bytes },
+            events_before: self.events - u64::from(header.events),
+            checksum: xxh3_64(payload),
+            ..header
         };
-        let begin = self.buffer.len();
-        self.buffer.extend_from_slice(&header.to_bytes());
-        self.buffer.extend_from_slice(stored);
+        self.buffer[begin..begin + BLOCK_HEADER_BYTES].copy_from_slice(&header.to_bytes());
         let offset = self.offset + begin as u64;
         if let Err(source) = self.output.write_all(&self.buffer) {
             self.failed = Some(offset);
@@ -266,10 +295,9 @@ impl<W: Write> CaptureWriter<W> {
         self.seal()?;
         let index_offset = self.offset;
         let (payload, totals) = self.index.finish(index_offset, self.live.len(), self.losses)?;
-        let last_at = self.last_at;
-        self.write_block(BlockKind::Index, 0, &payload, last_at)?;
+        self.write_block(BlockKind::Index, &payload)?;
         let back = (self.offset - index_offset).to_le_bytes();
-        self.write_block(BlockKind::End, 0, &back, last_at)?;
+        self.write_block(BlockKind::End, &back)?;
         if let Err(source) = self.output.flush() {
             return Err(WriteError::Io { offset: self.offset, source });
         }
