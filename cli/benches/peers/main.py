@@ -30,7 +30,9 @@ def arguments():
     parser.add_argument("--tools", metavar="A,B", help=f"only these of {','.join(jobs.COMMANDS)}")
     parser.add_argument("--dir", type=pathlib.Path, metavar="DIR", help="keep the files here [default: ~/.cache/netflow-ci/peers]")
     parser.add_argument("--json", action="store_true", help="one JSON object, with every run")
-    parser.add_argument("--check", action="store_true", help="compare the answers, measure nothing")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--check", action="store_true", help="compare the answers, measure nothing")
+    only.add_argument("--no-check", action="store_true", help="measure, do not compare the answers before")
     chosen = parser.parse_args()
     for name, known in (("jobs", jobs.TITLES), ("tools", jobs.COMMANDS)):
         wanted = getattr(chosen, name)
@@ -163,11 +165,14 @@ def main():
     places["python"] = sys.executable
     cache = os.environ.get("NETFLOW_CI_CACHE") or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "netflow-ci"
     files = Files((chosen.dir or pathlib.Path(cache) / "peers") / str(chosen.records), places, chosen.records)
-    checked(chosen, files, places)
+    if not chosen.no_check:
+        checked(chosen, files, places)
     if chosen.check:
         return
     taken = measured(chosen, files, places)
     alone = long(chosen, files.folder, places) if "netflow" in chosen.tools else None
+    for file in files.folder.glob("*.csv*"):
+        file.unlink()
     (table.as_json if chosen.json else table.as_text)(chosen, versions(places), files.sizes(), taken, alone)
 
 

@@ -11,10 +11,10 @@ def median(runs, what):
 
 
 def of_tools(taken, job):
-    """The runs of each tool's variants in a job: {tool: {variant: runs}}."""
+    """The runs of each tool's variants that do a job whole: {tool: {variant: runs}}."""
     found = {}
     for (its_job, name), runs in taken.items():
-        if its_job == job:
+        if its_job == job and name not in jobs.LESS:
             found.setdefault(name.split("/")[0], {})[name] = runs
     return found
 
@@ -23,7 +23,7 @@ def ratios(taken, job):
     """How many times as fast netflow is as the fastest peer, by the clock and by processor time; None without both."""
     tools = of_tools(taken, job)
     own = tools.pop("netflow", {}).get("netflow")
-    if not own or not tools:
+    if not own or not tools or job == "start":
         return None
     best = lambda what: min(median(runs, what) for variants in tools.values() for runs in variants.values())
     return {what: best(what) / median(own, what) for what in ("wall", "cpu")}
@@ -61,7 +61,8 @@ def as_text(chosen, versions, sizes, taken, alone):
             cells.append(cell(chosen.records, job, fastest) if fastest else "")
         rows.append([jobs.TITLES[job], *cells, f"{ratio['wall']:.2f} ({ratio['cpu']:.2f})" if ratio else ""])
     grid(rows)
-    print("\nEvery variant: seconds by the clock, with the least and the most; processor seconds; peak MiB\n")
+    print("\nEvery variant: seconds by the clock, with the least and the most; processor seconds; peak MiB.")
+    print(f"{', '.join(jobs.LESS)} tells bytes one way only, and so is not in the table above.\n")
     rows = [["", "tool", "median", "least", "most", "processor", "MiB"]]
     for (job, name), runs in sorted(taken.items(), key=lambda item: chosen.jobs.index(item[0][0])):
         walls = [run.wall for run in runs]
