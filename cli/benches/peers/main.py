@@ -89,6 +89,11 @@ class Files:
         files = {"netflow": self.capture} | self.of_peers
         return {name: file.stat().st_size for name, file in files.items()}
 
+    def clear(self):
+        """Removes what the tools answered."""
+        for file in self.folder.glob("*.csv*"):
+            file.unlink()
+
     def warm(self):
         measure.warm([self.capture, *self.of_peers.values()])
 
@@ -137,10 +142,9 @@ def checked(chosen, files, places):
     lines = "".join(f"{tool} {job} {out}\n" for tool, job, out in answers)
     python = [places["python"], HERE / "check.py", files.records, files.net]
     done = subprocess.run(python, input=lines, text=True, env=ENVIRONMENT, stdout=sys.stderr)
-    for file in files.folder.glob("*.csv*"):
-        file.unlink()
     if done.returncode != 0:
-        sys.exit("the answers differ")
+        sys.exit(f"the answers differ; they are in {files.folder}")
+    files.clear()
     say(f"{len(answers)} answers are what the records say")
 
 
@@ -171,8 +175,7 @@ def main():
         return
     taken = measured(chosen, files, places)
     alone = long(chosen, files.folder, places) if "netflow" in chosen.tools else None
-    for file in files.folder.glob("*.csv*"):
-        file.unlink()
+    files.clear()
     (table.as_json if chosen.json else table.as_text)(chosen, versions(places), files.sizes(), taken, alone)
 
 
