@@ -17,9 +17,9 @@ use crate::direction;
 use crate::event::{Direction, Identity, Transport};
 use crate::filter::{Ends, LeftOut, LeftOutCounts};
 use crate::flow::{Flow, Surroundings};
-use crate::measure::Measures;
+use crate::grouped::{Grouped, Numbers};
 use crate::pipeline::{ReportOptions, Section};
-use crate::report::{Row, Window};
+use crate::report::Report;
 use crate::rows::Rows;
 use crate::sums::Sums;
 use crate::value::Value;
@@ -68,7 +68,7 @@ pub(crate) struct Groups {
 impl Groups {
     pub(crate) fn new(options: ReportOptions) -> Self {
         let tags = options.tags();
-        let rows = Rows::new(tags.len(), options.has_windows(), Measures::ALL);
+        let rows = Self::no_rows(&options, &tags);
         let (left_out, note) = (LeftOutCounts::default(), Note::Nothing);
         Self { options, codes: Vec::new(), tags, rows, seen: Vec::new(), left_out, note }
     }
@@ -140,27 +140,23 @@ impl Groups {
         }
     }
 
-    /// The rows so far that are wanted; they begin anew after it. `whole` is the window where there is only one.
-    pub(crate) fn take_rows(&mut self, whole: Window) -> Vec<Row> {
+    /// The groups so far that are wanted; they begin anew after it. `about` is the report without its rows.
+    pub(crate) fn take(&mut self, about: Report) -> Grouped {
+        let counted = self.options.distinct.len();
+        let mut rows = std::mem::replace(&mut self.rows, Self::no_rows(&self.options, &self.tags));
+        rows.seal();
+        let mut distinct: Vec<u64> = Vec::with_capacity(rows.count() as usize * counted);
+        for seen in std::mem::take(&mut self.seen) {
+            distinct.extend(seen.iter().map(|values| values.len() as u64));
+        }
         let every_us = self.every_ns().map(|every| every / 1000);
-        let window_of = |start_us: i64| match every_us {
-            Some(every) => Window { start_us, end_us: start_us.saturating_add(every) },
-            None => whole,
-        };
-        let having = self.options.having.as_ref();
-        let mut seen = std::mem::take(&mut self.seen).into_iter();
-        let count = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        let rows = (0..count)
-            .filter(|row| !self.rows.is_empty(*row))
-            .map(|row| {
-                let seen = seen.next().unwrap_or_default();
-                let distinct = seen.iter().map(|values| values.len() as u64).collect();
-                Row { distinct, ..self.rows.get(row, window_of) }
-            })
-            .filter(|row| having.is_none_or(|having| having.admits(row)))
-            .collect();
-        self.rows.clear();
-        rows
+        let whole = about.span.unwrap_or_default();
+        let numbers = Numbers { rows, every_us, whole, distinct, counted };
+        Grouped::new(about, numbers, self.options.having.as_ref())
+    }
+
+    fn no_rows(options: &ReportOptions, tags: &[Tag]) -> Rows {
+        Rows::new(tags.len(), options.has_windows(), options.measures())
     }
 
     /// Adds what a connection did to its group.

@@ -16,8 +16,10 @@ use crate::delta::{Deltas, Diagnostics, Step};
 use crate::event::{Body, Event, Header, Loss, Nat};
 use crate::filter::{BuiltIn, Filter, Having};
 use crate::flow::{PortOptions, Surroundings};
+use crate::grouped::Grouped;
 use crate::k8s::Cluster;
-use crate::report::{Order, Report, Window};
+use crate::measure::Measures;
+use crate::report::{Order, Report, Rest, Window};
 
 /// What to report.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +57,12 @@ impl ReportOptions {
 
     pub(crate) fn has_windows(&self) -> bool {
         self.every().is_some()
+    }
+
+    /// The sums that somebody wants: those that are shown, and those by which rows are sorted or kept.
+    #[must_use]
+    pub fn measures(&self) -> Measures {
+        Measures::ALL
     }
 
     /// The columns of a report with these options.
@@ -310,36 +318,43 @@ impl Pipeline {
 
     /// The report on everything that was pushed.
     #[must_use]
-    pub fn finish(mut self) -> Report {
+    pub fn finish(self) -> Report {
+        self.finish_groups().sort().report()
+    }
+
+    /// The groups of the report on everything that was pushed, without making rows of them.
+    #[must_use]
+    pub fn finish_groups(mut self) -> Grouped {
         self.end_section();
-        self.report(self.span)
+        self.grouped(self.span)
     }
 
     /// Ends the interval that began with the last call, or with the capture: the report on it.
     pub(crate) fn end_interval(&mut self) -> Report {
-        let Some(section) = &mut self.section else { return self.report(None) };
-        let window = section.end_interval();
-        self.groups.fold_all(section);
-        self.report(window)
+        let window = self.section.as_mut().and_then(|section| {
+            let window = section.end_interval();
+            self.groups.fold_all(section);
+            window
+        });
+        self.grouped(window).sort().report()
     }
 
-    /// A report on what is in the groups, which are empty after it.
-    fn report(&mut self, span: Option<Window>) -> Report {
+    /// What is in the groups, which are empty after it.
+    fn grouped(&mut self, span: Option<Window>) -> Grouped {
         let mut diagnostics = self.diagnostics;
         if let Some(section) = &self.section {
             diagnostics.add(&section.deltas.diagnostics());
         }
-        let mut report = Report {
+        self.groups.take(Report {
             headers: self.headers.clone(),
             columns: self.columns.clone(),
-            order: Order::Key,
+            order: self.order.clone(),
             left_out: self.groups.left_out,
-            rows: self.groups.take_rows(span.unwrap_or_default()),
+            rows: Vec::new(),
+            rest: Rest::default(),
             span,
             diagnostics,
-        };
-        report.sort(self.order.clone());
-        report
+        })
     }
 
     /// Ends the capture that is being read: what is still open in it, and what was strange.

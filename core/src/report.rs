@@ -96,7 +96,7 @@ impl Order {
         matches!(self, Self::By { keys, .. } if keys.iter().any(|key| key.column.name == column))
     }
 
-    fn is_across_windows(&self) -> bool {
+    pub(crate) fn is_across_windows(&self) -> bool {
         matches!(self, Self::By { across_windows: true, .. })
     }
 
@@ -130,6 +130,17 @@ fn no_column(name: &str) -> TagError {
     }
 }
 
+/// What a report that has only the first rows says of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rest {
+    /// How many there are.
+    pub rows: usize,
+    /// Sums over them.
+    pub sums: Sums,
+    /// These rows and the others are of more than one window.
+    pub has_windows: bool,
+}
+
 /// A report.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -141,6 +152,8 @@ pub struct Report {
     pub span: Option<Window>,
     /// The rows.
     pub rows: Vec<Row>,
+    /// The rows that are not here, but in the totals.
+    pub rest: Rest,
     /// How they are sorted.
     pub order: Order,
     /// Connections that the built-in filters left out.
@@ -180,6 +193,7 @@ impl Report {
         let first = self.first(rows).into_iter().cloned().collect();
         Self {
             rows: first,
+            rest: Rest::default(),
             headers: self.headers.clone(),
             columns: self.columns.clone(),
             order: self.order.clone(),
@@ -187,16 +201,23 @@ impl Report {
         }
     }
 
+    /// How many rows there are, with those that are not here.
+    #[must_use]
+    pub fn all_rows(&self) -> usize {
+        self.rows.len().saturating_add(self.rest.rows)
+    }
+
     /// There are rows of more than one window.
     #[must_use]
     pub fn has_windows(&self) -> bool {
-        self.rows.iter().any(|row| self.rows.first().is_some_and(|first| first.window != row.window))
+        self.rest.has_windows
+            || self.rows.iter().any(|row| self.rows.first().is_some_and(|first| first.window != row.window))
     }
 
     /// Sums over all rows. A connection that is in several rows is counted in each.
     #[must_use]
     pub fn totals(&self) -> Sums {
-        self.rows.iter().fold(Sums::default(), |mut all, row| {
+        self.rows.iter().fold(self.rest.sums, |mut all, row| {
             all.merge(&row.sums);
             all
         })

@@ -12,7 +12,6 @@ use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 
 use crate::measure::{Layout, Measures};
-use crate::report::{Row, Window};
 use crate::sums::Sums;
 use crate::value::Value;
 
@@ -94,8 +93,20 @@ impl Rows {
     }
 
     /// How many groups there are.
-    pub(crate) fn len(&self) -> usize {
-        self.count as usize
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// How many tags there are.
+    pub(crate) fn tags(&self) -> usize {
+        self.dictionaries.len()
+    }
+
+    /// No more groups follow: what finds them is given back.
+    pub(crate) fn seal(&mut self) {
+        self.places = HashTable::new();
+        self.dictionaries.iter_mut().for_each(|dictionary| dictionary.places = HashTable::new());
+        self.pieces.last_mut().into_iter().for_each(Vec::shrink_to_fit);
     }
 
     /// The different values of the tag at a place.
@@ -166,10 +177,14 @@ impl Rows {
         code
     }
 
+    /// The different values of the tag at a place, by code.
+    pub(crate) fn values(&self, tag: usize) -> &[Value] {
+        self.dictionaries.get(tag).map_or(&[][..], Dictionary::values)
+    }
+
     /// A row's value of the tag at a place.
     pub(crate) fn value(&self, row: u32, tag: usize) -> &Value {
-        let values = self.dictionaries.get(tag).map_or(&[][..], Dictionary::values);
-        values.get(self.code(row, tag) as usize).unwrap_or(&Value::Null)
+        self.values(tag).get(self.code(row, tag) as usize).unwrap_or(&Value::Null)
     }
 
     /// The sums of a row. What nobody asked for is 0.
@@ -180,24 +195,6 @@ impl Rows {
     /// Nobody is in a row: it was found for somebody who then went elsewhere.
     pub(crate) fn is_empty(&self, row: u32) -> bool {
         self.layout.is_empty(self.words(row).get(self.key..).unwrap_or_default())
-    }
-
-    /// A row by itself; `window` makes a window of its start.
-    pub(crate) fn get(&self, row: u32, window: impl Fn(i64) -> Window) -> Row {
-        Row {
-            window: window(self.window(row)),
-            key: (0..self.dictionaries.len()).map(|tag| self.value(row, tag).clone()).collect(),
-            sums: self.sums(row),
-            distinct: Box::default(),
-        }
-    }
-
-    /// All groups are gone, and their values.
-    pub(crate) fn clear(&mut self) {
-        self.dictionaries.iter_mut().for_each(|dictionary| *dictionary = Dictionary::default());
-        self.pieces.clear();
-        self.places.clear();
-        self.count = 0;
     }
 }
 
@@ -230,13 +227,13 @@ mod tests {
             rows.add(row, &of(1));
             made.push((row, codes));
         }
-        assert_eq!(rows.len(), 200_000);
+        assert_eq!(rows.count(), 200_000);
         for (number, (row, codes)) in (0..).zip(made) {
             assert_eq!(rows.row(-5, &codes), row);
-            let found = rows.get(row, |start_us| Window { start_us, end_us: 0 });
-            assert_eq!(found.window.start_us, -5);
-            assert_eq!(*found.key, [Value::Number(number % 7), Value::Null, Value::Number(number / 7)]);
-            assert_eq!(found.sums, of(number + 1));
+            assert_eq!(rows.window(row), -5);
+            let key = [0, 1, 2].map(|tag| rows.value(row, tag).clone());
+            assert_eq!(key, [Value::Number(number % 7), Value::Null, Value::Number(number / 7)]);
+            assert_eq!(rows.sums(row), of(number + 1));
         }
         assert_ne!(rows.row(-4, &[0, 0, 0]), rows.row(-5, &[0, 0, 0]));
     }

@@ -184,7 +184,12 @@ impl Having {
     /// Whether it holds of a row whose columns are those with which it was read.
     #[must_use]
     pub fn admits(&self, row: &Row) -> bool {
-        self.0.program.holds(&|cell| row.cell(*cell))
+        self.holds(&|cell| row.cell(cell))
+    }
+
+    /// Whether it holds of a row that has these values.
+    pub(crate) fn holds(&self, get: &impl Fn(Cell) -> Value) -> bool {
+        self.0.program.holds(&|cell| get(*cell))
     }
 
     /// What it says.

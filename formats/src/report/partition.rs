@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use chrono::DateTime;
 use netflow_core::column::{Cell, Column, Tag, TagError};
 use netflow_core::field::Field;
-use netflow_core::report::{Report, Row};
+use netflow_core::report::{Report, Rest, Row};
 use netflow_core::value::Value;
 
 use super::ReportError;
@@ -91,6 +91,7 @@ pub fn partitions(report: &Report, keys: &[PartitionKey]) -> Result<BTreeMap<Str
             columns: columns.clone(),
             span: report.span,
             rows: Vec::new(),
+            rest: Rest::default(),
             order: report.order.clone(),
             left_out: report.left_out,
             diagnostics: report.diagnostics,

@@ -34,22 +34,22 @@ pub struct TableOptions {
 pub fn table(report: &Report, options: TableOptions) -> Result<String, ReportError> {
     let rows = report.first(options.top.unwrap_or(usize::MAX));
     let mut text = String::new();
-    if report.rows.is_empty() {
+    if report.all_rows() == 0 {
         text.push_str("No connections to report.\n");
     } else {
         let parts = layout(report, &DETAILS).into_iter();
         let mut columns = parts.map(|part| part.column(report, &rows)).collect::<Result<Vec<_>, ReportError>>()?;
         columns.retain(|column| !column.is_idle());
         // One row is its own total. Where nothing is told of whom a row is of, nothing stands beside the totals either.
-        let has_totals = report.rows.len() > 1;
+        let has_totals = report.all_rows() > 1;
         if let Some(first) = columns.first_mut().filter(|first| has_totals && !first.right) {
             first.total = "total".to_owned();
         }
-        let more = more_rows(report.rows.len(), report.rows.len() - rows.len());
+        let more = more_rows(report.all_rows(), report.all_rows() - rows.len());
         text.push_str(&lines(&columns, options.width, options.is_colored, &more, has_totals));
     }
     let left_out = left_out_line(report);
-    if !report.rows.is_empty() && (report.diagnostics.unclosed > 0 || !left_out.is_empty() || note(report).is_some()) {
+    if report.all_rows() > 0 && (report.diagnostics.unclosed > 0 || !left_out.is_empty() || note(report).is_some()) {
         text.push('\n');
     }
     if report.diagnostics.unclosed > 0 {

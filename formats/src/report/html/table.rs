@@ -149,7 +149,7 @@ impl Table {
                 })
                 .collect()
         });
-        Self::new(columns.collect(), rows.collect(), report.rows.len() - shown.len())
+        Self::new(columns.collect(), rows.collect(), report.all_rows() - shown.len())
     }
 }
 

@@ -1,0 +1,219 @@
+//! Rows of numbers in order.
+//!
+//! In: numbers, and by what they are sorted. Out: the rows in the order of [`Order`], the earlier one first where two are equal.
+//! Never here: what the numbers mean.
+//!
+//! The different values of a tag are compared once, and then only their ranks. As many ranks and numbers of a row as 128 bits
+//! hold, the row itself last, are compared as one number.
+
+use std::cmp::Ordering;
+
+use crate::column::Cell;
+use crate::grouped::Numbers;
+use crate::report::{Order, SortKey};
+use crate::value::Value;
+
+/// What is compared of a row.
+enum Source {
+    /// The rank of its value of a tag, by code.
+    Rank { tag: usize, ranks: Vec<u32> },
+    /// A number or a time.
+    Cell(Cell),
+    /// Bytes both ways.
+    Bytes,
+    /// The beginning of its window.
+    Window,
+}
+
+/// Of all that is compared the first, the second and so on.
+struct Key {
+    source: Source,
+    is_ascending: bool,
+    /// Among the rows.
+    least: u128,
+    /// Likewise.
+    most: u128,
+}
+
+impl Key {
+    fn new(source: Source, is_ascending: bool, numbers: &Numbers, rows: &[u32]) -> Self {
+        let mut key = Self { source, is_ascending, least: u128::MAX, most: 0 };
+        (key.least, key.most) = match &key.source {
+            Source::Rank { ranks, .. } => (0, ranks.len().saturating_sub(1) as u128),
+            _ => rows
+                .iter()
+                .map(|row| key.raw(numbers, *row))
+                .fold((u128::MAX, 0), |(least, most), number| (least.min(number), most.max(number))),
+        };
+        key
+    }
+
+    /// Of the tag at a place, in ascending order.
+    fn of_tag(tag: usize, is_ascending: bool, numbers: &Numbers, rows: &[u32]) -> Self {
+        Self::new(Source::Rank { tag, ranks: ranks(numbers.rows.values(tag)) }, is_ascending, numbers, rows)
+    }
+
+    fn raw(&self, numbers: &Numbers, row: u32) -> u128 {
+        match &self.source {
+            Source::Rank { tag, ranks } => {
+                ranks.get(numbers.rows.code(row, *tag) as usize).copied().unwrap_or(0).into()
+            }
+            Source::Cell(cell) => number(&numbers.cell(row, *cell)),
+            Source::Bytes => numbers.rows.sums(row).bytes().into(),
+            Source::Window => number(&Value::Time(numbers.rows.window(row))),
+        }
+    }
+
+    /// What is less comes first; 0 at least.
+    fn get(&self, numbers: &Numbers, row: u32) -> u128 {
+        let raw = self.raw(numbers, row);
+        if self.is_ascending { raw.saturating_sub(self.least) } else { self.most.saturating_sub(raw) }
+    }
+
+    /// How many bits its numbers take.
+    fn bits(&self) -> u32 {
+        bits(self.most.saturating_sub(self.least))
+    }
+}
+
+fn bits(most: u128) -> u32 {
+    u128::BITS - most.leading_zeros()
+}
+
+/// In the order of [`Value`], in 65 bits.
+fn number(value: &Value) -> u128 {
+    match value {
+        Value::Number(number) => u128::from(*number) + 1,
+        Value::Time(micros) => u128::from(micros.cast_unsigned() ^ 1 << 63) + 1,
+        _ => 0,
+    }
+}
+
+/// The place in order of each of these different values.
+fn ranks(values: &[Value]) -> Vec<u32> {
+    let mut codes: Vec<u32> = (0..u32::try_from(values.len()).unwrap_or(u32::MAX)).collect();
+    codes.sort_unstable_by(|a, b| values.get(*a as usize).cmp(&values.get(*b as usize)));
+    let mut ranks = vec![0; codes.len()];
+    for (rank, code) in (0..).zip(codes) {
+        if let Some(place) = ranks.get_mut(code as usize) {
+            *place = rank;
+        }
+    }
+    ranks
+}
+
+/// How rows are compared.
+pub(crate) struct Sorting<'a> {
+    numbers: &'a Numbers,
+    /// Those that are compared as one number.
+    packed: Vec<Key>,
+    /// Bits that they take.
+    width: u32,
+    /// Those that are compared where that number is the same.
+    others: Vec<Key>,
+    row_bits: u32,
+}
+
+impl<'a> Sorting<'a> {
+    /// In that order, among these rows.
+    pub(crate) fn new(numbers: &'a Numbers, rows: &[u32], order: &Order) -> Self {
+        let row_bits = bits(rows.iter().max().copied().unwrap_or(0).into());
+        let mut sorting = Self { numbers, packed: Vec::new(), width: 0, others: Vec::new(), row_bits };
+        for key in sorting.keys(rows, order) {
+            let bits = key.bits();
+            if bits == 0 {
+                // All are the same.
+            } else if sorting.others.is_empty() && bits + sorting.width + row_bits <= u128::BITS {
+                sorting.width += bits;
+                sorting.packed.push(key);
+            } else {
+                sorting.others.push(key);
+            }
+        }
+        sorting
+    }
+
+    fn keys(&self, rows: &[u32], order: &Order) -> Vec<Key> {
+        let new = |source, is_ascending| Key::new(source, is_ascending, self.numbers, rows);
+        let is_listed = |place: usize| place < self.numbers.rows.tags();
+        let of_tag = |tag: usize, is_ascending| Key::of_tag(tag, is_ascending, self.numbers, rows);
+        let decided: Vec<Key> = match order {
+            Order::Key => Vec::new(),
+            Order::Traffic => vec![new(Source::Bytes, false)],
+            Order::By { keys, .. } => keys
+                .iter()
+                .map(|SortKey { column, ascending }| match column.cell {
+                    Cell::Tag(tag) if is_listed(tag) => of_tag(tag, *ascending),
+                    cell => new(Source::Cell(cell), *ascending),
+                })
+                .collect(),
+        };
+        let window = [new(Source::Window, true)];
+        let (first, second): (Vec<Key>, Vec<Key>) =
+            if order.is_across_windows() { (decided, window.into()) } else { (window.into(), decided) };
+        let tags = (0..self.numbers.rows.tags()).map(|tag| of_tag(tag, true));
+        first.into_iter().chain(second).chain(tags).collect()
+    }
+
+    /// All that fits into one number, and behind it the row.
+    fn pack(&self, row: u32) -> u128 {
+        let packed = self.packed.iter().fold(0, |all, key| all << key.bits() | key.get(self.numbers, row));
+        packed << self.row_bits | u128::from(row)
+    }
+
+    fn row(&self, packed: u128) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "the row is at the end")]
+        let row = (packed & ((1 << self.row_bits) - 1)) as u32;
+        row
+    }
+
+    fn compare(&self, a: u128, b: u128) -> Ordering {
+        if self.others.is_empty() {
+            return a.cmp(&b);
+        }
+        let (row_a, row_b) = (self.row(a), self.row(b));
+        let others = || {
+            let mut orders =
+                self.others.iter().map(|key| key.get(self.numbers, row_a).cmp(&key.get(self.numbers, row_b)));
+            orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        };
+        (a >> self.row_bits).cmp(&(b >> self.row_bits)).then_with(others).then(row_a.cmp(&row_b))
+    }
+
+    /// These rows in order.
+    pub(crate) fn sorted(&self, rows: &[u32]) -> Vec<u32> {
+        if self.others.is_empty() && self.width + self.row_bits <= u64::BITS {
+            #[expect(clippy::cast_possible_truncation, reason = "it has no more bits")]
+            let mut packed: Vec<u64> = rows.iter().map(|row| self.pack(*row) as u64).collect();
+            packed.sort_unstable();
+            return packed.into_iter().map(|packed| self.row(packed.into())).collect();
+        }
+        let mut packed: Vec<u128> = rows.iter().map(|row| self.pack(*row)).collect();
+        if self.others.is_empty() {
+            packed.sort_unstable();
+        } else {
+            packed.sort_unstable_by(|a, b| self.compare(*a, *b));
+        }
+        packed.into_iter().map(|packed| self.row(packed)).collect()
+    }
+
+    /// The first so many of these rows, in order.
+    pub(crate) fn first(&self, rows: &[u32], most: usize) -> Vec<u32> {
+        let mut first: Vec<u128> = Vec::new();
+        let mut last = None;
+        for row in rows.iter().filter(|_| most > 0) {
+            let packed = self.pack(*row);
+            if last.is_some_and(|last| self.compare(last, packed).is_lt()) {
+                continue;
+            }
+            first.push(packed);
+            if first.len() >= most.saturating_mul(2) {
+                last = Some(*first.select_nth_unstable_by(most - 1, |a, b| self.compare(*a, *b)).1);
+                first.truncate(most);
+            }
+        }
+        first.sort_unstable_by(|a, b| self.compare(*a, *b));
+        first.truncate(most);
+        first.into_iter().map(|packed| self.row(packed)).collect()
+    }
+}
