@@ -28,7 +28,7 @@ pub(crate) enum Piece<'a> {
     /// A section begins.
     Begin(&'a Header),
     /// Events.
-    Batch(Batch<'a>),
+    Batch(&'a Batch<'a>),
     /// An event.
     Event(&'a Event),
 }
@@ -56,7 +56,7 @@ pub(crate) fn read(
             match parcel {
                 Parcel::Begin(header) => take(Piece::Begin(&header))?,
                 Parcel::Batch(columns) => {
-                    take(Piece::Batch(columns.batch()))?;
+                    take(Piece::Batch(&columns.batch()))?;
                     // Nobody takes it back at the end.
                     let _ = used.try_send(columns);
                 }

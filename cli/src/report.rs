@@ -168,7 +168,7 @@ fn feed_whole(
                 if batch.others.iter().flatten().any(|body| matches!(body, Body::K8s(_))) {
                     batch.events().for_each(|event| push(pipelines, &event));
                 } else {
-                    pipelines.iter_mut().for_each(|pipeline| pipeline.push_batch(&batch));
+                    pipelines.iter_mut().for_each(|pipeline| pipeline.push_batch(batch));
                 }
             }
             Piece::Event(event) => {

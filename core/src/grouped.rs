@@ -20,6 +20,9 @@ use crate::sums::Sums;
 use crate::tabular::{Part, Tabular};
 use crate::value::Value;
 
+/// How a column is found in sums, and its cells.
+type Measured<'a> = (fn(&Sums) -> Value, &'a mut Vec<Value>);
+
 /// Rows of numbers with what they mean.
 #[derive(Debug)]
 pub(crate) struct Numbers {
@@ -80,7 +83,7 @@ impl Numbers {
             Cell::Measure(_) => Part::Values(Vec::with_capacity(rows.len())),
         };
         let mut parts: Vec<Part<'_>> = columns.iter().map(part).collect();
-        let mut measures: Vec<(fn(&Sums) -> Value, &mut Vec<Value>)> = columns
+        let mut measures: Vec<Measured<'_>> = columns
             .iter()
             .zip(&mut parts)
             .filter_map(|(column, part)| match (column.cell, part) {
