@@ -4,7 +4,7 @@
 //! little endian: first and last event (u64 each, nanoseconds since 1970), local and remote address (16 bytes each, in
 //! network order, IPv4 as `::ffff:a.b.c.d`), local and remote port (u16 each), protocol (u16, 6 or 17), nothing (u16), bytes
 //! sent and received, packets sent and received (u64 each). Records are in the order of the connections' ends.
-#![allow(clippy::unwrap_used, reason = "a program for measurements")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a program for measurements")]
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -184,3 +184,45 @@ impl Codes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_numbered_in_the_order_of_first_use() {
+        let mut table = Dictionary::default();
+        for many in [3_000, 3, 70_000] {
+            let (mut known, mut state) = (HashMap::new(), 1_u64);
+            for _ in 0..many {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let value = u128::from(state >> 50) << 64;
+                let next = u32::try_from(known.len()).unwrap();
+                let row = *known.entry(value).or_insert(next);
+                assert_eq!(table.row(value), (row, row == next));
+            }
+            assert!(table.values().iter().zip(0..).all(|(value, row)| known[value] == row));
+            assert_eq!(table.values().len(), known.len());
+            table.clear();
+        }
+    }
+
+    #[test]
+    fn a_name_has_one_row_wherever_it_is_in_memory() {
+        let mut names = Names::default();
+        let all: Vec<Arc<str>> = (0..300).map(|number| Arc::from(format!("n{number}"))).collect();
+        for round in 0..3 {
+            for (name, row) in all.iter().zip(0..) {
+                assert_eq!(names.row(name), row);
+                assert_eq!(names.row(&Arc::from(&**name)), row, "{round}");
+            }
+        }
+        assert_eq!(names.lengths().len(), 300);
+        assert_eq!(names.bytes()[..4], *b"n0n1");
+        names.clear();
+        assert_eq!(names.row(&all[7]), 0);
+        assert_eq!((names.lengths(), names.bytes()), (&[2][..], &b"n7"[..]));
+    }
+}

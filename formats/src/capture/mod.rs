@@ -22,6 +22,7 @@ mod dictionary;
 mod encode;
 mod error;
 mod index;
+mod judge;
 mod live;
 mod magic;
 mod number;

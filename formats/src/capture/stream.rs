@@ -7,6 +7,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{CParameter, Strategy, compress_bound};
 
 use super::error::{Malformed, WriteError};
+use super::judge::{Repetitions, coding_bytes, count, entropy_bytes};
 
 pub(super) const STORED: u8 = 0;
 pub(super) const ZSTD: u8 = 1;
@@ -27,7 +28,7 @@ pub(super) struct Packer {
     best: Vec<u8>,
     other: Vec<u8>,
     narrow: Vec<u8>,
-    again: Again,
+    repetitions: Repetitions,
 }
 
 fn compress(compressor: &mut Compressor<'_>, raw: &[u8], out: &mut Vec<u8>) -> Result<(), WriteError> {
@@ -54,7 +55,7 @@ impl Packer {
             best: Vec::new(),
             other: Vec::new(),
             narrow: Vec::new(),
-            again: Again::default(),
+            repetitions: Repetitions::default(),
         })
     }
 
@@ -82,15 +83,16 @@ impl Packer {
         // A stream that hardly shrinks is stored: it reads much faster.
         let limit = raw.len() - raw.len() / 32;
         let mut best = Best { bytes: &mut self.best, codec: STORED, length: limit };
-        if is_text || self.again.is_likely(raw, least) {
+        // Less than two bits each, and too many to gather: codes of whole bits are a waste, and what comes again is not.
+        let is_sparse = distinct > 16 && least * 4 < raw.len();
+        if is_text || is_sparse || self.repetitions.are_likely(raw, least) {
             compress(&mut self.matching, raw, &mut self.other)?;
             best.take_shorter(ZSTD, &mut self.other);
         }
-        // What repeats is below what its frequencies allow: then nothing else will do better.
         let coded = least + coding_bytes(distinct);
         // What has more than some two bits of information is coded as well by itself.
         let gathers = distinct <= 4 || least * 32 < raw.len() * 9;
-        if packed < raw.len() && best.length > least && (gathers || packed < coded + coded / 8) {
+        if packed < raw.len() && (gathers || packed < coded + coded / 8 + WORTH_COMPRESSING) {
             narrow(raw, &counts, distinct, &mut self.narrow);
             // Where all are about as frequent, nothing remains to compress.
             if gathers && coded < packed - packed / 32 {
@@ -99,7 +101,7 @@ impl Packer {
             }
             best.take_shorter(PACKED, &mut self.narrow);
         }
-        // No code is shorter than a bit.
+        // No code is shorter than a bit; and what repeats may be below what frequencies allow.
         if distinct > 4 && coded.max(raw.len() / 8) < best.length {
             compress(&mut self.entropy, raw, &mut self.other)?;
             best.take_shorter(ZSTD, &mut self.other);
@@ -125,116 +127,6 @@ impl Best<'_> {
             self.length = self.bytes.len();
         }
     }
-}
-
-/// Bytes that a zstd frame takes beside what is coded by frequency, roughly and at least: itself, and the codes.
-fn coding_bytes(distinct: usize) -> usize {
-    12 + distinct / 8
-}
-
-/// Looks whether a stream has longer pieces again.
-#[derive(Default)]
-struct Again {
-    /// Places in the stream by what begins there.
-    places: Vec<u32>,
-}
-
-/// Pieces that are looked for.
-const LOOKS: usize = 16;
-/// So many must be found. When half of a stream is there again, then about half of them are.
-const FOUND: usize = 2;
-/// Places that are remembered at most.
-const PLACES: usize = 1 << 13;
-
-impl Again {
-    /// Whether a stream that its frequencies alone make `least` bytes has pieces again.
-    fn is_likely(&mut self, raw: &[u8], least: usize) -> bool {
-        // Pieces of some 32 bits of information: chance hardly brings them twice.
-        match raw.len() * 4 / least.max(1) {
-            0..=8 => self.look::<8>(raw),
-            9..=16 => self.look::<16>(raw),
-            17..=32 => self.look::<32>(raw),
-            _ => self.look::<64>(raw),
-        }
-    }
-
-    fn look<const BYTES: usize>(&mut self, raw: &[u8]) -> bool {
-        let piece = |at: usize| raw.get(at..).and_then(<[u8]>::first_chunk::<BYTES>);
-        let size = (raw.len() / 4).next_power_of_two().min(PLACES);
-        // Every so many bytes one is remembered, so one of as many next to each other is found.
-        let stride = (raw.len() * 2 / size).max(8);
-        self.places.clear();
-        self.places.resize(size, 0);
-        let slot = |piece: &[u8; BYTES]| hash(piece) & (size - 1);
-        for (number, at) in (0..).zip((0..raw.len()).step_by(stride)) {
-            let Some(piece) = piece(at) else { break };
-            if let Some(place) = self.places.get_mut(slot(piece)) {
-                *place = number;
-            }
-        }
-        let is_there = |at: usize| {
-            let Some(found) = piece(at) else { return false };
-            let place = self.places.get(slot(found)).map_or(0, |place| *place as usize * stride);
-            place != at && piece(place) == Some(found)
-        };
-        let begins = (0..LOOKS).map(|look| raw.len() / LOOKS * look);
-        begins.filter(|begin| (*begin..*begin + stride).any(is_there)).nth(FOUND - 1).is_some()
-    }
-}
-
-/// A number that is the same for the same bytes; all of its 16 bits depend on all of them.
-fn hash<const BYTES: usize>(piece: &[u8; BYTES]) -> usize {
-    let (words, _) = piece.as_chunks::<8>();
-    let mixed = words.iter().fold(0_u64, |mixed, word| {
-        (mixed.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    });
-    (mixed >> 48) as usize
-}
-
-fn count(raw: &[u8]) -> [u32; 256] {
-    // Two of each, since the same byte often comes twice and one count would wait for the other.
-    let mut counts = [[0_u32; 256]; 2];
-    let [even, odd] = &mut counts;
-    let (words, rest) = raw.as_chunks::<8>();
-    for word in words {
-        let [a, b, c, d, e, f, g, h] = word.map(usize::from);
-        even[a] += 1;
-        odd[b] += 1;
-        even[c] += 1;
-        odd[d] += 1;
-        even[e] += 1;
-        odd[f] += 1;
-        even[g] += 1;
-        odd[h] += 1;
-    }
-    for byte in rest {
-        even[usize::from(*byte)] += 1;
-    }
-    std::array::from_fn(|byte| even[byte] + odd[byte])
-}
-
-/// Bytes that the stream takes when each byte is coded by its frequency alone.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
-fn entropy_bytes(length: usize, counts: &[u32; 256]) -> usize {
-    let all = logarithm(length as f32);
-    let bits: f32 = counts
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| *count as f32)
-        .fold(0.0, |bits, count| bits + count * (all - logarithm(count)));
-    (bits / 8.0) as usize
-}
-
-/// The logarithm to base 2 of a number that is 1 at least, to a hundredth: each stream needs many.
-#[expect(clippy::cast_precision_loss, reason = "an exponent is small")]
-fn logarithm(number: f32) -> f32 {
-    const MANTISSA: u32 = 23;
-    const ONE: u32 = 127 << MANTISSA;
-    let bits = number.to_bits() - ONE;
-    let whole = bits >> MANTISSA;
-    // From 1 to 2 it is nearly a parabola.
-    let part = f32::from_bits(bits & ((1 << MANTISSA) - 1) | ONE);
-    whole as f32 + (2.0 - part / 3.0) * part - 5.0 / 3.0
 }
 
 /// Bits for each of so many different bytes, of which there are 16 at most.
@@ -407,5 +299,54 @@ impl Unpacker {
             Ok(found) => Err(Malformed::new("length of a compressed stream", raw, found)),
             Err(error) => Err(Malformed::new("compressed stream", format!("{raw} bytes in one zstd frame"), error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes by lot, of so many.
+    fn drawn(seed: u64, length: usize, distinct: u64) -> Vec<u8> {
+        let mut state = seed;
+        std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            u8::try_from((state >> 33) % distinct).unwrap()
+        })
+        .take(length)
+        .collect()
+    }
+
+    #[test]
+    fn what_is_packed_comes_back_in_every_codec() {
+        let (mut packer, mut unpacker) = (Packer::new(1).unwrap(), Unpacker::new().unwrap());
+        let mut codecs = [0; 5];
+        for length in [1, 2, 7, 8, 9, 47, 48, 255, 256, 300, 1_000, 20_000] {
+            for distinct in [1, 2, 3, 4, 5, 16, 17, 60, 256] {
+                let noise = drawn(length as u64, length, distinct);
+                // Mostly zeros.
+                let skewed = noise.iter().zip(drawn(9, length, 9)).map(|(byte, lot)| if lot == 0 { *byte } else { 0 });
+                let halves = [&noise[..length / 2], &noise[..length - length / 2]].concat();
+                for raw in [skewed.collect(), halves, noise] {
+                    for is_text in [false, true] {
+                        let mut stored = vec![99];
+                        let codec = packer.pack(&raw, is_text, &mut stored).unwrap();
+                        assert_eq!(unpacker.unpack(codec, &stored[1..], raw.len()).unwrap(), raw);
+                        assert!(stored.len() <= raw.len() + 1);
+                        codecs[usize::from(codec)] += 1;
+                    }
+                }
+            }
+        }
+        assert!(codecs.iter().all(|count| *count > 0), "{codecs:?}");
+    }
+
+    #[test]
+    fn what_comes_again_far_away_is_not_stored_twice() {
+        let noise = drawn(3, 30_000, 256);
+        let mut stored = Vec::new();
+        let codec = Packer::new(1).unwrap().pack(&[&noise[..], &noise].concat(), false, &mut stored).unwrap();
+        assert_eq!(codec, ZSTD);
+        assert!(stored.len() < 31_000, "{}", stored.len());
     }
 }
