@@ -4,7 +4,7 @@
 
 use anyhow::Context;
 use netflow_capture::Options;
-use netflow_core::column::{Tag, TagError};
+use netflow_core::column::{Column, Tag, TagError};
 use netflow_core::event::Header;
 use netflow_core::filter::{BuiltIn, Filter, FilterError, Having};
 use netflow_core::flow::PortOptions;
@@ -36,8 +36,10 @@ pub(crate) fn pipeline(args: &PipelineArgs, default_tags: &[&str]) -> Result<Rep
     }
     let distinct = Tag::parse_all(&args.distinct).map_err(of("--distinct"))?;
     let grouped = ReportOptions { by, distinct, ..ReportOptions::default() };
-    let having = args.having.as_deref().map(|text| Having::parse(text, &grouped.columns()));
+    let columns = grouped.columns();
+    let having = args.having.as_deref().map(|text| Having::parse(text, &columns));
     Ok(ReportOptions {
+        shown: Column::choose(&columns, &args.columns).map_err(of("--columns"))?,
         only: args.filter.as_deref().map(filter).transpose()?,
         having: having.transpose().map_err(|error| unclear("--having", &error))?,
         filter: BuiltIn {

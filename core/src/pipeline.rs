@@ -39,6 +39,9 @@ pub struct ReportOptions {
     pub ports: PortOptions,
     /// How rows are sorted.
     pub order: Order,
+    /// The columns that are shown, in this order, out of [`ReportOptions::columns`]; empty: all. Of sums that are neither shown
+    /// nor needed to sort or to choose rows, rows have none.
+    pub shown: Vec<Column>,
 }
 
 impl ReportOptions {
@@ -60,7 +63,12 @@ impl ReportOptions {
     /// The sums that somebody wants: those that are shown, and those by which rows are sorted or kept.
     #[must_use]
     pub fn measures(&self) -> Measures {
-        Measures::ALL
+        if self.shown.is_empty() {
+            return Measures::ALL;
+        }
+        let shown = self.shown.iter().fold(Measures::default(), |all, column| all.with_field(&column.name));
+        let having = self.having.as_ref().map_or_else(Measures::default, Having::measures);
+        shown.with(self.order.measures()).with(having)
     }
 
     /// The columns of a report with these options.
@@ -102,6 +110,8 @@ pub struct Pipeline {
     span: Option<Window>,
     order: Order,
     columns: Vec<Column>,
+    /// These are not all.
+    chosen: bool,
     diagnostics: Diagnostics,
     steps: Vec<Step>,
 }
@@ -112,7 +122,8 @@ impl Pipeline {
     pub fn new(options: ReportOptions) -> Self {
         Self {
             order: options.order.clone(),
-            columns: options.columns(),
+            columns: if options.shown.is_empty() { options.columns() } else { options.shown.clone() },
+            chosen: !options.shown.is_empty(),
             groups: Groups::new(options),
             section: None,
             sections: 0,
@@ -276,6 +287,7 @@ impl Pipeline {
         self.groups.take(Report {
             headers: self.headers.clone(),
             columns: self.columns.clone(),
+            chosen: self.chosen,
             order: self.order.clone(),
             left_out: self.groups.left_out,
             rows: Vec::new(),
