@@ -148,7 +148,7 @@ pub(crate) struct ReportArgs {
     /// Make all reports that FILE describes, in one reading: a `[[report]]` table each, with the keys that fixture.toml has
     /// (file, by, distinct, every, filter, having, sort, across_windows, top, no_fold, …).
     #[arg(long, value_name = "FILE.toml", conflicts_with_all = [
-        "csv", "parquet", "json", "html", "arrow", "line", "partition_by", "every", "sort", "top", "by", "distinct", "filter", "having", "no_fold",
+        "csv", "parquet", "json", "html", "arrow", "line", "partition_by", "every", "sort", "top", "by", "distinct", "columns", "filter", "having", "no_fold",
         "ephemeral_port_min", "keep_loopback", "keep_idle", "keep_unspecified", "drop_same_ip",
     ])]
     pub(crate) reports: Option<PathBuf>,
@@ -472,6 +472,7 @@ mod tests {
         PipelineArgs {
             by: Vec::new(),
             distinct: Vec::new(),
+            columns: Vec::new(),
             filter: None,
             having: None,
             no_fold: false,

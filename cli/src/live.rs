@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use netflow_core::pipeline::ReportOptions;
 use netflow_core::ticks::Ticks;
 
 use crate::args::{LiveArgs, PointFormat};
@@ -24,7 +25,8 @@ pub(crate) fn run(args: &LiveArgs) -> anyhow::Result<Outcome> {
     let stop = stop::on_signals()?;
     let default = if io::stdout().is_terminal() { PointFormat::Table } else { PointFormat::Jsonl };
     let mut points = Points::open(&args.points, default, true, Arc::clone(&stop))?;
-    let mut ticks = Ticks::new(options::pipeline(&args.pipeline, points.default_tags())?);
+    let options = options::pipeline(&args.pipeline, points.default_tags())?;
+    let mut ticks = Ticks::new(ReportOptions { order: points.order(), ..options });
     let interval_ms = u64::try_from(args.interval.as_millis()).unwrap_or(u64::MAX);
     let header = netflow_capture::host_header(TOOL, interval_ms, Vec::new(), String::new());
     let capture = recorder::start(&options::capture(args.ring_size, &args.beside, &header)?)?;

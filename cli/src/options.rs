@@ -43,6 +43,7 @@ pub(crate) fn spec(args: &PipelineArgs) -> ReportSpec {
     ReportSpec {
         by: args.by.clone(),
         distinct: args.distinct.clone(),
+        columns: args.columns.clone(),
         filter: args.filter.clone(),
         having: args.having.clone(),
         no_fold: args.no_fold,

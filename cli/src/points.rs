@@ -63,6 +63,14 @@ impl Points {
         }
     }
 
+    /// How the points of an interval are sorted.
+    pub(crate) fn order(&self) -> Order {
+        match self.target {
+            Target::Stdout { format: PointFormat::Table, .. } => Order::Traffic,
+            _ => Order::Key,
+        }
+    }
+
     /// Takes the points of an interval.
     pub(crate) fn push(&mut self, report: Report) -> anyhow::Result<()> {
         match &mut self.target {
@@ -99,7 +107,6 @@ impl Points {
 fn interval_table(mut report: Report) -> anyhow::Result<String> {
     let (Some(window), false) = (report.span, report.rows.is_empty()) else { return Ok(String::new()) };
     let time = DateTime::from_timestamp_micros(window.end_us).unwrap_or_default();
-    report.sort(Order::Traffic);
     // What is said of everything so far would be said again under every interval.
     report.left_out = Default::default();
     report.diagnostics = Default::default();

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use netflow_core::pipeline::ReportOptions;
 use netflow_core::ticks::Ticks;
 
 use crate::args::{PointFormat, ReplayArgs};
@@ -18,7 +19,8 @@ use crate::points::Points;
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     // Nothing has to be put in order when a replay is interrupted, so the signals end it as they end any program.
     let mut points = Points::open(&args.points, PointFormat::Jsonl, args.speed != Speed::Max, Arc::default())?;
-    let mut ticks = Ticks::new(options::pipeline(&args.pipeline, points.default_tags())?);
+    let options = options::pipeline(&args.pipeline, points.default_tags())?;
+    let mut ticks = Ticks::new(ReportOptions { order: points.order(), ..options });
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
     let mut pace = Pace::new(args.speed, Instant::now());
     let mut window = Window::new(args.window);

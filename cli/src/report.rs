@@ -7,8 +7,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use netflow_core::column::Column;
 use netflow_core::event::{Body, Event};
+use netflow_core::grouped::Sorted;
 use netflow_core::k8s::Cluster;
+use netflow_core::measure::Measures;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
 use netflow_formats::capture::{Field, Selection};
@@ -35,7 +38,7 @@ const TABLE_ROWS: usize = 20;
 /// Rows of each window, where there are several.
 const WINDOW_ROWS: usize = 5;
 
-type WriteReport = fn(&Report, &mut dyn std::io::Write) -> anyhow::Result<()>;
+type WriteReport = fn(&Sorted, &mut dyn std::io::Write) -> anyhow::Result<()>;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     if args.pipeline.k8s.as_deref().is_some_and(input::is_std) && args.inputs.iter().any(|path| input::is_std(path)) {
@@ -53,6 +56,10 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     refuse(&paths.collect::<Vec<_>>(), args.force)?;
     let is_table = files.is_empty() && dataset.is_none();
     let (options, order) = options(args, if is_table { &TABLE_TAGS } else { &[] })?;
+    // What a person asks first.
+    let order = order.unwrap_or(if is_table { Order::Traffic } else { Order::Key });
+    let options = ReportOptions { order, ..options };
+    let told = told(args, &options);
     let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
     let mut pipeline = (page.is_none() || !is_table).then(|| Pipeline::new(options));
     let mut window = Window::new(args.window);
@@ -65,22 +72,25 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     overlaps.check()?;
     let mut lossy = is_damaged;
     let mut remark = None;
-    if let Some(mut report) = pipeline.map(Pipeline::finish) {
-        lossy |= report.diagnostics.is_lossy();
-        remark = note(&report);
-        let first = args.top.filter(|_| !is_table).map(|top| report.keep_first(top));
-        let written = first.as_ref().unwrap_or(&report);
+    if let Some(grouped) = pipeline.map(Pipeline::finish_groups) {
+        lossy |= grouped.about().diagnostics.is_lossy();
+        remark = note(grouped.about());
+        let table_rows = is_table.then(|| if grouped.has_windows() { WINDOW_ROWS } else { TABLE_ROWS });
+        let sorted = match args.top.or(table_rows) {
+            Some(rows) => grouped.first(rows),
+            None => grouped.sort(),
+        };
         if let Some(dataset) = dataset {
-            dataset.write(written, args.force)?;
+            let mut report = sorted.report();
+            report.columns.extend(told);
+            dataset.write(&report, args.force)?;
         }
         for (path, write) in &files {
-            output::write(path, args.force, |out| write(written, out))?;
+            output::write(path, args.force, |out| write(&sorted, out))?;
             tell(path);
         }
         if is_table {
-            report.sort(order.unwrap_or(Order::Traffic));
-            let rows = if report.has_windows() { WINDOW_ROWS } else { TABLE_ROWS };
-            show(&report, args.top.unwrap_or(rows))?;
+            show(&sorted.report())?;
             remark = None;
         }
     }
@@ -95,11 +105,10 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     Ok(if lossy { Outcome::Lossy } else { Outcome::Done })
 }
 
-/// Prints the table.
-fn show(report: &Report, rows: usize) -> anyhow::Result<()> {
+/// Prints the table of all rows that the report has.
+fn show(report: &Report) -> anyhow::Result<()> {
     let width = terminal_size::terminal_size().map(|(width, _)| width.0);
-    let text =
-        table(report, TableOptions { top: Some(rows), width, is_colored: output::is_colored(&std::io::stdout()) })?;
+    let text = table(report, TableOptions { top: None, width, is_colored: output::is_colored(&std::io::stdout()) })?;
     Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
 }
 
@@ -110,6 +119,15 @@ fn options(args: &ReportArgs, default_tags: &[&str]) -> Result<(ReportOptions, O
     let order = order.transpose().map_err(|error| Usage(format!("--sort: {error}")))?;
     let every_ns = args.every.map(|every| u64::try_from(every.as_nanos()).unwrap_or(u64::MAX));
     Ok((ReportOptions { every_ns, order: order.clone().unwrap_or_default(), ..options }, order))
+}
+
+/// The columns that are not shown but told by the folders of a data set.
+fn told(args: &ReportArgs, options: &ReportOptions) -> Vec<Column> {
+    let is_told = |column: &Column| {
+        let name = &column.name;
+        args.partition_by.iter().any(|told| told == name) && !options.shown.iter().any(|shown| shown.name == *name)
+    };
+    if options.shown.is_empty() { Vec::new() } else { options.columns().into_iter().filter(is_told).collect() }
 }
 
 /// Pushes what is asked for of a capture through the pipelines; true when something of it is missing.
@@ -156,7 +174,8 @@ fn feed_whole(
         is_lossy |= !clusters.learn(event, path, |cluster| set_cluster(pipelines, &cluster));
         pipelines.iter_mut().for_each(|pipeline| pipeline.push(event));
     };
-    batches::read(&mut capture, path, Selection::of(&[Field::Rtt, Field::RttVar]), |piece| {
+    let measured = measured(pipelines);
+    batches::read(&mut capture, path, measured, |piece| {
         match piece {
             Piece::Begin(header) => {
                 overlaps.begin(path, header);
@@ -181,6 +200,13 @@ fn feed_whole(
     Ok(input::tell_damage(path, &capture) || is_lossy)
 }
 
+/// The measurements that any of the reports is made of: the others need not be decoded.
+fn measured(pipelines: &[&mut Pipeline]) -> Selection {
+    let has = |is_wanted: fn(Measures) -> bool| pipelines.iter().any(|pipeline| is_wanted(pipeline.measures()));
+    let rtt = if has(Measures::has_rtt) { Selection::of(&[Field::Rtt]) } else { Selection::default() };
+    if has(Measures::has_rtt_var) { rtt.with(Field::RttVar) } else { rtt }
+}
+
 fn set_cluster(pipelines: &mut [&mut Pipeline], cluster: &Arc<Cluster>) {
     pipelines.iter_mut().for_each(|pipeline| pipeline.set_cluster(Arc::clone(cluster)));
 }
@@ -199,7 +225,7 @@ fn files(args: &ReportArgs) -> Result<Vec<(PathBuf, WriteReport)>, Usage> {
     for (path, flag, extension) in wanted {
         if let Some((path, write)) = file(args, path, flag, extension)?.zip(writer(extension)) {
             // A pipe cannot be read from its end, where an Arrow file says what is in it.
-            let stream: WriteReport = |report, out| Ok(write_arrow_stream(report, out)?);
+            let stream: WriteReport = |rows, out| Ok(write_arrow_stream(rows, out)?);
             let is_stream = extension == "arrow" && input::is_std(&path);
             files.push((path, if is_stream { stream } else { write }));
         }
@@ -210,11 +236,11 @@ fn files(args: &ReportArgs) -> Result<Vec<(PathBuf, WriteReport)>, Usage> {
 /// What writes a file of that extension.
 fn writer(extension: &str) -> Option<WriteReport> {
     match extension {
-        "csv" => Some(|report, out| Ok(write_csv(report, out)?)),
-        "parquet" => Some(|report, out| Ok(write_parquet(report, out)?)),
-        "jsonl" => Some(|report, out| Ok(write_json(report, out)?)),
-        "arrow" => Some(|report, out| Ok(write_arrow(report, out)?)),
-        "lp" => Some(|report, out| Ok(write_line(report, out)?)),
+        "csv" => Some(|rows, out| Ok(write_csv(rows, out)?)),
+        "parquet" => Some(|rows, out| Ok(write_parquet(rows, out)?)),
+        "jsonl" => Some(|rows, out| Ok(write_json(rows, out)?)),
+        "arrow" => Some(|rows, out| Ok(write_arrow(rows, out)?)),
+        "lp" => Some(|rows, out| Ok(write_line(rows, out)?)),
         _ => None,
     }
 }

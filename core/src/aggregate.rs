@@ -18,6 +18,7 @@ use crate::event::{Direction, Identity, Transport};
 use crate::filter::{Ends, LeftOut, LeftOutCounts};
 use crate::flow::{Flow, Surroundings};
 use crate::grouped::{Grouped, Numbers};
+use crate::measure::Measures;
 use crate::pipeline::{ReportOptions, Section};
 use crate::report::Report;
 use crate::rows::Rows;
@@ -186,6 +187,10 @@ impl Groups {
                 seen.insert(value);
             }
         }
+    }
+
+    pub(crate) fn measures(&self) -> Measures {
+        self.options.measures()
     }
 
     /// Whether both times are in one window.

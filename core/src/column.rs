@@ -244,6 +244,45 @@ impl Column {
             None => named(&Tag::parse(name).ok()?.name()),
         })
     }
+
+    /// As [`Column::find`].
+    ///
+    /// # Errors
+    /// When no field has such a name, or none of these columns.
+    pub fn get<'a>(columns: &'a [Self], name: &str) -> Result<&'a Self, TagError> {
+        Self::find(columns, name).ok_or_else(|| no_column(name, columns))
+    }
+
+    /// Of these columns those that have these names, in the order of the names.
+    ///
+    /// # Errors
+    /// As [`Column::get`], and when one is there twice.
+    pub fn choose<N: AsRef<str>>(columns: &[Self], names: &[N]) -> Result<Vec<Self>, TagError> {
+        let mut chosen: Vec<Self> = Vec::with_capacity(names.len());
+        for name in names {
+            let column = Self::get(columns, name.as_ref())?;
+            if chosen.iter().any(|other| other.name == column.name) {
+                return Err(TagError::Twice { name: column.name.to_string() });
+            }
+            chosen.push(column.clone());
+        }
+        Ok(chosen)
+    }
+}
+
+fn no_column(name: &str, columns: &[Column]) -> TagError {
+    let (option, tag) = match name.strip_prefix(DISTINCT) {
+        Some(tag) => ("--distinct", tag),
+        None => ("--by", name),
+    };
+    match Tag::parse(tag) {
+        Ok(tag) => TagError::NoColumn {
+            name: name.to_owned(),
+            how: format!("ask for it with {option} {tag}"),
+            columns: columns.iter().map(|column| column.name.as_ref()).collect::<Vec<_>>().join(", "),
+        },
+        Err(error) => error,
+    }
 }
 
 /// A name that cannot stand where it stands.
@@ -283,13 +322,15 @@ pub enum TagError {
         /// The name.
         name: String,
     },
-    /// Rows are sorted by columns only.
-    #[error("rows cannot be sorted by {name}, which is not among the columns: {how}")]
+    /// The report does not have it.
+    #[error("the report has no column {name}: {how}; it has {columns}")]
     NoColumn {
         /// The name.
         name: String,
         /// What would make it one.
         how: String,
+        /// Those that it has.
+        columns: String,
     },
 }
 

@@ -193,9 +193,9 @@ impl Sorted {
 
     /// The report.
     #[must_use]
-    pub fn report(self) -> Report {
+    pub fn report(&self) -> Report {
         let rows = self.order.iter().map(|row| self.numbers.row(*row)).collect();
-        Report { rows, ..self.about }
+        Report { rows, ..self.about.clone() }
     }
 }
 
@@ -273,6 +273,7 @@ mod tests {
         let about = Report {
             headers: Vec::new(),
             columns: columns(),
+            chosen: false,
             span: None,
             rows: Vec::new(),
             rest: Rest::default(),

@@ -67,6 +67,12 @@ impl Measures {
         wanted.iter().fold(self, |set, measure| Self(set.0 | 1 << *measure as u16))
     }
 
+    /// What is in either set.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     fn has(self, measure: Measure) -> bool {
         self.0 & (1 << measure as u16) != 0
     }

@@ -41,6 +41,9 @@ pub struct ReportOptions {
     pub ports: PortOptions,
     /// How rows are sorted.
     pub order: Order,
+    /// The columns that are shown, in this order, out of [`ReportOptions::columns`]; empty: all. Of sums that are neither shown
+    /// nor needed to sort or to choose rows, rows have none.
+    pub shown: Vec<Column>,
 }
 
 impl ReportOptions {
@@ -62,7 +65,12 @@ impl ReportOptions {
     /// The sums that somebody wants: those that are shown, and those by which rows are sorted or kept.
     #[must_use]
     pub fn measures(&self) -> Measures {
-        Measures::ALL
+        if self.shown.is_empty() {
+            return Measures::ALL;
+        }
+        let shown = self.shown.iter().fold(Measures::default(), |all, column| all.with_field(&column.name));
+        let having = self.having.as_ref().map_or_else(Measures::default, Having::measures);
+        shown.with(self.order.measures()).with(having)
     }
 
     /// The columns of a report with these options.
@@ -105,6 +113,8 @@ pub struct Pipeline {
     span: Option<Window>,
     order: Order,
     columns: Vec<Column>,
+    /// These are not all.
+    chosen: bool,
     diagnostics: Diagnostics,
     steps: Vec<Step>,
 }
@@ -115,7 +125,8 @@ impl Pipeline {
     pub fn new(options: ReportOptions) -> Self {
         Self {
             order: options.order.clone(),
-            columns: options.columns(),
+            columns: if options.shown.is_empty() { options.columns() } else { options.shown.clone() },
+            chosen: !options.shown.is_empty(),
             briefs: Briefs::new(&options),
             groups: Groups::new(options),
             section: None,
@@ -125,6 +136,12 @@ impl Pipeline {
             diagnostics: Diagnostics::default(),
             steps: Vec::new(),
         }
+    }
+
+    /// The sums that its report is made of.
+    #[must_use]
+    pub fn measures(&self) -> Measures {
+        self.groups.measures()
     }
 
     /// A pipeline that notes something beside the sums.
@@ -348,6 +365,7 @@ impl Pipeline {
         self.groups.take(Report {
             headers: self.headers.clone(),
             columns: self.columns.clone(),
+            chosen: self.chosen,
             order: self.order.clone(),
             left_out: self.groups.left_out,
             rows: Vec::new(),

@@ -6,10 +6,11 @@ use std::cmp::Ordering;
 
 use rustc_hash::FxHashMap;
 
-use crate::column::{Cell, Column, Tag, TagError};
+use crate::column::{Cell, Column, TagError};
 use crate::delta::Diagnostics;
 use crate::event::Header;
 use crate::filter::LeftOutCounts;
+use crate::measure::Measures;
 use crate::sums::Sums;
 use crate::value::Value;
 
@@ -83,7 +84,7 @@ impl Order {
     pub fn parse(text: &str, columns: &[Column], across_windows: bool) -> Result<Self, TagError> {
         let key = |text: &str| {
             let (name, ascending) = text.strip_suffix(":asc").map_or((text, false), |name| (name, true));
-            let column = Column::find(columns, name).ok_or_else(|| no_column(name))?.clone();
+            let column = Column::get(columns, name)?.clone();
             Ok(SortKey { column, ascending })
         };
         let keys = text.split(',').map(key).collect::<Result<_, _>>()?;
@@ -94,6 +95,15 @@ impl Order {
     #[must_use]
     pub fn has(&self, column: &str) -> bool {
         matches!(self, Self::By { keys, .. } if keys.iter().any(|key| key.column.name == column))
+    }
+
+    /// The sums that are compared.
+    pub(crate) fn measures(&self) -> Measures {
+        match self {
+            Self::Key => Measures::default(),
+            Self::Traffic => Measures::default().with_field("bytes_read").with_field("bytes_written"),
+            Self::By { keys, .. } => keys.iter().fold(Measures::default(), |all, key| all.with_field(&key.column.name)),
+        }
     }
 
     pub(crate) fn is_across_windows(&self) -> bool {
@@ -119,17 +129,6 @@ impl Order {
     }
 }
 
-fn no_column(name: &str) -> TagError {
-    let (option, tag) = match name.strip_prefix("distinct_") {
-        Some(tag) => ("--distinct", tag),
-        None => ("--by", name),
-    };
-    match Tag::parse(tag) {
-        Ok(tag) => TagError::NoColumn { name: name.to_owned(), how: format!("ask for it with {option} {tag}") },
-        Err(error) => error,
-    }
-}
-
 /// What a report that has only the first rows says of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rest {
@@ -146,8 +145,11 @@ pub struct Rest {
 pub struct Report {
     /// Who recorded what the report is about, one for each capture.
     pub headers: Vec<Header>,
-    /// The columns: windows, the tags by which rows were grouped, all measures, and the counts that were asked for.
+    /// The columns: windows, the tags by which rows were grouped, all measures, and the counts that were asked for; or those
+    /// that were chosen of these.
     pub columns: Vec<Column>,
+    /// The columns were chosen: a table leaves none of them out.
+    pub chosen: bool,
     /// From the first to the last event; `None` when there was none.
     pub span: Option<Window>,
     /// The rows.

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use netflow_core::column::Tag;
+use netflow_core::address::Endpoint;
+use netflow_core::column::{Column, Tag};
 use netflow_core::event::{Body, Close, Direction, Event, Header, Identity, Open, TcpStates, Totals, Transport};
-use netflow_core::filter::BuiltIn;
+use netflow_core::filter::{BuiltIn, Having};
+use netflow_core::measure::Measures;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
 use netflow_core::value::Value;
@@ -247,4 +250,132 @@ fn an_empty_report_says_so() {
     let mut bytes = Vec::new();
     write_parquet(&report, &mut bytes).unwrap();
     assert!(bytes.starts_with(b"PAR1"));
+}
+
+/// Texts as an independent reader finds them in the CSV, an empty one apart from an unknown one.
+#[test]
+fn any_text_is_one_field() {
+    let mut part = report(by(&["dst_ip", "process_name"]));
+    let row = part.rows[0].clone();
+    let signs = ["\"", ",", "\n", "\r", " ", "a", "é", "\"\"", "\\", "'", ";", "\t", "#"];
+    let pairs = signs.iter().flat_map(|first| signs.map(|second| format!("{first}{second}")));
+    let texts: Vec<String> = signs.map(str::to_owned).into_iter().chain(pairs).chain([String::new()]).collect();
+    part.rows = texts
+        .iter()
+        .map(|text| {
+            let mut row = row.clone();
+            row.key[1] = Value::Text(text.as_str().into());
+            row
+        })
+        .collect();
+    part.columns.retain(|column| ["process_name", "bytes_read"].contains(&column.name.as_ref()));
+    let written = text(|out| write_csv(&part, out).unwrap());
+    let mut reader = csv::Reader::from_reader(written.as_bytes());
+    let found: Vec<String> = reader.records().map(|record| record.unwrap()[0].to_owned()).collect();
+    assert_eq!(found, texts);
+    assert!(written.ends_with("\n\"\",90\n"), "{written}");
+    part.rows.truncate(1);
+    for (value, line) in [
+        (Value::Null, ",90"),
+        (Value::Text("it's 5;6\t#".into()), "it's 5;6\t#,90"),
+        (Value::Text("a\"b".into()), "\"a\"\"b\",90"),
+        (Value::Text("a,b".into()), "\"a,b\",90"),
+        (Value::Text("a\rb".into()), "\"a\rb\",90"),
+    ] {
+        part.rows[0].key[1] = value;
+        assert_eq!(text(|out| write_csv(&part, out).unwrap()), format!("process_name,bytes_read\n{line}\n"));
+    }
+}
+
+/// Many rows of few values, in more parts than one: from rows, and from the groups themselves.
+#[test]
+fn groups_are_written_as_their_rows_are() {
+    let make = |options: ReportOptions| {
+        let mut pipeline = Pipeline::new(options);
+        pipeline.begin(&Header { host: "db1".to_owned(), ..Header::default() });
+        for conn in 0..9_000_u32 {
+            let local = Endpoint::new(Ipv4Addr::from_bits(conn / 3).into(), 40_000);
+            let remote = Endpoint::new(Ipv4Addr::from_bits(conn % 7).into(), 53);
+            let process = (conn % 5 > 0).then(|| ["a", "", "b,c", "\"d\""][conn as usize % 4].into());
+            let identity = Identity { process, ..Identity::new(Transport::Udp, local, remote) };
+            let totals = Totals { sent_bytes: u64::from(conn), ..Totals::default() };
+            let at = u64::from(conn) * 1_000_000;
+            let open = Open { conn: conn.into(), identity: Arc::new(identity) };
+            pipeline.push(&Event { at, body: Body::Open(open) });
+            let tcp_states = TcpStates::default();
+            let close = Close { conn: conn.into(), totals, identity: None, tcp_states, reason: None };
+            pipeline.push(&Event { at, body: Body::Close(close) });
+        }
+        pipeline.finish_groups()
+    };
+    for every_ns in [None, Some(2_000_000_000)] {
+        let by = by(&["src_ip", "process_name", "dst_ip"]);
+        let filter = BuiltIn { keep_unspecified: true, keep_idle: true, ..BuiltIn::default() };
+        let options = ReportOptions { every_ns, filter, ..by };
+        let sorted = make(options.clone()).sort();
+        let rows = sorted.report();
+        assert_eq!(rows.rows.len(), 9_000);
+        let first = (make(options).first(3), rows.keep_first(3));
+        assert_eq!(first.0.report().rows, first.1.rows);
+        for (sorted, rows) in [(sorted, rows), first] {
+            let same = |from_groups: Vec<u8>, from_rows: Vec<u8>| assert!(from_groups == from_rows);
+            let bytes = |write: &dyn Fn(&mut Vec<u8>)| {
+                let mut bytes = Vec::new();
+                write(&mut bytes);
+                bytes
+            };
+            same(bytes(&|out| write_csv(&sorted, out).unwrap()), bytes(&|out| write_csv(&rows, out).unwrap()));
+            same(bytes(&|out| write_json(&sorted, out).unwrap()), bytes(&|out| write_json(&rows, out).unwrap()));
+            same(bytes(&|out| write_line(&sorted, out).unwrap()), bytes(&|out| write_line(&rows, out).unwrap()));
+            same(bytes(&|out| write_parquet(&sorted, out).unwrap()), bytes(&|out| write_parquet(&rows, out).unwrap()));
+            assert!(frame(&sorted).unwrap().equals_missing(&frame(&rows).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn only_chosen_columns_are_there() {
+    let options = by(&["src_port", "dst_ip", "pid"]);
+    let all = options.columns();
+    let shown = |names: &[&str]| Column::choose(&all, names);
+    let chosen = ReportOptions {
+        order: Order::parse("bytes_read", &all, false).unwrap(),
+        having: Some(Having::parse("packets_read == 3", &all).unwrap()),
+        shown: shown(&["connections", "dst_ip", "rtt_max"]).unwrap(),
+        ..options.clone()
+    };
+    let found = report(chosen.clone());
+    assert_eq!(
+        text(|out| write_csv(&found, out).unwrap()),
+        "connections,dst_ip,rtt_max\n1,2001:db8::1,1500\n1,10.0.0.53,\n"
+    );
+    assert_eq!(
+        text(|out| write_json(&found, out).unwrap()).lines().next().unwrap(),
+        "{\"connections\":1,\"dst_ip\":\"2001:db8::1\",\"rtt_max\":1500}"
+    );
+    assert_eq!(
+        table(&found, TableOptions::default()).unwrap(),
+        " conns  dst_ip       rtt_max
+     1  2001:db8::1  1.50 ms
+     1  10.0.0.53
+     2               1.50 ms
+"
+    );
+    assert_eq!(frame(&found).unwrap().get_column_names(), ["connections", "dst_ip", "rtt_max"]);
+    // What is neither shown nor compared is not counted.
+    let sums = found.rows[0].sums;
+    assert_eq!((sums.bytes_read, sums.bytes_written, sums.packets_read, sums.packets_written), (5_000_000, 0, 3, 0));
+    assert_eq!(
+        chosen.measures(),
+        ["bytes_read", "packets_read", "connections", "rtt_max"]
+            .into_iter()
+            .fold(Measures::default(), Measures::with_field)
+    );
+    assert_eq!(options.measures(), Measures::ALL);
+    let error = |names: &[&str]| shown(names).unwrap_err().to_string();
+    assert_eq!(error(&["pid", "dst_ip", "pid"]), "pid is there twice");
+    assert_eq!(error(&["dst"]), "no field is named \"dst\"; `netflow fields` lists them all");
+    assert!(
+        error(&["host"]).starts_with("the report has no column host: ask for it with --by host; it has window_start, ")
+    );
 }

@@ -26,6 +26,10 @@ pub(crate) struct PipelineArgs {
     /// Only rows of which this holds, such as 'bytes_read > 1MB or rtt > 20ms'.
     #[arg(long, value_name = "EXPR")]
     pub(crate) having: Option<String>,
+    /// Only these columns, in this order: those of --by and --distinct, windows and measures (see `netflow fields`). What is not
+    /// shown is still there to group, to sort and for --having.
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
     /// Keep clients' ports instead of folding them into one group.
     #[arg(long)]
     pub(crate) no_fold: bool,

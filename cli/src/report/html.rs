@@ -91,6 +91,7 @@ fn asked(args: &ReportArgs) -> Vec<(String, String)> {
         ("--until", args.window.until.map(|until| until.to_string())),
         ("--by", (!pipeline.by.is_empty()).then(|| pipeline.by.join(","))),
         ("--distinct", (!pipeline.distinct.is_empty()).then(|| pipeline.distinct.join(","))),
+        ("--columns", (!pipeline.columns.is_empty()).then(|| pipeline.columns.join(","))),
         ("--every", args.every.map(|every| humantime::format_duration(every).to_string())),
         ("--sort", args.sort.clone()),
         ("--top", args.top.map(|top| top.to_string())),

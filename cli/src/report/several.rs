@@ -43,13 +43,14 @@ pub(super) fn run(args: &ReportArgs, description: &Path) -> anyhow::Result<Outco
     overlaps.check()?;
     let mut remark = None;
     for (pipeline, Asked { spec, path, write }) in pipelines.into_iter().zip(&asked) {
-        let mut report = pipeline.finish();
-        is_lossy |= report.diagnostics.is_lossy();
-        remark = note(&report);
-        if let Some(top) = spec.top {
-            report = report.keep_first(top);
-        }
-        output::write(path, args.force, |out| write(&report, out))?;
+        let grouped = pipeline.finish_groups();
+        is_lossy |= grouped.about().diagnostics.is_lossy();
+        remark = note(grouped.about());
+        let sorted = match spec.top {
+            Some(top) => grouped.first(top),
+            None => grouped.sort(),
+        };
+        output::write(path, args.force, |out| write(&sorted, out))?;
         tell(path);
     }
     if let Some(remark) = remark {

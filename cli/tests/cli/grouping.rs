@@ -90,6 +90,62 @@ fn the_first_rows_of_each_window() {
 }
 
 #[test]
+fn only_the_columns_that_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    day(folder.path());
+    let options = [
+        "--by",
+        "dst_ip,transport",
+        "--every",
+        "1m",
+        "--distinct",
+        "dst_port",
+        "--sort",
+        "bytes_written",
+        "--having",
+        "bytes_read > 1",
+        "--columns",
+        "bytes_read,dst_ip,distinct_dst_port,packets_read",
+    ];
+    insta::assert_snapshot!(report(folder.path(), &[&options[..], &["--top", "1"]].concat()).ok(), @r#"
+      read  dst_ip         distinct_dst_port  packets_read
+      20 B  192.0.2.99                     1             0
+      80 B  2001:db8:7::9                  1             0
+     … 2 more of 4 rows
+     150 B                                               0
+
+    Open at the end: 5
+    "#);
+    let csv = report(folder.path(), &[&options[..], &["--csv=-"]].concat()).ok();
+    insta::assert_snapshot!(csv, @r#"
+    bytes_read,dst_ip,distinct_dst_port,packets_read
+    20,192.0.2.99,1,0
+    10,192.0.2.10,1,0
+    80,2001:db8:7::9,1,0
+    40,192.0.3.1,1,0
+    "#);
+    let folders = ["--parquet=by", "--partition-by", "transport,date", "--csv=beside.csv"];
+    report(folder.path(), &[&options[..], &folders].concat()).ok();
+    assert!(folder.path().join("by/transport=tcp/date=2026-01-31/part-0.parquet").exists());
+    assert_eq!(fs::read_to_string(folder.path().join("beside.csv")).unwrap(), csv);
+    let description = "[[report]]\nfile = 'same.csv'\nby = ['dst_ip', 'transport']\nevery = '1m'\ndistinct = ['dst_port']\n\
+                       sort = 'bytes_written'\nhaving = 'bytes_read > 1'\n\
+                       columns = ['bytes_read', 'dst_ip', 'distinct_dst_port', 'packets_read']\n";
+    fs::write(folder.path().join("all.toml"), description).unwrap();
+    report(folder.path(), &["--reports", "all.toml"]).ok();
+    assert_eq!(fs::read_to_string(folder.path().join("same.csv")).unwrap(), csv);
+    let points = ["replay", "day.nfcap", "--format", "csv", "--by", "dst_ip", "--columns", "connections,dst_ip"];
+    insta::assert_snapshot!(netflow(folder.path(), &points).ok(), @r#"
+    connections,dst_ip
+    1,10.0.0.53
+    1,192.0.2.10
+    1,192.0.2.99
+    1,192.0.3.1
+    1,2001:db8:7::9
+    "#);
+}
+
+#[test]
 fn what_cannot_be_grouped_is_told() {
     let folder = tempfile::tempdir().unwrap();
     day(folder.path());
@@ -104,6 +160,9 @@ fn what_cannot_be_grouped_is_told() {
         said(&["--by", "dst_ip,dst_ip"]),
         said(&["--distinct", "bytes_read"]),
         said(&["--sort", "distinct_pid"]),
+        said(&["--by", "dst_ip", "--columns", "dst_ip,pid"]),
+        said(&["--columns", "bytes"]),
+        said(&["--columns", "dst_ip,rtt,dst_ip"]),
         said(&["--having", "distinct_pid > 1"]),
         said(&["--having", "dst_ip/24 == 10.0.0.0/24"]),
         said(&["--by", "dst_ip/24", "--having", "dst_ip/24 == curl"]),
@@ -114,7 +173,10 @@ fn what_cannot_be_grouped_is_told() {
     error: --by: dst_port has no prefixes, which are parts of addresses: src_ip, dst_ip, dst_nat_ip
     error: --by: dst_ip is there twice
     error: --distinct: bytes_read is a measure, rows are grouped by tags: host, src_ip, src_port, dst_ip, dst_port, src_ip_type, dst_ip_type, family, transport, direction, pid, process_name, netns, container_id, dst_nat_ip, dst_nat_port, dst_domain, sub_source, src_k8s_namespace, src_k8s_pod_name, src_k8s_service_name, src_k8s_deployment_name, dst_k8s_namespace, dst_k8s_pod_name, dst_k8s_service_name, dst_k8s_deployment_name, shared
-    error: --sort: rows cannot be sorted by distinct_pid, which is not among the columns: ask for it with --distinct pid
+    error: --sort: the report has no column distinct_pid: ask for it with --distinct pid; it has window_start, window_end, host, process_name, transport, direction, src_ip, src_port, dst_ip, dst_port, container_id, dst_domain, bytes_read, bytes_written, packets_read, packets_written, retransmits, rtt, rtt_var, rtt_min, rtt_max, tcp_established, tcp_closed, tcp_connect_failures, connections
+    error: --columns: the report has no column pid: ask for it with --by pid; it has window_start, window_end, dst_ip, bytes_read, bytes_written, packets_read, packets_written, retransmits, rtt, rtt_var, rtt_min, rtt_max, tcp_established, tcp_closed, tcp_connect_failures, connections
+    error: --columns: no field is named "bytes"; `netflow fields` lists them all
+    error: --columns: dst_ip is there twice
     error: --having: the rows have no distinct_pid: add pid to --distinct
       distinct_pid > 1
       ^^^^^^^^^^^^

@@ -130,6 +130,15 @@ impl Expression {
         Self::of(flat.collect(), Self::Any)
     }
 
+    /// Everything that is asked about.
+    pub(super) fn each_subject(&self, see: &mut impl FnMut(&Subject)) {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.each_subject(see)),
+            Self::Not(part) => part.each_subject(see),
+            Self::Test(subject, _) => see(subject),
+        }
+    }
+
     /// It holds an address, or a text that is not one of a field's own words: from it somebody could learn who is meant.
     #[must_use]
     pub fn names_somebody(&self) -> bool {

@@ -26,6 +26,7 @@ use crate::column::{Cell, Column};
 use crate::event::Identity;
 use crate::field::Field;
 use crate::flow::Flow;
+use crate::measure::Measures;
 use crate::report::Row;
 use crate::value::Value;
 use expression::Subject;
@@ -185,6 +186,13 @@ impl Having {
     #[must_use]
     pub fn admits(&self, row: &Row) -> bool {
         self.holds(&|cell| row.cell(cell))
+    }
+
+    /// The sums that it asks about.
+    pub(crate) fn measures(&self) -> Measures {
+        let mut measures = Measures::default();
+        self.0.expression.each_subject(&mut |subject| measures = measures.with_field(&subject.name()));
+        measures
     }
 
     /// Whether it holds of a row that has these values.

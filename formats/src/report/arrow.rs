@@ -1,60 +1,87 @@
 //! A report as Arrow: the columns as they lie in memory.
 //!
-//! In: a report. Out: Arrow's IPC file, which is read in any order, or its stream, for pipes; types as in Parquet, texts in
-//! the form that every version of Arrow knows, nothing compressed, and what the columns mean in the schema's metadata. Never
+//! In: rows. Out: Arrow's IPC file, which is read in any order, or its stream, for pipes; types as in Parquet, texts in the
+//! form that every version of Arrow knows, nothing compressed, and what the columns mean in the schema's metadata. Never
 //! here: which of the two is asked for.
 
 use std::io::Write;
 use std::sync::Arc;
 
-use netflow_core::report::Report;
-use polars_core::prelude::{CompatLevel, DataFrame};
-use polars_io::SerWriter;
-use polars_io::ipc::{IpcStreamWriter, IpcWriter};
+use netflow_core::tabular::Tabular;
+use polars_core::prelude::{ArrowSchema, CompatLevel, SchemaExt as _};
+use polars_core::utils::arrow::io::ipc::write::{FileWriter, StreamWriter, WriteOptions};
 
-use super::{ReportError, columns, frame};
+use super::frame::Frames;
+use super::parquet::ROW_GROUP;
+use super::{ReportError, columns};
 
-/// Writes the report as a file.
+/// The form that every version of Arrow knows.
+const FORM: CompatLevel = CompatLevel::oldest();
+const PLAIN: WriteOptions = WriteOptions { compression: None };
+
+/// Writes the rows as a file, in batches of [`ROW_GROUP`].
 ///
 /// # Errors
 /// When the output fails.
-pub fn write_arrow<W: Write>(report: &Report, out: W) -> Result<(), ReportError> {
-    let mut writer = IpcWriter::new(out).with_compat_level(CompatLevel::oldest()).with_parallel(false);
-    writer.set_custom_schema_metadata(Arc::new(metadata(report)));
-    Ok(writer.finish(&mut frame(report)?)?)
+pub fn write_arrow<T: Tabular + ?Sized, W: Write>(table: &T, out: W) -> Result<(), ReportError> {
+    let mut frames = Frames::new(table);
+    let schema = Arc::new(frames.get(0..0)?.schema().to_arrow(FORM));
+    let mut writer = FileWriter::try_new(out, schema, None, PLAIN)?;
+    writer.set_custom_schema_metadata(Arc::new(metadata(table)));
+    for start in starts(table) {
+        for batch in frames.get(start..start + ROW_GROUP)?.iter_chunks(FORM, true) {
+            writer.write(&batch, None)?;
+        }
+    }
+    Ok(writer.finish()?)
 }
 
-/// Writes the report as a stream.
+/// Writes the rows as a stream, in batches of [`ROW_GROUP`].
 ///
 /// # Errors
 /// As [`write_arrow`].
-pub fn write_arrow_stream<W: Write>(report: &Report, out: W) -> Result<(), ReportError> {
-    stream(report, &mut frame(report)?, out)
+pub fn write_arrow_stream<T: Tabular + ?Sized, W: Write>(table: &T, mut out: W) -> Result<(), ReportError> {
+    let mut frames = Frames::new(table);
+    let schema = frames.get(0..0)?.schema().to_arrow(FORM);
+    let mut writer = begin(table, &schema, &mut out)?;
+    for start in starts(table) {
+        for batch in frames.get(start..start + ROW_GROUP)?.iter_chunks(FORM, true) {
+            writer.write(&batch, None)?;
+        }
+    }
+    Ok(writer.finish()?)
+}
+
+/// Where batches begin. There is one of no rows, too.
+fn starts<T: Tabular + ?Sized>(table: &T) -> impl Iterator<Item = usize> + use<T> {
+    (0..table.height().max(1)).step_by(ROW_GROUP)
 }
 
 /// The columns as the first message of a stream, which is also how a Parquet file keeps them.
 ///
 /// # Errors
 /// When polars refuses the columns.
-pub(super) fn schema(report: &Report) -> Result<Vec<u8>, ReportError> {
+pub(super) fn schema<T: Tabular + ?Sized>(table: &T, schema: &ArrowSchema) -> Result<Vec<u8>, ReportError> {
     let mut bytes = Vec::new();
-    stream(report, &mut frame(report)?.clear(), &mut bytes)?;
-    // Four bytes that begin a message, the length of what follows, and that.
-    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map_or(0, u32::from_le_bytes);
-    bytes.truncate(8_usize.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)));
+    begin(table, schema, &mut bytes)?;
     Ok(bytes)
 }
 
-fn stream<W: Write>(report: &Report, frame: &mut DataFrame, out: W) -> Result<(), ReportError> {
-    let mut writer = IpcStreamWriter::new(out).with_compat_level(CompatLevel::oldest());
-    writer.set_custom_schema_metadata(Arc::new(metadata(report)));
-    Ok(writer.finish(frame)?)
+fn begin<T: Tabular + ?Sized, W: Write>(
+    table: &T,
+    schema: &ArrowSchema,
+    out: W,
+) -> Result<StreamWriter<W>, ReportError> {
+    let mut writer = StreamWriter::new(out, PLAIN);
+    writer.set_custom_schema_metadata(Arc::new(metadata(table)));
+    writer.start(schema, None)?;
+    Ok(writer)
 }
 
-fn metadata<K, V>(report: &Report) -> std::collections::BTreeMap<K, V>
+fn metadata<T: Tabular + ?Sized, K, V>(table: &T) -> std::collections::BTreeMap<K, V>
 where
     K: Ord + From<String>,
     V: From<String>,
 {
-    columns::metadata(report).into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+    columns::metadata(table.columns()).into_iter().map(|(key, value)| (key.into(), value.into())).collect()
 }

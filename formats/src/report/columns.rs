@@ -1,19 +1,18 @@
 //! What the columns of a report mean, for files that carry such words.
 //!
-//! In: a report. Out: keys and values that Parquet and Arrow keep beside the columns: unit and meaning of each, and the types
+//! In: columns. Out: keys and values that Parquet and Arrow keep beside the columns: unit and meaning of each, and the types
 //! with which pandas reads numbers that may be missing. Never here: how a file keeps them.
 
 use netflow_core::column::{Cell, Column};
-use netflow_core::report::Report;
 use netflow_core::value::Type;
 use serde_json::{Value as Json, json};
 
 /// The keys and values.
-pub(super) fn metadata(report: &Report) -> Vec<(String, String)> {
-    let columns: Vec<Json> = report.columns.iter().map(column).collect();
+pub(super) fn metadata(columns: &[Column]) -> Vec<(String, String)> {
+    let meanings: Vec<Json> = columns.iter().map(column).collect();
     vec![
-        ("netflow.columns".to_owned(), Json::from(columns).to_string()),
-        ("pandas".to_owned(), pandas(&report.columns).to_string()),
+        ("netflow.columns".to_owned(), Json::from(meanings).to_string()),
+        ("pandas".to_owned(), pandas(columns).to_string()),
     ]
 }
 

@@ -1,54 +1,138 @@
 //! A report as CSV (RFC 4180, with `\n` line ends and a header row).
 //!
-//! In: a report. Out: one line a row; a folded port is `*`, an unknown value an empty field, a time RFC 3339 in UTC.
-//! Never here: types; a CSV has none, so a port column may hold a word.
+//! In: rows. Out: one line a row; a folded port is `*`, an unknown value an empty field, an empty text `""`, a time RFC 3339 in
+//! UTC. Never here: types; a CSV has none, so a port column may hold a word.
 
 use std::io::Write;
 
-use netflow_core::report::Report;
+use netflow_core::tabular::{Part, Tabular};
 use netflow_core::value::Value;
-use polars_core::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
-use polars_io::SerWriter;
-use polars_io::csv::write::CsvWriter;
 
-use super::{ReportError, frame, rfc3339};
+use super::{ReportError, rfc3339};
 
-/// Writes the report.
+/// Rows that are written at once.
+const ROWS: usize = 4096;
+
+/// Writes the rows under a header row.
 ///
 /// # Errors
 /// When the output fails, or a time cannot be shown.
-pub fn write_csv<W: Write>(report: &Report, out: W) -> Result<(), ReportError> {
-    write(report, true, out)
+pub fn write_csv<T: Tabular + ?Sized, W: Write>(table: &T, mut out: W) -> Result<(), ReportError> {
+    let mut header = Vec::new();
+    for (place, column) in table.columns().iter().enumerate() {
+        if place > 0 {
+            header.push(b',');
+        }
+        push_text(&mut header, &column.name);
+    }
+    header.push(b'\n');
+    out.write_all(&header)?;
+    write_csv_rows(table, out)
 }
 
 /// Writes the rows without the header row, as more of a report that has one.
 ///
 /// # Errors
 /// As [`write_csv`].
-pub fn write_csv_rows<W: Write>(report: &Report, out: W) -> Result<(), ReportError> {
-    write(report, false, out)
-}
-
-fn write<W: Write>(report: &Report, header: bool, out: W) -> Result<(), ReportError> {
-    let mut columns = Vec::new();
-    for (field, cells) in frame::columns(report) {
-        let texts = cells.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-        columns.push(Series::new(field.name.as_ref().into(), texts).into_column());
+pub fn write_csv_rows<T: Tabular + ?Sized, W: Write>(table: &T, mut out: W) -> Result<(), ReportError> {
+    let mut fields: Vec<Fields> = table.columns().iter().map(|_| Fields::default()).collect();
+    let mut lines = Vec::new();
+    for start in (0..table.height()).step_by(ROWS) {
+        let rows = ROWS.min(table.height() - start);
+        let parts = table.parts(start..start + rows);
+        for (part, fields) in parts.iter().zip(&mut fields) {
+            fields.learn(part, table.height())?;
+        }
+        lines.clear();
+        for row in 0..rows {
+            for (part, fields) in parts.iter().zip(&mut fields) {
+                fields.push(&mut lines, part, row)?;
+                lines.push(b',');
+            }
+            lines.pop();
+            lines.push(b'\n');
+        }
+        out.write_all(&lines)?;
     }
-    let mut frame = DataFrame::new(report.rows.len(), columns)?;
-    CsvWriter::new(out).include_header(header).n_threads(1).finish(&mut frame)?;
+    out.flush()?;
     Ok(())
 }
 
-fn text(cell: &Value) -> Result<Option<String>, ReportError> {
-    Ok(match cell {
-        Value::Null => None,
-        Value::Folded => Some("*".to_owned()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Ip(ip) => Some(ip.to_string()),
-        Value::Net(net) => Some(net.to_string()),
-        Value::Word(word) => Some((*word).to_owned()),
-        Value::Text(text) => Some(text.to_string()),
-        Value::Time(micros) => Some(rfc3339(*micros)?),
-    })
+/// The fields of a column that are there already.
+#[derive(Default)]
+struct Fields {
+    /// By code, one behind the other.
+    bytes: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+    /// The last time and its field: rows in order have one window after the other.
+    time: Option<(i64, String)>,
+}
+
+impl Fields {
+    /// Makes the fields of a column's different values, once, unless it has fewer rows than values.
+    fn learn(&mut self, part: &Part<'_>, height: usize) -> Result<(), ReportError> {
+        let Part::Coded { values, .. } = part else { return Ok(()) };
+        if self.ends.is_empty() && values.len() <= height {
+            self.ends.reserve_exact(values.len());
+            for value in *values {
+                push(&mut self.bytes, value)?;
+                self.ends.push(self.bytes.len());
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, line: &mut Vec<u8>, part: &Part<'_>, row: usize) -> Result<(), ReportError> {
+        let value = match part {
+            Part::Coded { values, codes } => {
+                let code = codes.get(row).map_or(usize::MAX, |code| *code as usize);
+                if let Some(end) = self.ends.get(code) {
+                    let start = code.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+                    line.extend_from_slice(self.bytes.get(start..*end).unwrap_or_default());
+                    return Ok(());
+                }
+                values.get(code)
+            }
+            Part::Values(values) => values.get(row),
+        };
+        match value {
+            Some(Value::Time(micros)) => {
+                if self.time.as_ref().is_none_or(|(known, _)| known != micros) {
+                    self.time = Some((*micros, rfc3339(*micros)?));
+                }
+                line.extend_from_slice(self.time.as_ref().map_or("", |(_, text)| text).as_bytes());
+                Ok(())
+            }
+            Some(value) => push(line, value),
+            None => Ok(()),
+        }
+    }
+}
+
+fn push(line: &mut Vec<u8>, value: &Value) -> Result<(), ReportError> {
+    match value {
+        Value::Null => {}
+        Value::Folded => line.push(b'*'),
+        Value::Number(number) => line.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+        Value::Ip(ip) => write!(line, "{ip}")?,
+        Value::Net(net) => write!(line, "{net}")?,
+        Value::Word(word) => push_text(line, word),
+        Value::Text(text) => push_text(line, text),
+        Value::Time(micros) => line.extend_from_slice(rfc3339(*micros)?.as_bytes()),
+    }
+    Ok(())
+}
+
+/// An empty text is not an unknown one, so it is quoted, as is what would not be one field.
+fn push_text(line: &mut Vec<u8>, text: &str) {
+    if !text.is_empty() && !text.contains([',', '"', '\n', '\r']) {
+        line.extend_from_slice(text.as_bytes());
+        return;
+    }
+    line.push(b'"');
+    for byte in text.bytes() {
+        line.extend(std::iter::repeat_n(byte, if byte == b'"' { 2 } else { 1 }));
+    }
+    line.push(b'"');
 }

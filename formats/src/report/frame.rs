@@ -1,75 +1,99 @@
 //! A report as a typed data frame.
 //!
-//! In: a report. Out: a polars frame whose columns have the types of the field list; unknown values and folded ports are
-//! null. Never here: text forms.
+//! In: rows. Out: polars frames whose columns have the types of the field list; unknown values and folded ports are null.
+//! Never here: text forms.
+
+use std::ops::Range;
 
 use netflow_core::column;
-use netflow_core::report::Report;
+use netflow_core::tabular::{Part, Tabular};
 use netflow_core::value::{Type, Value};
-use polars_core::prelude::{Column, DataFrame, IntoColumn, NamedFrom, Series, TimeUnit, TimeZone};
+use polars_core::prelude::{
+    ChunkTake as _, Column, DataFrame, IdxCa, IntoColumn, IntoSeries, NamedFrom, NewChunkedArray as _, Series,
+    StringChunked, TimeUnit, TimeZone,
+};
 
 use super::ReportError;
 
-/// The report as a frame: ports `u16`, ids `u32`, counters `u64`, times in microseconds with UTC, the rest text.
+/// The rows as a frame: ports `u16`, ids `u32`, counters `u64`, times in microseconds with UTC, the rest text.
 ///
 /// # Errors
 /// When polars refuses the columns.
-pub fn frame(report: &Report) -> Result<DataFrame, ReportError> {
-    let columns = columns(report).into_iter().map(|(field, cells)| typed(&field.name, field.ty, &cells)).collect();
-    Ok(DataFrame::new(report.rows.len(), columns)?)
+pub fn frame<T: Tabular + ?Sized>(table: &T) -> Result<DataFrame, ReportError> {
+    Frames::new(table).get(0..table.height())
 }
 
-/// The cells column by column.
-pub(super) fn columns(report: &Report) -> Vec<(&column::Column, Vec<Value>)> {
-    let mut columns: Vec<_> =
-        report.columns.iter().map(|field| (field, Vec::with_capacity(report.rows.len()))).collect();
-    for row in &report.rows {
-        for ((_, cells), cell) in columns.iter_mut().zip(report.cells(row)) {
-            cells.push(cell);
-        }
+/// Frames of some of the rows, one after the other.
+pub(super) struct Frames<'a, T: ?Sized> {
+    table: &'a T,
+    /// The different texts of each column that has such, once they are made.
+    texts: Vec<Option<StringChunked>>,
+}
+
+impl<'a, T: Tabular + ?Sized> Frames<'a, T> {
+    pub(super) fn new(table: &'a T) -> Self {
+        Self { table, texts: vec![None; table.columns().len()] }
     }
-    columns
+
+    /// The rows at these places.
+    pub(super) fn get(&mut self, rows: Range<usize>) -> Result<DataFrame, ReportError> {
+        let height = self.table.height();
+        let rows = rows.start.min(height)..rows.end.min(height);
+        let parts = self.table.parts(rows.clone());
+        let columns = self.table.columns().iter().zip(parts).zip(&mut self.texts);
+        let columns = columns.map(|((column, part), texts)| typed(column, part, texts, height));
+        Ok(DataFrame::new(rows.len(), columns.collect::<Result<_, ReportError>>()?)?)
+    }
+}
+
+fn typed(
+    column: &column::Column,
+    part: Part<'_>,
+    texts: &mut Option<StringChunked>,
+    height: usize,
+) -> Result<Column, ReportError> {
+    let name = || column.name.as_ref().into();
+    let series = match (column.ty, part) {
+        (Type::U16, part) => Series::new(name(), numbers::<u16>(&part)),
+        (Type::U32, part) => Series::new(name(), numbers::<u32>(&part)),
+        (Type::U64, part) => Series::new(name(), numbers::<u64>(&part)),
+        (Type::Text | Type::Ip | Type::Net, Part::Coded { values, codes }) if values.len() <= height => {
+            let texts = texts.get_or_insert_with(|| StringChunked::from_iter_options(name(), values.iter().map(text)));
+            texts.take(&IdxCa::from_vec(name(), codes))?.into_series()
+        }
+        (Type::Text | Type::Ip | Type::Net, part) => {
+            StringChunked::from_iter_options(name(), part.iter().map(text)).into_series()
+        }
+        (Type::Time, part) => {
+            let times: Vec<Option<i64>> = part
+                .iter()
+                .map(|value| match value {
+                    Value::Time(micros) => Some(*micros),
+                    _ => None,
+                })
+                .collect();
+            Series::new(name(), times).into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
+        }
+    };
+    Ok(series.into_column())
 }
 
 /// Numbers of any width; what does not fit into the column's type is unknown rather than wrong.
-fn numbers<N: TryFrom<u64>>(cells: &[Value]) -> Vec<Option<N>> {
-    cells
-        .iter()
-        .map(|cell| match cell {
+fn numbers<N: TryFrom<u64>>(part: &Part<'_>) -> Vec<Option<N>> {
+    part.iter()
+        .map(|value| match value {
             Value::Number(number) => N::try_from(*number).ok(),
             _ => None,
         })
         .collect()
 }
 
-fn typed(name: &str, ty: Type, cells: &[Value]) -> Column {
-    let series = match ty {
-        Type::U16 => Series::new(name.into(), numbers::<u16>(cells)),
-        Type::U32 => Series::new(name.into(), numbers::<u32>(cells)),
-        Type::U64 => Series::new(name.into(), numbers::<u64>(cells)),
-        Type::Text | Type::Ip | Type::Net => {
-            let texts: Vec<Option<String>> = cells
-                .iter()
-                .map(|cell| match cell {
-                    Value::Text(text) => Some(text.to_string()),
-                    Value::Word(word) => Some((*word).to_owned()),
-                    Value::Ip(ip) => Some(ip.to_string()),
-                    Value::Net(net) => Some(net.to_string()),
-                    _ => None,
-                })
-                .collect();
-            Series::new(name.into(), texts)
-        }
-        Type::Time => {
-            let times: Vec<Option<i64>> = cells
-                .iter()
-                .map(|cell| match cell {
-                    Value::Time(micros) => Some(*micros),
-                    _ => None,
-                })
-                .collect();
-            Series::new(name.into(), times).into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
-        }
-    };
-    series.into_column()
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.to_string()),
+        Value::Word(word) => Some((*word).to_owned()),
+        Value::Ip(ip) => Some(ip.to_string()),
+        Value::Net(net) => Some(net.to_string()),
+        _ => None,
+    }
 }

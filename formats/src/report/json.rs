@@ -1,25 +1,25 @@
 //! A report as JSON Lines: one object a row.
 //!
-//! In: a report. Out: objects whose keys are the columns, times RFC 3339 in UTC, unknown and folded values null. Never
+//! In: rows. Out: objects whose keys are the columns, times RFC 3339 in UTC, unknown and folded values null. Never
 //! here: an enclosing array, which no tool could read line by line.
 
 use std::io::Write;
 
-use netflow_core::report::Report;
+use netflow_core::tabular::Tabular;
 use netflow_core::value::Value;
 use serde_json::{Map, Value as Json};
 
 use super::{ReportError, rfc3339};
 
-/// Writes the report.
+/// Writes the rows.
 ///
 /// # Errors
 /// When the output fails, or a time cannot be shown.
-pub fn write_json<W: Write>(report: &Report, mut out: W) -> Result<(), ReportError> {
-    for row in &report.rows {
+pub fn write_json<T: Tabular + ?Sized, W: Write>(table: &T, mut out: W) -> Result<(), ReportError> {
+    for row in table.rows() {
         let mut object = Map::new();
-        for (field, cell) in report.columns.iter().zip(report.cells(row)) {
-            object.insert(field.name.to_string(), json(&cell)?);
+        for column in table.columns() {
+            object.insert(column.name.to_string(), json(&row.cell(column.cell))?);
         }
         serde_json::to_writer(&mut out, &object)?;
         out.write_all(b"\n")?;

@@ -1,6 +1,6 @@
 //! A report as InfluxDB line protocol: one point a row.
 //!
-//! In: a report. Out: lines of measurement `netflow`: tags in the order of their names (which is what the server sorts them
+//! In: rows. Out: lines of measurement `netflow`: tags in the order of their names (which is what the server sorts them
 //! into), the beginning of the window and the measures as integers, the end of the window in nanoseconds as timestamp.
 //! What is unknown is left out, apart from a few tags that are always there and then say `N/A`. Never here: where lines
 //! are sent.
@@ -8,7 +8,8 @@
 use std::io::Write;
 
 use netflow_core::column::{Cell, Column};
-use netflow_core::report::{Report, Row};
+use netflow_core::report::Row;
+use netflow_core::tabular::Tabular;
 use netflow_core::value::Value;
 
 use super::ReportError;
@@ -21,29 +22,30 @@ const ALWAYS: [&str; 3] = ["dst_nat_ip", "dst_nat_port", "process_name"];
 /// Tags of which all are there when one of them is known.
 const CLUSTER: &str = "_k8s_";
 
-/// Writes the report.
+/// Writes the rows.
 ///
 /// # Errors
 /// When the output fails, or a time does not fit into 64 bits of nanoseconds.
-pub fn write_line<W: Write>(report: &Report, mut out: W) -> Result<(), ReportError> {
-    let mut by_name: Vec<usize> = (0..report.columns.len()).collect();
-    by_name.sort_by_key(|index| &report.columns[*index].name);
-    for row in &report.rows {
-        out.write_all(line(report, &by_name, row)?.as_bytes())?;
+pub fn write_line<T: Tabular + ?Sized, W: Write>(table: &T, mut out: W) -> Result<(), ReportError> {
+    let columns = table.columns();
+    let mut by_name: Vec<usize> = (0..columns.len()).collect();
+    by_name.sort_by_key(|index| &columns[*index].name);
+    for row in table.rows() {
+        out.write_all(line(columns, &by_name, &row)?.as_bytes())?;
     }
     out.flush()?;
     Ok(())
 }
 
-fn line(report: &Report, by_name: &[usize], row: &Row) -> Result<String, ReportError> {
-    let cells: Vec<Value> = report.cells(row).collect();
+fn line(columns: &[Column], by_name: &[usize], row: &Row) -> Result<String, ReportError> {
+    let cells: Vec<Value> = columns.iter().map(|column| row.cell(column.cell)).collect();
     let known = |(field, cell): (&Column, &Value)| {
         matches!(field.cell, Cell::Tag(_)) && field.name.contains(CLUSTER) && *cell != Value::Null
     };
-    let in_cluster = report.columns.iter().zip(&cells).any(known);
+    let in_cluster = columns.iter().zip(&cells).any(known);
     let mut line = MEASUREMENT.to_owned();
     for index in by_name {
-        let field = &report.columns[*index];
+        let field = &columns[*index];
         if !matches!(field.cell, Cell::Tag(_)) {
             continue;
         }
@@ -57,7 +59,7 @@ fn line(report: &Report, by_name: &[usize], row: &Row) -> Result<String, ReportE
         }
     }
     line.push_str(&format!(" window_start={}i", nanoseconds(row.window.start_us)?));
-    for (field, cell) in report.columns.iter().zip(&cells) {
+    for (field, cell) in columns.iter().zip(&cells) {
         if let (Cell::Measure(_) | Cell::Distinct(_), Value::Number(number)) = (field.cell, cell) {
             // Integers have a sign there.
             let number = i64::try_from(*number).unwrap_or(i64::MAX);

@@ -1,6 +1,7 @@
 //! Reports as bytes and as text.
 //!
-//! In: a [`netflow_core::report::Report`]. Out: CSV, Parquet, Arrow, JSON, line protocol, a table for people, a page for browsers.
+//! In: a [`netflow_core::report::Report`]; of formats for many rows also [sorted groups](netflow_core::grouped::Sorted), which take
+//! a fraction of the memory. Out: CSV, Parquet, Arrow, JSON, line protocol, a table for people, a page for browsers.
 //! Never here: paths, terminals, decisions about what is in the report.
 
 mod arrow;

@@ -89,6 +89,7 @@ pub fn partitions(report: &Report, keys: &[PartitionKey]) -> Result<BTreeMap<Str
         let part = parts.entry(folder).or_insert_with(|| Report {
             headers: report.headers.clone(),
             columns: columns.clone(),
+            chosen: report.chosen,
             span: report.span,
             rows: Vec::new(),
             rest: Rest::default(),

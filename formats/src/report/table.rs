@@ -39,7 +39,7 @@ pub fn table(report: &Report, options: TableOptions) -> Result<String, ReportErr
     } else {
         let parts = layout(report, &DETAILS).into_iter();
         let mut columns = parts.map(|part| part.column(report, &rows)).collect::<Result<Vec<_>, ReportError>>()?;
-        columns.retain(|column| !column.is_idle());
+        columns.retain(|column| report.chosen || !column.is_idle());
         // One row is its own total. Where nothing is told of whom a row is of, nothing stands beside the totals either.
         let has_totals = report.all_rows() > 1;
         if let Some(first) = columns.first_mut().filter(|first| has_totals && !first.right) {
@@ -97,7 +97,7 @@ const DETAILS: [&str; 6] = ["window_end", "packets_read", "packets_written", "rt
 /// Where anything but 0 is bad news.
 const ALARMS: [&str; 2] = ["retransmits", "tcp_connect_failures"];
 
-/// The columns without those that are details. An address and its port share a column.
+/// The columns without those that are details; those that were chosen, as they are. An address and its port share a column.
 pub(super) fn layout<'a>(report: &'a Report, details: &[&str]) -> Vec<Part<'a>> {
     let at = |name: &str| report.columns.iter().position(|column| column.name == name);
     let ends = [("src", at("src_ip"), at("src_port")), ("dst", at("dst_ip"), at("dst_port"))];
@@ -107,6 +107,10 @@ pub(super) fn layout<'a>(report: &'a Report, details: &[&str]) -> Vec<Part<'a>> 
     let one_host = tags > 1 && hosts.clone().all(|host| Some(host) == hosts.clone().next());
     let mut parts = Vec::new();
     for (index, column) in report.columns.iter().enumerate() {
+        if report.chosen {
+            parts.push(Part::Field(column));
+            continue;
+        }
         let end = ends.iter().find_map(|(title, ip, port)| {
             Some((*title, (*ip)?, (*port)?)).filter(|end| end.1 == index || end.2 == index)
         });

@@ -56,6 +56,9 @@ impl HtmlReport {
     /// When a field that the page needs is not in the list of fields.
     pub fn new(options: ReportOptions, span: Option<Window>) -> Result<Self, TagError> {
         let windows = windows::Base::new(options.every_ns, span);
+        // Without another order rows are sorted by traffic, which is not always shown.
+        let order = if matches!(options.order, Order::Key) { Order::Traffic } else { options.order.clone() };
+        let options = ReportOptions { order, ..options };
         // With clients' ports kept, each connection would be a relation.
         let ports = PortOptions { no_fold: false, ..options.ports };
         let relations = ReportOptions {
@@ -63,6 +66,7 @@ impl HtmlReport {
             distinct: Vec::new(),
             every_ns: None,
             having: None,
+            shown: Vec::new(),
             ports,
             ..options.clone()
         };
