@@ -148,7 +148,7 @@ fn fields_lists_every_column() {
     let folder = tempfile::tempdir().unwrap();
     let fields = netflow(folder.path(), &["fields"]).ok();
     let (fields, note) = fields.split_once("\n\n").unwrap();
-    assert_eq!(fields.lines().count(), 42);
+    assert_eq!(fields.lines().count(), 44);
     for line in [
         "bytes_read               measure u64   bytes        having sort                    Payload received by the local end.",
         "process_name             tag     text  -            filter having by distinct sort Name of that process.",

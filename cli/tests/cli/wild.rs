@@ -69,6 +69,7 @@ pub(crate) fn small() -> Report {
     let numbers = [0, 1, u64::from(u32::MAX), (1 << 53) + 1, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX];
     for (place, name) in NAMES.into_iter().enumerate() {
         let number = numbers[place % numbers.len()];
+        let start = if place == 0 { 253_402_300_000_999_999 } else { 1_763_881_200_000_001 };
         let value = |tag: &&&'static Field| match (tag.ty, tag.words.first()) {
             (_, Some(word)) => Value::Word(word),
             (Type::U16, _) => Value::Number(number.min(u16::MAX.into())),
@@ -76,9 +77,9 @@ pub(crate) fn small() -> Report {
             (Type::U64, _) => Value::Number(number),
             (Type::Ip, _) if place % 2 == 0 => Value::Ip("2001:db8::ffff".parse().unwrap()),
             (Type::Ip, _) => Value::Ip("192.0.2.255".parse().unwrap()),
-            (Type::Text | Type::Net | Type::Time, _) => Value::Text(Arc::from(name)),
+            (Type::Time, _) => Value::Time(start - 1),
+            (Type::Text | Type::Net, _) => Value::Text(Arc::from(name)),
         };
-        let start = if place == 0 { 253_402_300_000_999_999 } else { 1_763_881_200_000_001 };
         rows.push(row(start, tags.iter().by_ref().map(|tag| value(&tag)).collect(), number));
     }
     report(&tags, rows)

@@ -3,10 +3,10 @@ import csv, datetime, json, sys
 import duckdb, pandas, polars, pyarrow, pyarrow.ipc, pyarrow.parquet
 
 name = sys.argv[1]
-TIMES = {"window_start", "window_end"}
 PORTS = {"src_port", "dst_port", "dst_nat_port"}
 file = pyarrow.parquet.ParquetFile(name + ".parquet")
 types = {field["name"]: field["type"] for field in json.loads(file.metadata.metadata[b"netflow.columns"])}
+TIMES = {column for column, type in types.items() if type == "time"}
 
 
 def cell(column, text):
@@ -78,4 +78,4 @@ if len(rows) > 1:
     times = [polars.col(column).str.to_datetime(time_unit="us", time_zone="UTC") for column in sorted(TIMES)]
     compare("JSON by Polars", polars.read_ndjson(name + ".jsonl", infer_schema_length=None).select(*truth).with_columns(times).to_dict(as_series=False).items())
 lines = [json.loads(line) for line in open(name + ".jsonl", encoding="utf-8")]
-compare("JSON by Python", ((column, [cell(column, line[column]) if column in TIMES else line[column] for line in lines]) for column in truth))
+compare("JSON by Python", ((column, [cell(column, line[column] or "") if column in TIMES else line[column] for line in lines]) for column in truth))
