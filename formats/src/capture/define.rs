@@ -237,5 +237,5 @@ fn flags(identity: &Identity) -> u16 {
         (identity.opened_at.is_some(), FLAG_OPENED_AT),
         (identity.shared, FLAG_SHARED),
     ];
-    others.into_iter().fold(direction, |flags, (set, flag)| flags | u16::from(set) * flag)
+    others.into_iter().fold(direction, |flags, (set, flag)| flags | (u16::from(set) * flag))
 }
