@@ -206,7 +206,7 @@ impl<R: Read> CaptureReader<R> {
     }
 
     /// The next intact block of the current section, of which the pipeline can take all events at once: see
-    /// [`Columns::batch`]. `measured` are those of the fields from [`Field::Rtt`] to [`Field::Unread`] that are wanted; the
+    /// [`Columns::batch`]. `measured` are those of the fields from [`Field::Rtt`](super::Field::Rtt) to [`Field::Unread`](super::Field::Unread) that are wanted; the
     /// others are 0. `None` when no more blocks can be taken so: what is left of the section, which is nothing unless
     /// something before it is missing, is to be read event by event.
     ///
