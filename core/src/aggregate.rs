@@ -19,7 +19,7 @@ use crate::filter::{Ends, LeftOut, LeftOutCounts};
 use crate::flow::{Flow, Surroundings};
 use crate::grouped::{Grouped, Numbers};
 use crate::measure::Measures;
-use crate::pipeline::{ReportOptions, Section};
+use crate::pipeline::{ReportOptions, Section, utc_ns};
 use crate::report::Report;
 use crate::rows::Rows;
 use crate::sums::Sums;
@@ -31,6 +31,8 @@ pub(crate) struct Pending {
     windows: Vec<(i64, Sums)>,
     /// It did something in an interval that is over.
     was_active: bool,
+    /// UTC of the boot when it was first heard of.
+    boot_time_ns: Option<i64>,
 }
 
 impl Pending {
@@ -79,14 +81,16 @@ impl Groups {
         for step in steps.drain(..) {
             if let Step::Delta(Delta { slot, at, .. }) = step {
                 section.surroundings.see(slot, at, &section.deltas.connection(slot).identity);
+                if section.pending.len() <= slot {
+                    section.pending.resize_with(slot + 1, Pending::default);
+                }
+                let boot_time_ns = section.utc_ns(0);
+                section.pending[slot].boot_time_ns.get_or_insert(boot_time_ns);
             }
             match step {
                 Step::Delta(delta) if self.options.filter.keeps_change(&delta.counts) => {
                     let window = self.window_start(section.utc_ns(delta.at));
                     let is_tcp = section.deltas.connection(delta.slot).identity.transport == Transport::Tcp;
-                    if section.pending.len() <= delta.slot {
-                        section.pending.resize_with(delta.slot + 1, Pending::default);
-                    }
                     section.pending[delta.slot].add(window, is_tcp, &delta);
                 }
                 Step::Delta(_) => {}
@@ -108,7 +112,7 @@ impl Groups {
     fn end(&mut self, section: &Section, slot: usize, pending: Pending) {
         let identity = &section.deltas.connection(slot).identity;
         // Who asked for some connections wants to know what is left out of these.
-        let flow = self.options.only.is_some().then(|| self.flow(section, slot));
+        let flow = self.options.only.is_some().then(|| self.flow(section, slot, &pending));
         let other = flow.as_ref().is_some_and(|flow| !self.admits(flow)).then_some(LeftOut::Filter);
         if let Note::Chosen(choice) = &mut self.note {
             choice.set(section.number_of(slot), other.is_none());
@@ -118,7 +122,7 @@ impl Groups {
             Some(cause) => self.left_out.count(cause),
             None if pending.windows.is_empty() => {}
             None => {
-                let flow = flow.unwrap_or_else(|| self.flow(section, slot));
+                let flow = flow.unwrap_or_else(|| self.flow(section, slot, &pending));
                 self.fold(&flow, pending.windows);
             }
         }
@@ -132,7 +136,7 @@ impl Groups {
                 section.pending[slot].was_active = true;
                 // Who is left out is counted once, at its end.
                 if self.options.filter.leaves_out(&section.deltas.connection(slot).identity).is_none() {
-                    let flow = self.flow(section, slot);
+                    let flow = self.flow(section, slot, &section.pending[slot]);
                     if self.admits(&flow) {
                         self.fold(&flow, windows);
                     }
@@ -157,14 +161,14 @@ impl Groups {
     }
 
     fn no_rows(options: &ReportOptions, tags: &[Tag]) -> Rows {
-        Rows::new(tags.len(), options.has_windows(), options.measures())
+        Rows::new(tags, options.has_windows(), options.measures())
     }
 
     /// Adds what a connection did to its group.
     fn fold(&mut self, flow: &Flow, windows: Vec<(i64, Sums)>) {
         self.codes.clear();
         for (place, tag) in self.tags.iter().enumerate() {
-            self.codes.push(self.rows.dictionary(place).code(tag.in_row(flow)));
+            self.codes.push(self.rows.encode(place, tag.in_row(flow)));
         }
         for (window, sums) in windows {
             let row = self.rows.row(window, &self.codes);
@@ -226,10 +230,15 @@ impl Groups {
     }
 
     /// A connection with all that is known of it now.
-    fn flow(&self, section: &Section, slot: usize) -> Flow {
+    fn flow(&self, section: &Section, slot: usize, pending: &Pending) -> Flow {
         let identity = &section.deltas.connection(slot).identity;
         let ports = self.options.ports;
-        section.surroundings.resolve(slot, section.host.as_ref(), identity, ports, section.ephemeral_port_min)
+        let host = section.host.as_ref();
+        let flow = section.surroundings.resolve(slot, host, identity, ports, section.ephemeral_port_min);
+        let connection = section.deltas.connection(slot);
+        let began = identity.opened_at.unwrap_or_else(|| connection.began());
+        let began = pending.boot_time_ns.map(|boot| utc_ns(boot, began).div_euclid(1000));
+        Flow { connection: Some(connection.id), began, ..flow }
     }
 
     fn admits(&self, flow: &Flow) -> bool {

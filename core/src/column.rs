@@ -133,6 +133,11 @@ impl Tag {
         if self.prefix.is_some() { Type::Net } else { self.field.ty }
     }
 
+    /// No two connections have the same.
+    pub(crate) fn is_connection(self) -> bool {
+        self.field.name == "connection"
+    }
+
     /// Its value in the key of a row: of a port the folded one.
     #[must_use]
     pub fn in_row(self, flow: &Flow) -> Value {
@@ -213,7 +218,7 @@ impl Column {
         columns.extend(tags.map(|(place, tag)| Self {
             name: tag.name(),
             ty: tag.ty(),
-            unit: "",
+            unit: tag.field.unit,
             help: if tag.prefix.is_some() {
                 Cow::Owned(format!("Network of {}.", tag.field.name))
             } else {

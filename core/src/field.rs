@@ -140,7 +140,7 @@ const fn measure(name: &'static str, unit: &'static str, help: &'static str, get
 }
 
 /// Every field, in the order of the columns.
-pub static FIELDS: [Field; 42] = [
+pub static FIELDS: [Field; 44] = [
     window("window_start", "Beginning of the window that the row sums up.", |window| Value::Time(window.start_us)),
     window("window_end", "End of the window.", |window| Value::Time(window.end_us)),
     tag("host", Type::Text, "Name of the recorded host.", |flow| Value::text(flow.host.as_ref())),
@@ -213,6 +213,25 @@ pub static FIELDS: [Field; 42] = [
             &["true", "false"],
             "true when several processes held the socket, pid being one of them; only when asked for.",
             |flow| Value::Word(if flow.identity.shared { "true" } else { "false" }),
+        )
+    },
+    Field {
+        on_request: true,
+        ..tag(
+            "connection",
+            Type::U64,
+            "Id of the connection in its capture: with it, each connection is a row; only when asked for.",
+            |flow| Value::number(flow.connection),
+        )
+    },
+    Field {
+        on_request: true,
+        unit: "UTC",
+        ..tag(
+            "began",
+            Type::Time,
+            "When the connection was opened, or else first heard of; only when asked for.",
+            |flow| flow.began.map_or(Value::Null, Value::Time),
         )
     },
     measure("bytes_read", "bytes", "Payload received by the local end.", |sums| Value::Number(sums.bytes_read)),

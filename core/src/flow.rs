@@ -16,6 +16,11 @@ use crate::translations::Translations;
 /// A connection with everything resolved that depends on the connection alone.
 #[derive(Debug, Clone)]
 pub struct Flow {
+    /// Its id in the capture.
+    pub connection: Option<u64>,
+    /// When it was opened, or else first heard of, in microseconds since 1970 (UTC), by the clock at the time at which it was
+    /// first heard of.
+    pub began: Option<i64>,
     /// The recorded host.
     pub host: Option<Arc<str>>,
     /// What the kernel said.
@@ -47,6 +52,8 @@ impl Flow {
     #[must_use]
     pub fn of_identity(identity: &Arc<Identity>) -> Self {
         Self {
+            connection: None,
+            began: None,
             host: None,
             identity: Arc::clone(identity),
             direction: identity.direction,

@@ -54,7 +54,7 @@ impl Numbers {
     pub(crate) fn cell(&self, row: u32, cell: Cell) -> Value {
         match cell {
             Cell::Window(get) => get(&self.window(row)),
-            Cell::Tag(place) => self.rows.value(row, place).clone(),
+            Cell::Tag(place) => self.rows.value(row, place),
             Cell::Measure(get) => get(&self.rows.sums(row)),
             Cell::Distinct(place) => Value::number(self.distinct(row).get(place).copied()),
         }
@@ -63,7 +63,7 @@ impl Numbers {
     fn row(&self, row: u32) -> Row {
         Row {
             window: self.window(row),
-            key: (0..self.rows.tags()).map(|tag| self.rows.value(row, tag).clone()).collect(),
+            key: (0..self.rows.tags()).map(|tag| self.rows.value(row, tag)).collect(),
             sums: self.rows.sums(row),
             distinct: self.distinct(row).into(),
         }
@@ -71,14 +71,15 @@ impl Numbers {
 
     /// A part of each column.
     fn parts(&self, columns: &[Column], rows: &[u32]) -> Vec<Part<'_>> {
+        let values = |cell: Cell| Part::Values(rows.iter().map(|row| self.cell(*row, cell)).collect());
         let part = |column: &Column| match column.cell {
-            Cell::Tag(tag) => Part::Coded {
-                values: self.rows.values(tag),
-                codes: rows.iter().map(|row| self.rows.code(*row, tag)).collect(),
+            Cell::Tag(tag) => match self.rows.values(tag) {
+                Some(values) => {
+                    Part::Coded { values, codes: rows.iter().map(|row| self.rows.code(*row, tag)).collect() }
+                }
+                None => values(column.cell),
             },
-            Cell::Window(_) | Cell::Distinct(_) => {
-                Part::Values(rows.iter().map(|row| self.cell(*row, column.cell)).collect())
-            }
+            Cell::Window(_) | Cell::Distinct(_) => values(column.cell),
             // Sums are taken apart once for all their columns.
             Cell::Measure(_) => Part::Values(Vec::with_capacity(rows.len())),
         };
@@ -261,11 +262,10 @@ mod tests {
     }
 
     fn grouped(groups: &[Group], has_windows: bool, order: Order, having: Option<&Having>) -> Grouped {
-        let mut rows = Rows::new(3, has_windows, Measures::ALL);
+        let mut rows = Rows::new(&tags(), has_windows, Measures::ALL);
         let mut distinct = Vec::new();
         for (window, key, sums, count) in groups {
-            let codes: Vec<u32> =
-                key.iter().enumerate().map(|(tag, value)| rows.dictionary(tag).code(value.clone())).collect();
+            let codes: Vec<u32> = key.iter().enumerate().map(|(tag, value)| rows.encode(tag, value.clone())).collect();
             let row = rows.row(*window, &codes);
             rows.add(row, sums);
             distinct.resize(rows.count() as usize, *count);
@@ -286,9 +286,12 @@ mod tests {
         Grouped::new(about, Numbers { rows, every_us, whole, distinct, counted: 1 }, having)
     }
 
+    fn tags() -> Vec<Tag> {
+        Tag::parse_all(&["host", "dst_ip", "pid"]).unwrap()
+    }
+
     fn columns() -> Vec<Column> {
-        let tags = Tag::parse_all(&["host", "dst_ip", "pid"]).unwrap();
-        Column::all(&tags, &Tag::parse_all(&["netns"]).unwrap())
+        Column::all(&tags(), &Tag::parse_all(&["netns"]).unwrap())
     }
 
     fn order() -> impl Strategy<Value = Order> {

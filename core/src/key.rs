@@ -38,6 +38,9 @@ enum Part {
     LocalPort,
     RemotePort,
     Family,
+    /// The connection itself, and when it began.
+    Connection,
+    Began,
 }
 
 /// How the group of a connection is found.
@@ -109,6 +112,8 @@ impl Part {
             "src_port" => Self::LocalPort,
             "dst_port" => Self::RemotePort,
             "family" => Self::Family,
+            "connection" => Self::Connection,
+            "began" => Self::Began,
             // Of what other events tell there is nothing, or the connection is not looked at here.
             "host" | "src_ip" | "src_ip_type" | "transport" | "direction" | "pid" | "process_name" | "netns"
             | "shared" | "container_id" | "dst_nat_ip" | "dst_nat_port" | "dst_domain" | "sub_source" => {
@@ -191,6 +196,10 @@ impl<'a> Key<'a> {
         definitions.profiles.get(*definitions.profile_rows.get(self.row)? as usize)
     }
 
+    fn conn(self) -> Option<u64> {
+        self.batch.definitions.conns.get(self.row).copied()
+    }
+
     fn profile_row(self) -> Option<usize> {
         self.batch.definitions.profile_rows.get(self.row).map(|row| *row as usize)
     }
@@ -265,6 +274,7 @@ impl Known {
         let (local_port, remote_port) = key.ends()?;
         let remote_row = key.remote_row()?;
         let remote = key.remote()?;
+        let began = section.utc_us(key.opened_at().unwrap_or(at));
         if let Some(filter) = &plan.filter {
             let known = &self.entries[entry];
             let holds = filter.holds(&|part| match part {
@@ -274,6 +284,8 @@ impl Known {
                 Part::LocalPort => Value::Number(local_port.into()),
                 Part::RemotePort => Value::Number(remote_port.into()),
                 Part::Family => family(key, remote),
+                Part::Connection => Value::number(key.conn()),
+                Part::Began => Value::Time(began),
             });
             if !holds {
                 return Some(Err(LeftOut::Filter));
@@ -316,7 +328,9 @@ impl Known {
                     let port = if *part == Part::LocalPort { local_port } else { remote_port };
                     self.port_code(groups, place, (!folds).then_some(port))
                 }
-                Part::Family => groups.rows.dictionary(place).code(family(key, remote)),
+                Part::Family => groups.rows.encode(place, family(key, remote)),
+                Part::Connection => groups.rows.encode(place, Value::number(key.conn())),
+                Part::Began => groups.rows.encode(place, Value::Time(began)),
             };
         }
         let row = groups.rows.row(window, &codes);
@@ -346,7 +360,7 @@ impl Known {
                 Part::RemoteType => Value::Word(AddressType::of(remote).name()),
                 _ => tag.cut(Value::Ip(remote)),
             };
-            *code = groups.rows.dictionary(place).code(value);
+            *code = groups.rows.encode(place, value);
         }
         *code
     }
@@ -362,7 +376,7 @@ impl Known {
         let code = &mut codes[port.map_or(1 << 16, usize::from)];
         if *code == UNKNOWN {
             let value = port.map_or(Value::Folded, |port| Value::Number(port.into()));
-            *code = groups.rows.dictionary(place).code(value);
+            *code = groups.rows.encode(place, value);
         }
         *code
     }
@@ -391,7 +405,7 @@ impl Known {
         if found == next {
             let flow = groups.flow_of(section, &Arc::new(key.batch.definitions.identity(key.row)?));
             let codes = plan.tags.iter().enumerate().map(|(place, (tag, part))| match part {
-                Part::Profile(_) => groups.rows.dictionary(place).code(tag.in_row(&flow)),
+                Part::Profile(_) => groups.rows.encode(place, tag.in_row(&flow)),
                 _ => UNKNOWN,
             });
             self.entries.push(Entry {

@@ -2,6 +2,8 @@
 //!
 //! In: the measures of a report, [`Sums`]. Out: words, to which more sums are added. Never here: whose they are.
 
+use rustc_hash::FxHashMap;
+
 use crate::sums::{Measurements, Sums, TcpSums};
 
 /// One of the sums that a group can have.
@@ -90,11 +92,44 @@ impl Measures {
     }
 }
 
-/// Where in a row each sum is.
+/// Where in a row each sum is. A sum has 32 bits there; where one outgrows them, the rest is kept elsewhere.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     at: [Option<usize>; ALL.len()],
     words: usize,
+}
+
+/// What sums have beyond 32 bits, by row and place in it: few get there.
+#[derive(Debug, Default)]
+pub(crate) struct Carries(FxHashMap<(u32, usize), u32>);
+
+impl Carries {
+    /// Adds to the sum at a place of a row, which stays at the end of 64 bits.
+    fn add(&mut self, row: u32, words: &mut [u32], at: usize, count: u64) {
+        let Some(word) = words.get_mut(at) else { return };
+        let low = u64::from(*word) + u64::from(low(count));
+        *word = self::low(low);
+        let more = (count >> 32) + (low >> 32);
+        if more > 0 {
+            let carry = self.0.entry((row, at)).or_default();
+            let sum = u64::from(*carry) + more;
+            *carry = u32::try_from(sum).unwrap_or(u32::MAX);
+            if sum > u64::from(*carry) {
+                *word = u32::MAX;
+            }
+        }
+    }
+
+    /// The sum at a place of a row.
+    fn get(&self, row: u32, words: &[u32], at: usize) -> u64 {
+        let carry = if self.0.is_empty() { 0 } else { self.0.get(&(row, at)).copied().unwrap_or(0) };
+        u64::from(carry) << 32 | u64::from(words.get(at).copied().unwrap_or(0))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "that is what is meant")]
+fn low(number: u64) -> u32 {
+    number as u32
 }
 
 impl Layout {
@@ -104,7 +139,8 @@ impl Layout {
         let (mut at, mut words) = ([None; ALL.len()], 0);
         for (place, measure) in at.iter_mut().zip(ALL).filter(|(_, measure)| measures.has(*measure)) {
             *place = Some(words);
-            words += if matches!(measure, Measure::Rtt | Measure::RttVar) { 3 } else { 1 };
+            // Sum, count, least and greatest.
+            words += if matches!(measure, Measure::Rtt | Measure::RttVar) { 4 } else { 1 };
         }
         Self { at, words }
     }
@@ -115,10 +151,10 @@ impl Layout {
     }
 
     /// Adds sums to those in a row.
-    pub(crate) fn add(&self, words: &mut [u64], sums: &Sums) {
+    pub(crate) fn add(&self, row: u32, words: &mut [u32], carries: &mut Carries, sums: &Sums) {
         let mut more = |measure: Measure, count: u64| {
-            if let Some(word) = self.at[measure as usize].and_then(|at| words.get_mut(at)) {
-                *word = word.saturating_add(count);
+            if let Some(at) = self.at[measure as usize] {
+                carries.add(row, words, at, count);
             }
         };
         more(Measure::BytesRead, sums.bytes_read);
@@ -133,26 +169,33 @@ impl Layout {
         more(Measure::Closed, tcp.closed);
         more(Measure::ConnectFailures, tcp.connect_failures);
         for (measure, measured) in [(Measure::Rtt, &tcp.rtt), (Measure::RttVar, &tcp.rtt_var)] {
-            if let Some(words) = self.at[measure as usize].and_then(|at| words.get_mut(at..at + 3)) {
-                let mut all = measurements(words);
-                all.merge(measured);
-                words.copy_from_slice(&all.words());
+            let [sum, count, range] = measured.words();
+            if let Some(at) = self.at[measure as usize].filter(|_| count > 0) {
+                carries.add(row, words, at, sum);
+                carries.add(row, words, at + 1, count);
+                if let Some([least, most]) = words.get_mut(at + 2..at + 4) {
+                    let (low, high) = (low(range >> 32), low(range));
+                    // No measurement is 0.
+                    *least = if *least == 0 { low } else { low.min(*least) };
+                    *most = high.max(*most);
+                }
             }
         }
     }
 
     /// Nothing was added to a row.
-    pub(crate) fn is_empty(&self, words: &[u64]) -> bool {
-        let connections = self.at[Measure::Connections as usize].and_then(|at| words.get(at));
-        connections.is_none_or(|connections| *connections == 0)
+    pub(crate) fn is_empty(&self, row: u32, words: &[u32], carries: &Carries) -> bool {
+        self.at[Measure::Connections as usize].is_none_or(|at| carries.get(row, words, at) == 0)
     }
 
     /// The sums in a row.
-    pub(crate) fn sums(&self, words: &[u64]) -> Sums {
-        let at = |measure: Measure| self.at[measure as usize].and_then(|at| words.get(at)).copied().unwrap_or(0);
+    pub(crate) fn sums(&self, row: u32, words: &[u32], carries: &Carries) -> Sums {
+        let at = |measure: Measure| self.at[measure as usize].map_or(0, |at| carries.get(row, words, at));
         let measured = |measure: Measure| {
-            let words = self.at[measure as usize].and_then(|at| words.get(at..at + 3));
-            words.map(measurements).unwrap_or_default()
+            let at = self.at[measure as usize].unwrap_or(words.len());
+            let Some([_, _, least, most]) = words.get(at..at + 4) else { return Measurements::default() };
+            let range = u64::from(*least) << 32 | u64::from(*most);
+            Measurements::from_words([carries.get(row, words, at), carries.get(row, words, at + 1), range])
         };
         Sums {
             bytes_read: at(Measure::BytesRead),
@@ -169,13 +212,6 @@ impl Layout {
                 rtt_var: measured(Measure::RttVar),
             }),
         }
-    }
-}
-
-fn measurements(words: &[u64]) -> Measurements {
-    match words {
-        [sum, count, range] => Measurements::from_words([*sum, *count, *range]),
-        _ => Measurements::default(),
     }
 }
 
@@ -206,33 +242,61 @@ mod tests {
         }
     }
 
+    /// These added in one row, beside another one.
+    fn added(layout: &Layout, all: &[Sums]) -> Sums {
+        let (mut words, mut other) = (vec![0; layout.words()], vec![0; layout.words()]);
+        let mut carries = Carries::default();
+        for sums in all {
+            layout.add(0, &mut words, &mut carries, sums);
+            layout.add(1, &mut other, &mut carries, sums);
+            layout.add(1, &mut other, &mut carries, sums);
+        }
+        assert_eq!(layout.is_empty(0, &words, &carries), all.iter().all(|sums| sums.connections == 0));
+        layout.sums(0, &words, &carries)
+    }
+
     #[test]
     fn every_measure_has_what_it_is_made_of_and_nothing_else() {
+        let all = [sums(1), Sums { tcp: None, ..sums(2) }, sums(3)];
+        let mut whole = Sums::default();
+        all.iter().for_each(|more| whole.merge(more));
         for field in &FIELDS {
             let Source::Measure(get) = field.source else { continue };
             let layout = Layout::new(Measures::default().with_field(field.name));
-            let mut words = vec![0; layout.words()];
-            let mut whole = Sums::default();
-            for more in [sums(1), Sums { tcp: None, ..sums(2) }, sums(3)] {
-                layout.add(&mut words, &more);
-                whole.merge(&more);
-            }
-            assert_eq!(get(&layout.sums(&words)), get(&whole), "{}", field.name);
-            assert!(layout.words() <= 5, "{}", field.name);
+            assert_eq!(get(&added(&layout, &all)), get(&whole), "{}", field.name);
+            assert!(layout.words() <= 6, "{}", field.name);
         }
+        assert_eq!(added(&Layout::new(Measures::ALL), &[sums(9)]), sums(9));
+        assert_eq!(added(&Layout::new(Measures::ALL), &[]), Sums::default());
+    }
+
+    #[test]
+    fn sums_have_64_bits_and_stay_at_their_end() {
+        let counts = [0, 1, u64::from(u32::MAX), 1 << 32, (1 << 32) + 1, u64::MAX - 1, u64::MAX, u64::MAX << 32];
         let layout = Layout::new(Measures::ALL);
-        let mut words = vec![0; layout.words()];
-        layout.add(&mut words, &sums(9));
-        assert_eq!(layout.sums(&words), sums(9));
-        layout.add(&mut words, &Sums { bytes_read: u64::MAX, ..Sums::default() });
-        assert_eq!(layout.sums(&words).bytes_read, u64::MAX);
+        let of = |count: u64| {
+            let mut sums = sums(1);
+            sums.bytes_read = count;
+            sums.connections = count;
+            sums.tcp.get_or_insert_default().retransmits = count;
+            sums.tcp.get_or_insert_default().rtt = Measurements::from_words([count, count.max(1), 3 << 32 | 5]);
+            sums
+        };
+        for first in counts {
+            for second in counts {
+                for third in counts {
+                    let all = [of(first), of(second), of(third)];
+                    let mut whole = Sums::default();
+                    all.iter().for_each(|more| whole.merge(more));
+                    assert_eq!(added(&layout, &all), whole, "{first} {second} {third}");
+                }
+            }
+        }
     }
 
     #[test]
     fn a_group_without_tcp_has_nothing_of_tcp() {
-        let layout = Layout::new(Measures::ALL);
-        let mut words = vec![0; layout.words()];
-        layout.add(&mut words, &Sums { tcp: None, ..sums(3) });
-        assert_eq!(layout.sums(&words), Sums { tcp: None, ..sums(3) });
+        let udp = Sums { tcp: None, ..sums(3) };
+        assert_eq!(added(&Layout::new(Measures::ALL), &[udp]), udp);
     }
 }

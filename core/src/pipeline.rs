@@ -413,7 +413,16 @@ impl Section {
         (self.number, self.deltas.connection(slot).number)
     }
 
-    pub(crate) fn utc_ns(&self, at: u64) -> i64 {
-        self.boot_time_ns.saturating_add(i64::try_from(at).unwrap_or(i64::MAX))
+    pub(crate) fn utc_us(&self, at: u64) -> i64 {
+        self.utc_ns(at).div_euclid(1000)
     }
+
+    pub(crate) fn utc_ns(&self, at: u64) -> i64 {
+        utc_ns(self.boot_time_ns, at)
+    }
+}
+
+/// UTC of a time since boot.
+pub(crate) fn utc_ns(boot_time_ns: i64, at: u64) -> i64 {
+    boot_time_ns.saturating_add(i64::try_from(at).unwrap_or(i64::MAX))
 }

@@ -4,30 +4,33 @@
 //! connections belong to a group, how rows are sorted.
 //!
 //! Each value of a tag is kept once and stands in the rows as a code of 32 bits, and a row has room only for the sums that
-//! somebody asked for. So millions of groups take little more than their numbers.
+//! somebody asked for, 32 bits each: what a sum has beyond is kept apart. So millions of groups take little more than their
+//! numbers.
 
 use std::hash::Hasher;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use rustc_hash::FxHasher;
 
-use crate::measure::{Layout, Measures};
+use crate::column::Tag;
+use crate::measure::{Carries, Layout, Measures};
 use crate::sums::Sums;
-use crate::value::Value;
+use crate::value::{Type, Value};
 
 /// Rows in a piece of memory, which then moves no more.
 const PIECE: usize = 1 << 16;
 
 /// The different values of a tag.
 #[derive(Debug, Default)]
-pub(crate) struct Dictionary {
+struct Dictionary {
     values: Vec<Value>,
     places: HashTable<u32>,
 }
 
 impl Dictionary {
     /// The code of a value.
-    pub(crate) fn code(&mut self, value: Value) -> u32 {
+    fn code(&mut self, value: Value) -> u32 {
         let values = &mut self.values;
         let found = self.places.entry(
             hash_of(&value),
@@ -35,8 +38,8 @@ impl Dictionary {
             |place| values.get(*place as usize).map_or(0, hash_of),
         );
         match found {
-            hashbrown::hash_table::Entry::Occupied(entry) => *entry.get(),
-            hashbrown::hash_table::Entry::Vacant(entry) => {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
                 let code = u32::try_from(values.len()).unwrap_or(u32::MAX);
                 entry.insert(code);
                 values.push(value);
@@ -46,7 +49,7 @@ impl Dictionary {
     }
 
     /// The value of each code.
-    pub(crate) fn values(&self) -> &[Value] {
+    fn values(&self) -> &[Value] {
         &self.values
     }
 }
@@ -57,35 +60,55 @@ fn hash_of(value: &Value) -> u64 {
     hasher.finish()
 }
 
+/// The values of a tag.
+#[derive(Debug)]
+enum Values {
+    /// Each once.
+    Different(Dictionary),
+    /// One for each connection: numbers, or times. Nobody looks for them.
+    Own(Vec<u64>, fn(u64) -> Value),
+}
+
 /// The groups.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    dictionaries: Vec<Dictionary>,
+    values: Vec<Values>,
     has_windows: bool,
+    /// Each connection is a group of its own.
+    is_by_connection: bool,
     layout: Layout,
-    /// Words of a row that say of which group it is: the window's start, where there are windows, then two codes each.
+    /// Words of a row that say of which group it is: where there are windows two for the start, then the codes.
     key: usize,
     /// Words of a row.
     width: usize,
-    pieces: Vec<Vec<u64>>,
+    pieces: Vec<Vec<u32>>,
+    carries: Carries,
     count: u32,
     places: HashTable<u32>,
     /// The words of a row before it is known to be new.
-    wanted: Vec<u64>,
+    wanted: Vec<u32>,
 }
 
 impl Rows {
-    /// No groups yet, of connections with so many tags.
-    pub(crate) fn new(tags: usize, has_windows: bool, measures: Measures) -> Self {
-        let key = usize::from(has_windows) + tags.div_ceil(2);
+    /// No groups yet, by these tags.
+    pub(crate) fn new(tags: &[Tag], has_windows: bool, measures: Measures) -> Self {
+        let key = if has_windows { 2 } else { 0 } + tags.len();
         let layout = Layout::new(measures);
+        let is_by_connection = tags.iter().any(|tag| tag.is_connection());
+        let values = |tag: &Tag| match tag.ty() {
+            Type::U64 if is_by_connection => Values::Own(Vec::new(), Value::Number),
+            Type::Time if is_by_connection => Values::Own(Vec::new(), |micros| Value::Time(micros.cast_signed())),
+            _ => Values::Different(Dictionary::default()),
+        };
         Self {
-            dictionaries: (0..tags).map(|_| Dictionary::default()).collect(),
+            values: tags.iter().map(values).collect(),
             has_windows,
+            is_by_connection,
             key,
             width: key + layout.words(),
             layout,
             pieces: Vec::new(),
+            carries: Carries::default(),
             count: 0,
             places: HashTable::new(),
             wanted: vec![0; key],
@@ -99,54 +122,67 @@ impl Rows {
 
     /// How many tags there are.
     pub(crate) fn tags(&self) -> usize {
-        self.dictionaries.len()
+        self.values.len()
     }
 
     /// No more groups follow: what finds them is given back.
     pub(crate) fn seal(&mut self) {
         self.places = HashTable::new();
-        self.dictionaries.iter_mut().for_each(|dictionary| dictionary.places = HashTable::new());
+        for values in &mut self.values {
+            if let Values::Different(dictionary) = values {
+                dictionary.places = HashTable::new();
+            }
+        }
         self.pieces.last_mut().into_iter().for_each(Vec::shrink_to_fit);
     }
 
-    /// The different values of the tag at a place.
-    pub(crate) fn dictionary(&mut self, tag: usize) -> &mut Dictionary {
-        &mut self.dictionaries[tag]
+    /// The code of a connection's value of the tag at a place.
+    pub(crate) fn encode(&mut self, tag: usize, value: Value) -> u32 {
+        match self.values.get_mut(tag) {
+            Some(Values::Different(dictionary)) => dictionary.code(value),
+            Some(Values::Own(values, _)) => {
+                let code = u32::try_from(values.len()).unwrap_or(u32::MAX);
+                values.push(match value {
+                    Value::Number(number) => number,
+                    Value::Time(micros) => micros.cast_unsigned(),
+                    _ => 0,
+                });
+                code
+            }
+            None => 0,
+        }
     }
 
-    /// The row of the group of these codes, one for each tag, in the window that begins at `window`.
+    /// The row of the group of these codes, one for each tag, in the window that begins at `window`. To be asked once for each
+    /// connection and window.
     pub(crate) fn row(&mut self, window: i64, codes: &[u32]) -> u32 {
         let mut words = self.wanted.iter_mut();
-        if self.has_windows
-            && let Some(word) = words.next()
-        {
-            *word = window.cast_unsigned();
+        if self.has_windows {
+            words.by_ref().zip(halves(window)).for_each(|(word, half)| *word = half);
         }
-        for (word, pair) in words.zip(codes.chunks(2)) {
-            *word = pair.iter().rev().fold(0, |word, code| word << 32 | u64::from(*code));
-        }
+        words.zip(codes).for_each(|(word, code)| *word = *code);
         let Self { pieces, wanted, places, width, key, .. } = self;
-        let found = places.entry(
-            hash_words(wanted),
-            |place| key_of(pieces, *place, *width, *key) == wanted.as_slice(),
-            |place| hash_words(key_of(pieces, *place, *width, *key)),
-        );
-        match found {
-            hashbrown::hash_table::Entry::Occupied(entry) => *entry.get(),
-            hashbrown::hash_table::Entry::Vacant(entry) => {
-                let row = self.count;
-                entry.insert(row);
-                self.count += 1;
-                let piece = row as usize / PIECE;
-                if self.pieces.len() <= piece {
-                    self.pieces.push(Vec::new());
-                }
-                let piece = &mut self.pieces[piece];
-                piece.extend_from_slice(&self.wanted);
-                piece.resize(piece.len() + self.width - self.key, 0);
-                row
-            }
+        if !self.is_by_connection {
+            let found = places.entry(
+                hash_words(wanted),
+                |place| key_of(pieces, *place, *width, *key) == wanted.as_slice(),
+                |place| hash_words(key_of(pieces, *place, *width, *key)),
+            );
+            match found {
+                Entry::Occupied(entry) => return *entry.get(),
+                Entry::Vacant(entry) => entry.insert(self.count),
+            };
         }
+        let row = self.count;
+        self.count += 1;
+        let piece = row as usize / PIECE;
+        if self.pieces.len() <= piece {
+            self.pieces.push(Vec::new());
+        }
+        let piece = &mut self.pieces[piece];
+        piece.extend_from_slice(&self.wanted);
+        piece.resize(piece.len() + self.width - self.key, 0);
+        row
     }
 
     /// What happened in a row's group happened, too.
@@ -154,58 +190,74 @@ impl Rows {
         let (piece, start) = (row as usize / PIECE, row as usize % PIECE * self.width + self.key);
         let words = self.layout.words();
         if let Some(words) = self.pieces.get_mut(piece).and_then(|piece| piece.get_mut(start..start + words)) {
-            self.layout.add(words, sums);
+            self.layout.add(row, words, &mut self.carries, sums);
         }
     }
 
     /// The words of a row.
-    fn words(&self, row: u32) -> &[u64] {
+    fn words(&self, row: u32) -> &[u32] {
         let (piece, start) = (row as usize / PIECE, row as usize % PIECE * self.width);
         self.pieces.get(piece).and_then(|piece| piece.get(start..start + self.width)).unwrap_or_default()
     }
 
     /// When the window of a row begins, in µs; 0 without windows.
     pub(crate) fn window(&self, row: u32) -> i64 {
-        if self.has_windows { self.words(row).first().copied().unwrap_or(0).cast_signed() } else { 0 }
+        match self.words(row) {
+            [high, low, ..] if self.has_windows => (u64::from(*high) << 32 | u64::from(*low)).cast_signed(),
+            _ => 0,
+        }
     }
 
     /// The code of a row's value of the tag at a place.
     pub(crate) fn code(&self, row: u32, tag: usize) -> u32 {
-        let word = self.words(row).get(usize::from(self.has_windows) + tag / 2).copied().unwrap_or(0);
-        #[expect(clippy::cast_possible_truncation, reason = "one of the two halves")]
-        let code = (word >> (tag % 2 * 32)) as u32;
-        code
+        let place = if self.has_windows { 2 } else { 0 } + tag;
+        self.words(row).get(place).copied().unwrap_or(0)
     }
 
-    /// The different values of the tag at a place, by code.
-    pub(crate) fn values(&self, tag: usize) -> &[Value] {
-        self.dictionaries.get(tag).map_or(&[][..], Dictionary::values)
+    /// The different values of the tag at a place, by code; `None` where each connection has its own.
+    pub(crate) fn values(&self, tag: usize) -> Option<&[Value]> {
+        match self.values.get(tag)? {
+            Values::Different(dictionary) => Some(dictionary.values()),
+            Values::Own(..) => None,
+        }
     }
 
     /// A row's value of the tag at a place.
-    pub(crate) fn value(&self, row: u32, tag: usize) -> &Value {
-        self.values(tag).get(self.code(row, tag) as usize).unwrap_or(&Value::Null)
+    pub(crate) fn value(&self, row: u32, tag: usize) -> Value {
+        let code = self.code(row, tag) as usize;
+        let value = match self.values.get(tag) {
+            Some(Values::Different(dictionary)) => dictionary.values().get(code).cloned(),
+            Some(Values::Own(values, make)) => values.get(code).map(|value| make(*value)),
+            None => None,
+        };
+        value.unwrap_or(Value::Null)
     }
 
     /// The sums of a row. What nobody asked for is 0.
     pub(crate) fn sums(&self, row: u32) -> Sums {
-        self.layout.sums(self.words(row).get(self.key..).unwrap_or_default())
+        self.layout.sums(row, self.words(row).get(self.key..).unwrap_or_default(), &self.carries)
     }
 
     /// Nobody is in a row: it was found for somebody who then went elsewhere.
     pub(crate) fn is_empty(&self, row: u32) -> bool {
-        self.layout.is_empty(self.words(row).get(self.key..).unwrap_or_default())
+        self.layout.is_empty(row, self.words(row).get(self.key..).unwrap_or_default(), &self.carries)
     }
 }
 
-fn key_of(pieces: &[Vec<u64>], row: u32, width: usize, key: usize) -> &[u64] {
+#[expect(clippy::cast_possible_truncation, reason = "each half")]
+fn halves(window: i64) -> [u32; 2] {
+    let window = window.cast_unsigned();
+    [(window >> 32) as u32, window as u32]
+}
+
+fn key_of(pieces: &[Vec<u32>], row: u32, width: usize, key: usize) -> &[u32] {
     let (piece, start) = (row as usize / PIECE, row as usize % PIECE * width);
     pieces.get(piece).and_then(|piece| piece.get(start..start + key)).unwrap_or_default()
 }
 
-fn hash_words(words: &[u64]) -> u64 {
+fn hash_words(words: &[u32]) -> u64 {
     let mut hasher = FxHasher::default();
-    words.iter().for_each(|word| hasher.write_u64(*word));
+    words.iter().for_each(|word| hasher.write_u32(*word));
     hasher.finish()
 }
 
@@ -215,13 +267,12 @@ mod tests {
 
     #[test]
     fn a_group_has_one_row_and_its_own_sums() {
-        let mut rows = Rows::new(3, true, Measures::ALL);
+        let mut rows = Rows::new(&Tag::parse_all(&["pid", "host", "netns"]).unwrap(), true, Measures::ALL);
         let of = |connections| Sums { connections, bytes_read: 10 * connections, ..Sums::default() };
         let mut made = Vec::new();
         for number in 0..200_000_u64 {
             let values = [Value::Number(number % 7), Value::Null, Value::Number(number / 7)];
-            let codes: Vec<u32> =
-                values.into_iter().enumerate().map(|(tag, value)| rows.dictionary(tag).code(value)).collect();
+            let codes: Vec<u32> = values.into_iter().enumerate().map(|(tag, value)| rows.encode(tag, value)).collect();
             let row = rows.row(-5, &codes);
             rows.add(row, &of(number));
             rows.add(row, &of(1));
@@ -231,7 +282,7 @@ mod tests {
         for (number, (row, codes)) in (0..).zip(made) {
             assert_eq!(rows.row(-5, &codes), row);
             assert_eq!(rows.window(row), -5);
-            let key = [0, 1, 2].map(|tag| rows.value(row, tag).clone());
+            let key = [0, 1, 2].map(|tag| rows.value(row, tag));
             assert_eq!(key, [Value::Number(number % 7), Value::Null, Value::Number(number / 7)]);
             assert_eq!(rows.sums(row), of(number + 1));
         }

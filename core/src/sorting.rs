@@ -48,9 +48,13 @@ impl Key {
         key
     }
 
-    /// Of the tag at a place, in ascending order.
+    /// Of the tag at a place.
     fn of_tag(tag: usize, is_ascending: bool, numbers: &Numbers, rows: &[u32]) -> Self {
-        Self::new(Source::Rank { tag, ranks: ranks(numbers.rows.values(tag)) }, is_ascending, numbers, rows)
+        let source = match numbers.rows.values(tag) {
+            Some(values) => Source::Rank { tag, ranks: ranks(values) },
+            None => Source::Cell(Cell::Tag(tag)),
+        };
+        Self::new(source, is_ascending, numbers, rows)
     }
 
     fn raw(&self, numbers: &Numbers, row: u32) -> u128 {

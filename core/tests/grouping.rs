@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 use netflow_core::address::Endpoint;
 use netflow_core::column::{Column, Tag, TagError};
-use netflow_core::event::{Event, Identity, Transport};
-use netflow_core::pipeline::ReportOptions;
+use netflow_core::event::{Event, Header, Identity, Transport};
+use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report, Row};
 use netflow_core::sums::Sums;
 use netflow_core::value::Value;
@@ -269,4 +269,57 @@ fn what_rows_cannot_be_sorted_by() {
     for (text, message) in table {
         assert_eq!(said(text), Err(message), "{text}");
     }
+}
+
+/// Two hosts that number their connections alike, each of which has one in two windows, and an id that serves twice.
+#[test]
+fn each_connection_is_a_row() {
+    let host = |name: &str, boot_s: i64| Header {
+        host: name.into(),
+        boot_id: name.into(),
+        boot_time_ns: boot_s * 1_000_000_000,
+        ..Header::default()
+    };
+    let ends = || stream::tcp("10.0.0.1:40001", "8.8.8.8:443");
+    let opened = Identity { preexisting: true, opened_at: Some(500_000_000), ..ends() };
+    let events = stream::at_seconds(vec![
+        (1, open(7, &ends())),
+        (1, open(8, &opened)),
+        (1, sample(8, bytes(100, 0))),
+        (2, sample(7, bytes(10, 1))),
+        (3, sample(8, bytes(103, 0))),
+        (12, close(7, bytes(15, 2))),
+        (20, open(7, &ends())),
+        (21, close(7, bytes(1, 0))),
+    ]);
+    let rows = |by: &str, every_s: u64, fields: &str| {
+        let mut pipeline = Pipeline::new(stream::options(by, every_s, false));
+        for header in [host("a", 1000), host("b", 2000)] {
+            pipeline.begin(&header);
+            events.iter().for_each(|event| pipeline.push(event));
+        }
+        lines(&pipeline.finish(), fields)
+    };
+    let shown = "connection dst_port bytes_written connections";
+    // Rows with the same tags are in the order in which they ended.
+    let once = ["7 443 15 1", "7 443 1 1", "7 443 15 1", "7 443 1 1", "8 443 3 1", "8 443 3 1"];
+    assert_eq!(rows("connection dst_port", 0, shown), once);
+    let began = "host began connection bytes_written";
+    assert_eq!(
+        rows("host connection began", 10, began),
+        [
+            "a 1001000000 7 10",
+            "a 1000500000 8 3",
+            "a 1001000000 7 5",
+            "a 1020000000 7 1",
+            "b 2001000000 7 10",
+            "b 2000500000 8 3",
+            "b 2001000000 7 5",
+            "b 2020000000 7 1",
+        ]
+    );
+    assert_eq!(
+        rows("began", 0, "began bytes_written connections"),
+        ["1000500000 3 1", "1001000000 15 1", "1020000000 1 1", "2000500000 3 1", "2001000000 15 1", "2020000000 1 1"]
+    );
 }

@@ -102,6 +102,11 @@ fn questions() -> Vec<ReportOptions> {
             "process_name == \"a\" or dst_ip in 10.0.0.0/30 and not (dst_ip_type == \"private\" and transport == tcp)",
         ),
         filtered("dst_domain == \"d\" or port == 443"),
+        ReportOptions { by: by("connection src_port transport"), filter: all, ..plain() },
+        ReportOptions { by: by("began connection process_name"), every_ns: Some(500 * MS), ..plain() },
+        ReportOptions { by: by("began dst_port"), ..plain() },
+        ReportOptions { by: by("src_ip connection"), ..filtered("connection in {100..130} and dst_port == 443") },
+        filtered("began > 1970-01-01T00:00:01.5Z"),
         filtered("direction == incoming or family == \"IPv6\" or container_id != null"),
     ]
 }
