@@ -27,7 +27,8 @@ pub fn capture(bytes: &[u8]) {
         return;
     }
     if let Some(columns) = columns {
-        assert_eq!(columns, read.events, "columns, events");
+        // Who reads every column may find fault with one that no event needs.
+        assert!(columns <= read.events, "columns, events: {columns} {}", read.events);
     }
     let Some(intact) = check(bytes) else { return };
     if read.is_clean && intact {
