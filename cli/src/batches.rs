@@ -7,11 +7,13 @@
 //! One thread reads and decodes, the other is the caller's. Few blocks are on the way between them, and their memory goes
 //! back to be used again.
 
+use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::Context;
-use netflow_core::batch::Batch;
+use netflow_core::batch::Block;
 use netflow_core::event::{Event, Header};
 use netflow_formats::capture::{Columns, ReadError, Selection};
 
@@ -28,7 +30,7 @@ pub(crate) enum Piece<'a> {
     /// A section begins.
     Begin(&'a Header),
     /// Events.
-    Batch(&'a Batch<'a>),
+    Block(&'a Arc<dyn Block>),
     /// An event.
     Event(&'a Event),
 }
@@ -50,15 +52,21 @@ pub(crate) fn read(
 ) -> anyhow::Result<()> {
     let (parcels, arrivals) = sync_channel(AHEAD);
     let (used, spares) = sync_channel(AHEAD + 2);
+    let mut kept: VecDeque<Arc<Columns>> = VecDeque::new();
     std::thread::scope(|scope| {
         scope.spawn(move || decode(capture, measured, &parcels, &spares));
         for parcel in arrivals {
             match parcel {
                 Parcel::Begin(header) => take(Piece::Begin(&header))?,
                 Parcel::Batch(columns) => {
-                    take(Piece::Batch(&columns.batch()))?;
-                    // Nobody takes it back at the end.
-                    let _ = used.try_send(columns);
+                    let columns: Arc<Columns> = Arc::from(columns);
+                    take(Piece::Block(&(Arc::clone(&columns) as Arc<dyn Block>)))?;
+                    kept.push_back(columns);
+                    // Who took them may look at the last ones for a while.
+                    while kept.front().is_some_and(|first| Arc::strong_count(first) == 1) {
+                        // Nobody takes it back at the end.
+                        let _ = kept.pop_front().and_then(Arc::into_inner).map(|columns| used.try_send(columns));
+                    }
                 }
                 Parcel::Events(events) => events.iter().try_for_each(|event| take(Piece::Event(event)))?,
                 Parcel::Failed(error) => {
@@ -71,7 +79,7 @@ pub(crate) fn read(
 }
 
 /// Sends all there is, until nobody takes it any more.
-fn decode(capture: &mut Capture, measured: Selection, parcels: &SyncSender<Parcel>, spares: &Receiver<Box<Columns>>) {
+fn decode(capture: &mut Capture, measured: Selection, parcels: &SyncSender<Parcel>, spares: &Receiver<Columns>) {
     let failed = match decode_sections(capture, measured, parcels, spares) {
         Ok(()) => return,
         Err(failed) => failed,
@@ -88,15 +96,13 @@ fn decode_sections(
     capture: &mut Capture,
     measured: Selection,
     parcels: &SyncSender<Parcel>,
-    spares: &Receiver<Box<Columns>>,
+    spares: &Receiver<Columns>,
 ) -> Result<(), Failed> {
     let send = |parcel: Parcel| parcels.send(parcel).map_err(|_| None);
     loop {
         send(Parcel::Begin(Box::new(capture.header().clone())))?;
-        while capture.next_batch(measured)?.is_some() {
-            let mut columns = spares.try_recv().unwrap_or_default();
-            capture.exchange(&mut columns);
-            send(Parcel::Batch(columns))?;
+        while let Some(columns) = capture.next_batch(measured, spares.try_recv().unwrap_or_default())? {
+            send(Parcel::Batch(Box::new(columns)))?;
         }
         loop {
             let events = capture.by_ref().take(TOGETHER).collect::<Result<Vec<Event>, _>>()?;

@@ -182,12 +182,13 @@ fn feed_whole(
                 pipelines.iter_mut().for_each(|pipeline| pipeline.begin(header));
                 clusters.begin(|cluster| set_cluster(pipelines, &cluster));
             }
-            Piece::Batch(batch) => {
+            Piece::Block(block) => {
+                let batch = block.batch();
                 batch.at.first().into_iter().chain(batch.at.last()).for_each(|at| overlaps.see(*at));
                 if batch.others.iter().flatten().any(|body| matches!(body, Body::K8s(_))) {
                     batch.events().for_each(|event| push(pipelines, &event));
                 } else {
-                    pipelines.iter_mut().for_each(|pipeline| pipeline.push_batch(batch));
+                    pipelines.iter_mut().for_each(|pipeline| pipeline.push_block(block));
                 }
             }
             Piece::Event(event) => {

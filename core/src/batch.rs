@@ -89,6 +89,12 @@ impl Definitions<'_> {
     }
 }
 
+/// Whoever owns the columns of a batch, for as long as somebody may want to look at them.
+pub trait Block: std::fmt::Debug + Send + Sync {
+    /// The events.
+    fn batch(&self) -> Batch<'_>;
+}
+
 /// Events as columns, in order of time. The rows of different columns stand for different events; each goes through its
 /// events in their order.
 #[derive(Debug, Clone, Copy, Default)]

@@ -8,16 +8,14 @@
 //! close somebody may still speak of it: then its open and close go the other way after all, before that event does.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::address::Endpoint;
 use crate::aggregate::Groups;
-use crate::batch::{Batch, Profile};
+use crate::batch::{Batch, Block};
 use crate::delta::{Counts, Delta, LINGER_NS};
-use crate::event::{Body, Close, Event, Identity, Open, TcpStates, Totals, Transport};
+use crate::event::{Body, Close, Event, Open, TcpStates, Totals, Transport};
 use crate::filter::LeftOut;
 use crate::key::{Key, Known, Plan};
 use crate::pipeline::{ReportOptions, Section};
@@ -30,53 +28,45 @@ enum Fate {
     Unseen,
     Open,
     Closed,
+    /// Its whole life is in the batch; it lingers.
     Brief,
+    /// It was brief, and is in its group.
+    Done,
+    /// It goes the way of single events.
     Other,
 }
 
 /// The events of one definition in a batch.
 #[derive(Debug, Clone, Copy, Default)]
 struct Life {
-    fate: Fate,
+    opened: u64,
+    closed: u64,
+    outcome: Outcome,
     /// The row of totals of its close.
     total: u32,
-    opened: u64,
-    closed: u64,
-}
-
-/// A connection that is over, but not for so long that nothing can come of it.
-#[derive(Debug, Clone)]
-struct Brief {
-    conn: u64,
-    opened: u64,
-    closed: u64,
-    /// Of its lot's identities, the one that is like its own but for what follows.
-    profile: u32,
-    is_incoming: bool,
+    fate: Fate,
     is_tcp: bool,
-    port: u16,
-    remote: IpAddr,
-    opened_at: Option<u64>,
-    totals: Totals,
-    outcome: Outcome,
     /// It is in its group because nothing is known beside the connections.
     relies: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 enum Outcome {
+    #[default]
+    Unknown,
     LeftOut(LeftOut),
     Row(u32),
 }
 
-/// Those of one batch.
-#[derive(Debug, Default)]
+/// The connections of one batch.
+#[derive(Debug)]
 struct Lot {
-    briefs: Vec<Brief>,
-    identities: Vec<Identity>,
-    /// The last close.
+    block: Arc<dyn Block>,
+    /// By definition.
+    lives: Vec<Life>,
+    /// Until then any of them lingers.
     until: u64,
-    /// By id, when somebody asks.
+    /// The definition of each that is brief, by id, when somebody asks.
     places: Option<FxHashMap<u64, usize>>,
 }
 
@@ -90,7 +80,8 @@ pub(crate) struct Briefs {
     /// The greatest id of any connection, and of any before the present batch.
     greatest: Option<u64>,
     before: Option<u64>,
-    lives: Vec<Life>,
+    /// Memory for the lives of the next lots.
+    spare: Vec<Vec<Life>>,
     ids: FxHashSet<u64>,
     known: Known,
 }
@@ -104,7 +95,7 @@ impl Briefs {
             relying: false,
             greatest: None,
             before: None,
-            lives: Vec::new(),
+            spare: Vec::new(),
             ids: FxHashSet::default(),
             known: Known::default(),
         }
@@ -117,7 +108,12 @@ impl Briefs {
         self.known = Known::default();
     }
 
-    /// There are connections that linger.
+    /// Nobody lingers any longer: everybody was taken.
+    pub(crate) fn clear(&mut self) {
+        self.spare.extend(self.lots.drain(..).map(|lot| lot.lives));
+    }
+
+    /// No connection lingers.
     pub(crate) fn is_empty(&self) -> bool {
         self.lots.is_empty()
     }
@@ -132,98 +128,95 @@ impl Briefs {
         self.before = self.greatest;
     }
 
-    /// The event at a place of the batch that was sorted out last is of a brief connection.
+    /// The events of a definition of the batch that was sorted out last are those of a brief connection.
     pub(crate) fn is_brief(&self, row: usize) -> bool {
-        self.lives.get(row).is_some_and(|life| life.fate == Fate::Brief)
+        let life = self.lots.back().and_then(|lot| lot.lives.get(row));
+        life.is_some_and(|life| life.fate == Fate::Brief)
     }
 
-    /// Finds the brief connections of a batch and what becomes of them; false when there is none.
-    pub(crate) fn sort_out(&mut self, batch: &Batch<'_>, section: &Section, groups: &mut Groups) -> bool {
-        let Some(plan) = &self.plan else { return false };
+    /// Finds the brief connections of a block and what becomes of them; false when there is none.
+    pub(crate) fn sort_out(&mut self, block: &Arc<dyn Block>, section: &Section, groups: &mut Groups) -> bool {
+        let mut lives = self.spare.pop().unwrap_or_default();
+        let until = self.find(&block.batch(), &mut lives, section, groups);
+        match until {
+            Some(until) => self.lots.push_back(Lot { block: Arc::clone(block), lives, until, places: None }),
+            None => self.spare.push(lives),
+        }
+        until.is_some()
+    }
+
+    /// The lives of a batch, and until when those that are brief linger; `None` when there is none.
+    fn find(
+        &mut self,
+        batch: &Batch<'_>,
+        lives: &mut Vec<Life>,
+        section: &Section,
+        groups: &mut Groups,
+    ) -> Option<u64> {
+        let plan = self.plan.as_ref()?;
         let has_attributes = batch.others.iter().flatten().any(|body| !matches!(body, Body::Loss(_)));
         let is_alone = section.surroundings.is_empty() && !has_attributes;
-        self.before = self.greatest;
-        self.greatest = self.greatest.max(batch.definitions.conns.iter().max().copied());
-        if !follow(&mut self.lives, batch, section, groups) {
-            return false;
-        }
         let definitions = &batch.definitions;
+        self.before = self.greatest;
+        self.greatest = self.greatest.max(definitions.conns.iter().max().copied());
+        if !follow(lives, batch, section, groups) {
+            return None;
+        }
         let is_ascending = definitions.conns.is_sorted_by(|a, b| a < b);
         self.ids.clear();
-        let mut lot = Lot { briefs: Vec::with_capacity(self.lives.len()), ..Lot::default() };
         self.known.begin(definitions.profiles.len(), definitions.addresses.len());
-        for (row, life) in self.lives.iter_mut().enumerate() {
-            let Some(conn) = definitions.conns.get(row).copied() else { continue };
-            let is_new = if is_ascending { true } else { self.ids.insert(conn) };
-            let is_known = self.before.is_some_and(|before| conn <= before)
-                && (section.deltas.slot_of(conn).is_some() || self.lots.iter_mut().any(|lot| lot.find(conn).is_some()));
-            if life.fate != Fate::Closed || !is_new || is_known {
-                life.fate = Fate::Other;
+        let mut last = None;
+        for (row, (life, conn)) in lives.iter_mut().zip(definitions.conns).enumerate() {
+            let is_closed = std::mem::replace(&mut life.fate, Fate::Other) == Fate::Closed;
+            let is_new = is_ascending || self.ids.insert(*conn);
+            if !is_closed
+                || !is_new
+                || self.before.is_some_and(|before| *conn <= before) && {
+                    section.deltas.slot_of(*conn).is_some() || self.lots.iter_mut().any(|lot| lot.find(*conn).is_some())
+                }
+            {
                 continue;
             }
             let key = Key { batch, row };
             let Some(profile) = key.profile() else { continue };
-            let relies = !plan.is_told_by(profile);
-            if !plan.is_possible(profile) || (relies && !is_alone) {
-                life.fate = Fate::Other;
+            life.relies = !plan.is_told_by(profile);
+            if !plan.is_possible(profile) || (life.relies && !is_alone) {
                 continue;
             }
-            let totals = batch.totals(life.total as usize);
-            let outcome = self.known.outcome(plan, key, section, groups, life.opened, is_active(profile, &totals));
-            let Some(outcome) = outcome else { continue };
+            life.is_tcp = profile.transport == Transport::Tcp;
+            let is_active = life.is_tcp || counts(&batch.totals(life.total as usize), 0).is_active();
+            let Some(outcome) = self.known.outcome(plan, key, section, groups, life.opened, is_active) else {
+                continue;
+            };
+            life.outcome = outcome.map_or_else(Outcome::LeftOut, Outcome::Row);
             life.fate = Fate::Brief;
-            let identity = self.known.identity(key, &mut lot.identities);
-            let (Some(remote), Some(port)) = (key.remote(), key.port()) else { continue };
-            lot.briefs.push(Brief {
-                conn,
-                opened: life.opened,
-                closed: life.closed,
-                profile: identity,
-                is_incoming: profile.is_incoming(),
-                is_tcp: profile.transport == Transport::Tcp,
-                port,
-                remote,
-                opened_at: key.opened_at(),
-                totals,
-                outcome: outcome.map_or_else(Outcome::LeftOut, Outcome::Row),
-                relies,
-            });
+            self.relying |= life.relies;
+            last = last.max(Some(life.closed));
         }
         // The same id twice in a batch: each of them is heard of again.
-        if !is_ascending && self.ids.len() < self.lives.len() {
+        if !is_ascending && self.ids.len() < lives.len() {
             let mut times: FxHashMap<u64, u32> = FxHashMap::default();
             definitions.conns.iter().for_each(|conn| *times.entry(*conn).or_default() += 1);
             let is_twice = |conn: &u64| times.get(conn).is_some_and(|times| *times > 1);
-            for (life, _) in self.lives.iter_mut().zip(definitions.conns).filter(|(_, conn)| is_twice(conn)) {
+            for (life, _) in lives.iter_mut().zip(definitions.conns).filter(|(_, conn)| is_twice(conn)) {
                 life.fate = Fate::Other;
             }
-            lot.briefs.retain(|brief| !is_twice(&brief.conn));
         }
-        self.relying |= lot.briefs.iter().any(|brief| brief.relies);
-        lot.until = lot.briefs.iter().map(|brief| brief.closed).max().unwrap_or(0).saturating_add(LINGER_NS);
-        let found = !lot.briefs.is_empty();
-        if found {
-            self.lots.push_back(lot);
-        }
-        found
+        last.map(|last| last.saturating_add(LINGER_NS))
     }
 
-    /// Adds to their groups those of which nothing can come any more at `now`.
-    pub(crate) fn fold(&mut self, now: u64, groups: &mut Groups, events: &mut u64) {
-        while let Some(lot) = self.lots.front_mut() {
+    /// Adds to their groups those of which nothing can come any more at `now`; gives how many events they had.
+    pub(crate) fn fold(&mut self, now: u64, groups: &mut Groups) -> u64 {
+        let mut events = 0;
+        while let Some(mut lot) = self.lots.pop_front() {
+            events += lot.fold(now, groups);
             if lot.until > now {
-                // Batches are seldom as long as this: what is left is few.
-                if lot.briefs.first().is_some_and(|brief| brief.is_over(now.saturating_sub(LINGER_NS))) {
-                    lot.places = None;
-                    lot.briefs.retain(|brief| !brief.is_over(now) || brief.fold(groups, events));
-                }
-                return;
+                self.lots.push_front(lot);
+                break;
             }
-            for brief in &lot.briefs {
-                brief.fold(groups, events);
-            }
-            self.lots.pop_front();
+            self.spare.push(lot.lives);
         }
+        events
     }
 
     /// Of a connection that lingers, the events that are to go the other way, since somebody speaks of it at `at`.
@@ -231,17 +224,10 @@ impl Briefs {
         if self.before.is_none_or(|before| conn > before) {
             return None;
         }
-        for lot in &mut self.lots {
-            if let Some(place) = lot.find(conn)
-                && let Some(brief) = lot.briefs.get(place).filter(|brief| !brief.is_over(at))
-            {
-                let events = brief.events(&lot.identities);
-                lot.briefs.swap_remove(place);
-                lot.places = None;
-                return events;
-            }
-        }
-        None
+        self.lots.iter_mut().find_map(|lot| {
+            let row = lot.find(conn)?;
+            lot.take(row, at)
+        })
     }
 
     /// Likewise of all that linger at `at`.
@@ -251,15 +237,17 @@ impl Briefs {
 
     /// Likewise of those that rely on it that nothing is known beside the connections.
     pub(crate) fn take_relying(&mut self, at: u64) -> Vec<[Event; 2]> {
-        if std::mem::take(&mut self.relying) { self.take_some(at, |brief| brief.relies) } else { Vec::new() }
+        if std::mem::take(&mut self.relying) { self.take_some(at, |life| life.relies) } else { Vec::new() }
     }
 
-    fn take_some(&mut self, at: u64, is_meant: impl Fn(&Brief) -> bool) -> Vec<[Event; 2]> {
+    fn take_some(&mut self, at: u64, is_meant: impl Fn(&Life) -> bool) -> Vec<[Event; 2]> {
         let mut events = Vec::new();
         for lot in &mut self.lots {
-            lot.places = None;
-            let taken = lot.briefs.extract_if(.., |brief| is_meant(brief) && !brief.is_over(at));
-            events.extend(taken.filter_map(|brief| brief.events(&lot.identities)));
+            for row in 0..lot.lives.len() {
+                if lot.lives.get(row).is_some_and(&is_meant) {
+                    events.extend(lot.take(row, at));
+                }
+            }
         }
         events
     }
@@ -300,10 +288,6 @@ fn follow(lives: &mut Vec<Life>, batch: &Batch<'_>, section: &Section, groups: &
     any && ticks < 2
 }
 
-fn is_active(profile: &Profile, totals: &Totals) -> bool {
-    profile.transport == Transport::Tcp || counts(totals, 0).is_active()
-}
-
 /// What happened in a connection; `tcp`: 1 when it was established and closed.
 fn counts(totals: &Totals, tcp: u64) -> Counts {
     Counts {
@@ -319,54 +303,61 @@ fn counts(totals: &Totals, tcp: u64) -> Counts {
 }
 
 impl Lot {
+    /// The definition of a brief connection.
     fn find(&mut self, conn: u64) -> Option<usize> {
-        let briefs = &self.briefs;
-        let places = self
-            .places
-            .get_or_insert_with(|| briefs.iter().enumerate().map(|(place, brief)| (brief.conn, place)).collect());
+        let (block, lives) = (&self.block, &self.lives);
+        let places = self.places.get_or_insert_with(|| {
+            let conns = lives.iter().zip(block.batch().definitions.conns).enumerate();
+            conns.filter(|(_, (life, _))| life.fate == Fate::Brief).map(|(row, (_, conn))| (*conn, row)).collect()
+        });
         places.get(&conn).copied()
+    }
+
+    /// Adds to their groups those of which nothing can come any more at `now`; gives how many events they had.
+    fn fold(&mut self, now: u64, groups: &mut Groups) -> u64 {
+        let batch = self.block.batch();
+        let mut events = 0;
+        for life in self.lives.iter_mut().filter(|life| life.fate == Fate::Brief && life.is_over(now)) {
+            life.fate = Fate::Done;
+            events += 2;
+            match life.outcome {
+                Outcome::Unknown => {}
+                Outcome::LeftOut(cause) => groups.left_out.count(cause),
+                Outcome::Row(row) => groups.rows.add(row, &life.sums(&batch)),
+            }
+        }
+        events
+    }
+
+    /// The open and the close of a connection, which is in no lot any longer.
+    fn take(&mut self, row: usize, at: u64) -> Option<[Event; 2]> {
+        let life = self.lives.get_mut(row).filter(|life| life.fate == Fate::Brief && !life.is_over(at))?;
+        let batch = self.block.batch();
+        let conn = *batch.definitions.conns.get(row)?;
+        let identity = Arc::new(batch.definitions.identity(row)?);
+        let totals = batch.totals(life.total as usize);
+        life.fate = Fate::Other;
+        self.places = None;
+        // Whoever was established needs no states to tell that it was.
+        let close = Close { conn, totals, identity: None, tcp_states: TcpStates::default(), reason: None };
+        Some([
+            Event { at: life.opened, body: Body::Open(Open { conn, identity }) },
+            Event { at: life.closed, body: Body::Close(close) },
+        ])
     }
 }
 
-impl Brief {
+impl Life {
     fn is_over(&self, now: u64) -> bool {
         self.closed.saturating_add(LINGER_NS) <= now
     }
 
-    /// Adds it to its group; false, for it is done.
-    fn fold(&self, groups: &mut Groups, events: &mut u64) -> bool {
-        *events += 2;
-        match self.outcome {
-            Outcome::LeftOut(cause) => groups.left_out.count(cause),
-            Outcome::Row(row) => {
-                let tcp = u64::from(self.is_tcp);
-                let mut sums = Sums::of_one_connection(tcp > 0);
-                let Totals { rtt_us, rtt_var_us, .. } = self.totals;
-                sums.add(&Delta { slot: 0, at: self.closed, counts: counts(&self.totals, tcp), rtt_us, rtt_var_us });
-                groups.rows.add(row, &sums);
-            }
-        }
-        false
-    }
-
-    /// Its open and its close.
-    fn events(&self, identities: &[Identity]) -> Option<[Event; 2]> {
-        let like = identities.get(self.profile as usize)?;
-        let service_port = if self.is_incoming { like.local.port() } else { like.remote.port() };
-        let (local_port, remote_port) =
-            if self.is_incoming { (service_port, self.port) } else { (self.port, service_port) };
-        let identity = Identity {
-            local: Endpoint::new(like.local.ip(), local_port),
-            remote: Endpoint::new(self.remote, remote_port),
-            opened_at: self.opened_at,
-            ..like.clone()
-        };
-        let (conn, totals) = (self.conn, self.totals);
-        // Whoever was established needs no states to tell that it was.
-        let close = Close { conn, totals, identity: None, tcp_states: TcpStates::default(), reason: None };
-        Some([
-            Event { at: self.opened, body: Body::Open(Open { conn, identity: Arc::new(identity) }) },
-            Event { at: self.closed, body: Body::Close(close) },
-        ])
+    fn sums(&self, batch: &Batch<'_>) -> Sums {
+        let totals = batch.totals(self.total as usize);
+        let mut sums = Sums::of_one_connection(self.is_tcp);
+        let Totals { rtt_us, rtt_var_us, .. } = totals;
+        let counts = counts(&totals, self.is_tcp.into());
+        sums.add(&Delta { slot: 0, at: self.closed, counts, rtt_us, rtt_var_us });
+        sums
     }
 }

@@ -15,7 +15,7 @@ use crate::address::AddressType;
 use crate::aggregate::Groups;
 use crate::batch::{Batch, Profile};
 use crate::column::Tag;
-use crate::event::{Direction, Identity, Transport};
+use crate::event::{Direction, Transport};
 use crate::field::Field;
 use crate::filter::{Ends, LeftOut, Question, Special};
 use crate::pipeline::{ReportOptions, Section};
@@ -93,8 +93,8 @@ struct Name {
 pub(crate) struct Known {
     names: FxHashMap<Name, u32>,
     entries: Vec<Entry>,
-    /// By row of the batch's profiles: the entry, and the place among the identities of its lot.
-    profiles: Vec<(u32, u32)>,
+    /// By row of the batch's profiles: the entry.
+    profiles: Vec<u32>,
     /// By row of the batch's addresses.
     remotes: Vec<Option<Special>>,
     /// By tag and row of the batch's addresses.
@@ -237,7 +237,7 @@ impl Known {
     /// A batch with so many profiles and addresses follows.
     pub(crate) fn begin(&mut self, profiles: usize, addresses: usize) {
         self.profiles.clear();
-        self.profiles.resize(profiles, (UNKNOWN, UNKNOWN));
+        self.profiles.resize(profiles, UNKNOWN);
         self.remotes.clear();
         self.remotes.resize(addresses, None);
         self.remote_codes.clear();
@@ -245,18 +245,6 @@ impl Known {
             self.entries.clear();
             self.names.clear();
         }
-    }
-
-    /// The place among the identities of a lot of one that shares the profile.
-    pub(crate) fn identity(&mut self, key: Key<'_>, identities: &mut Vec<Identity>) -> u32 {
-        let Some((_, place)) = key.profile_row().and_then(|row| self.profiles.get_mut(row)) else { return UNKNOWN };
-        if *place == UNKNOWN
-            && let Some(identity) = key.batch.definitions.identity(key.row)
-        {
-            *place = u32::try_from(identities.len()).unwrap_or(UNKNOWN);
-            identities.push(identity);
-        }
-        *place
     }
 
     /// What becomes of a connection that began at `at`: the row of its group, or why it is left out; `None` when the batch
@@ -384,7 +372,7 @@ impl Known {
     /// The entry of a connection's profile.
     fn entry(&mut self, plan: &Plan, key: Key<'_>, section: &Section, groups: &mut Groups) -> Option<usize> {
         let row = key.profile_row()?;
-        let (entry, _) = self.profiles.get_mut(row)?;
+        let entry = self.profiles.get_mut(row)?;
         if *entry != UNKNOWN {
             return Some(*entry as usize);
         }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use crate::again::Again;
 use crate::aggregate::{Groups, Pending};
-use crate::batch::{Batch, Place};
+use crate::batch::{Batch, Block, Place};
 use crate::brief::Briefs;
 use crate::choice::Note;
 use crate::column::{Column, Tag};
-use crate::delta::{Deltas, Diagnostics, Step};
+use crate::delta::{Deltas, Diagnostics, LINGER_NS, Step};
 use crate::event::{Body, Event, Header, Loss, Nat};
 use crate::filter::{BuiltIn, Filter, Having};
 use crate::flow::{PortOptions, Surroundings};
@@ -226,14 +226,15 @@ impl Pipeline {
         self.take(event);
     }
 
-    /// Takes the next events of the capture that began last, all of a batch: the same as each of them one after the other.
-    /// A `k8s` event in it says nothing here: see [`set_cluster`](Self::set_cluster).
-    pub fn push_batch(&mut self, batch: &Batch<'_>) {
+    /// Takes the next events of the capture that began last, all of a block, which is kept for a while: the same as each of
+    /// them one after the other. A `k8s` event in it says nothing here: see [`set_cluster`](Self::set_cluster).
+    pub fn push_block(&mut self, block: &Arc<dyn Block>) {
         let Some(section) = &mut self.section else { return };
+        let batch = block.batch();
         let is_plain = matches!(section.again, Again::Over)
             && !batch.others.iter().flatten().any(|body| matches!(body, Body::Clock(_)));
         let (Some(first), Some(last)) = (batch.at.first(), batch.at.last()) else { return };
-        if !is_plain || !self.briefs.sort_out(batch, section, &mut self.groups) {
+        if !is_plain || !self.briefs.sort_out(block, section, &mut self.groups) {
             batch.events().for_each(|event| self.push(&event));
             self.briefs.end_batch();
             return;
@@ -253,9 +254,12 @@ impl Pipeline {
         self.briefs.end_batch();
         if let Some(section) = &mut self.section {
             section.see_time(*last, &mut self.span);
-            let mut events = 0;
-            self.briefs.fold(*last, &mut self.groups, &mut events);
-            section.deltas.pass_over(events);
+            section.deltas.pass_over(self.briefs.fold(*last, &mut self.groups));
+        }
+        // What is left of a long block is not worth keeping it.
+        if last.saturating_sub(*first) > 4 * LINGER_NS {
+            self.briefs.take_all(*last).iter().for_each(|events| self.push_late(events));
+            self.briefs.clear();
         }
     }
 
@@ -378,9 +382,7 @@ impl Pipeline {
     /// Ends the capture that is being read: what is still open in it, and what was strange.
     pub(crate) fn end_section(&mut self) {
         let Some(mut section) = self.section.take() else { return };
-        let mut events = 0;
-        self.briefs.fold(u64::MAX, &mut self.groups, &mut events);
-        section.deltas.pass_over(events);
+        section.deltas.pass_over(self.briefs.fold(u64::MAX, &mut self.groups));
         section.deltas.finish(&mut self.steps);
         self.groups.apply(&mut section, &mut self.steps);
         self.diagnostics.add(&section.deltas.diagnostics());

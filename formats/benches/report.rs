@@ -2,7 +2,10 @@
 //! want a quiet machine. Decoding alone is in `capture.rs`; `cli/benches/peers` compares the whole with other programs.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a program for measurements")]
 
+use std::sync::Arc;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use netflow_core::batch::Block;
 use netflow_core::column::Tag;
 use netflow_core::delta::Deltas;
 use netflow_core::event::{Event, Header};
@@ -10,7 +13,7 @@ use netflow_core::filter::Filter;
 use netflow_core::flow::PortOptions;
 use netflow_core::grouped::Grouped;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
-use netflow_formats::capture::{CaptureReader, CaptureWriter, Selection, WriterOptions};
+use netflow_formats::capture::{CaptureReader, CaptureWriter, Columns, Selection, WriterOptions};
 use netflow_formats::report::write_csv;
 
 #[path = "../examples/mixes/mod.rs"]
@@ -35,8 +38,13 @@ fn by_events(events: &[Event], options: &ReportOptions) -> Grouped {
 fn by_batches(capture: &[u8], options: &ReportOptions) -> Grouped {
     let (mut reader, mut pipeline) = (CaptureReader::new(capture).unwrap(), Pipeline::new(options.clone()));
     pipeline.begin(reader.header());
-    while let Some(columns) = reader.next_batch(Selection::default()).unwrap() {
-        pipeline.push_batch(&columns.batch());
+    let mut last: Option<Arc<Columns>> = None;
+    loop {
+        let spare = last.take().and_then(Arc::into_inner).unwrap_or_default();
+        let Some(columns) = reader.next_batch(Selection::default(), spare).unwrap() else { break };
+        let columns = Arc::new(columns);
+        pipeline.push_block(&(Arc::clone(&columns) as Arc<dyn Block>));
+        last = Some(columns);
     }
     pipeline.finish_groups()
 }
@@ -55,8 +63,10 @@ fn reports(criterion: &mut Criterion) {
         group.bench_function("decode", |bencher| {
             bencher.iter(|| {
                 let (mut reader, mut found) = (CaptureReader::new(capture.as_slice()).unwrap(), 0);
-                while let Some(columns) = reader.next_batch(Selection::default()).unwrap() {
+                let mut spare = Columns::default();
+                while let Some(columns) = reader.next_batch(Selection::default(), spare).unwrap() {
                     found += columns.kinds().len();
+                    spare = columns;
                 }
                 found
             });

@@ -7,6 +7,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use netflow_core::address::Endpoint;
+use netflow_core::batch::Block;
 use netflow_core::column::Tag;
 use netflow_core::event::{
     Body, Clock, Close, Direction, Dns, Event, Header, Identity, Listen, Loss, Nat, Open, Process, Sample, TcpStates,
@@ -16,7 +17,7 @@ use netflow_core::filter::{BuiltIn, Filter};
 use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Report;
-use netflow_formats::capture::{CaptureReader, CaptureWriter, Field, Selection, WriteError, WriterOptions};
+use netflow_formats::capture::{CaptureReader, CaptureWriter, Columns, Field, Selection, WriteError, WriterOptions};
 use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
@@ -42,8 +43,8 @@ fn by_batches(files: &[Vec<u8>], options: &ReportOptions) -> (Report, usize) {
         let mut reader = CaptureReader::new(Cursor::new(file)).unwrap();
         pipeline.begin(reader.header());
         let measured = Selection::of(&[Field::Rtt, Field::RttVar]);
-        while let Some(columns) = reader.next_batch(measured).unwrap() {
-            pipeline.push_batch(&columns.batch());
+        while let Some(columns) = reader.next_batch(measured, Columns::default()).unwrap() {
+            pipeline.push_block(&(Arc::new(columns) as Arc<dyn Block>));
             batches += 1;
         }
         for event in &mut reader {

@@ -4,7 +4,7 @@
 //! everything was checked that they depend on, so that a block gives all that was asked for or nothing. Never here: what
 //! is known across blocks.
 
-use netflow_core::batch::Batch;
+use netflow_core::batch::{Batch, Block};
 use netflow_core::event::{Body, Loss, Reason, TcpStates};
 
 use super::block::BlockHeader;
@@ -131,23 +131,6 @@ impl Columns {
     #[must_use]
     pub fn others(&self) -> &[Option<Body>] {
         &self.others
-    }
-
-    /// The events as the pipeline takes them.
-    #[must_use]
-    pub fn batch(&self) -> Batch<'_> {
-        Batch {
-            kinds: &self.kinds,
-            at: &self.ats,
-            rows: &self.rows,
-            definitions: self.definitions.view(),
-            carried: &self.carried,
-            totals: self.totals.each_ref().map(Vec::as_slice),
-            tcp_states: &self.tcp_states,
-            reasons: &self.reasons,
-            incomplete: &self.incomplete,
-            others: &self.others,
-        }
     }
 
     /// Events before this block are missing, or were passed over: connections that were introduced there are known only
@@ -470,6 +453,24 @@ impl Columns {
             self.others.push(if *kind > LOSS { None } else { decode_attribute(*kind, record)? });
         }
         Ok(())
+    }
+}
+
+/// The events as the pipeline takes them.
+impl Block for Columns {
+    fn batch(&self) -> Batch<'_> {
+        Batch {
+            kinds: &self.kinds,
+            at: &self.ats,
+            rows: &self.rows,
+            definitions: self.definitions.view(),
+            carried: &self.carried,
+            totals: self.totals.each_ref().map(Vec::as_slice),
+            tcp_states: &self.tcp_states,
+            reasons: &self.reasons,
+            incomplete: &self.incomplete,
+            others: &self.others,
+        }
     }
 }
 

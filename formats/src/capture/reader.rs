@@ -205,14 +205,15 @@ impl<R: Read> CaptureReader<R> {
         Ok(Some(columns))
     }
 
-    /// The next intact block of the current section, of which the pipeline can take all events at once: see
-    /// [`Columns::batch`]. `measured` are those of the fields from [`Field::Rtt`](super::Field::Rtt) to [`Field::Unread`](super::Field::Unread) that are wanted; the
-    /// others are 0. `None` when no more blocks can be taken so: what is left of the section, which is nothing unless
-    /// something before it is missing, is to be read event by event.
+    /// The next intact block of the current section, of which the pipeline can take all events at once: a
+    /// [`Block`](netflow_core::batch::Block). `measured` are those of the fields from [`Field::Rtt`](super::Field::Rtt) to
+    /// [`Field::Unread`](super::Field::Unread) that are wanted; the others are 0. The memory of `spare` is used again. `None`
+    /// when no more blocks can be taken so: what is left of the section, which is nothing unless something before it is
+    /// missing, is to be read event by event.
     ///
     /// # Errors
     /// [`ReadError::Io`]; damage is listed and passed over.
-    pub fn next_batch(&mut self, measured: Selection) -> Result<Option<&Columns>, ReadError> {
+    pub fn next_batch(&mut self, measured: Selection, mut spare: Columns) -> Result<Option<Columns>, ReadError> {
         if self.introduced.is_some() {
             return Ok(None);
         }
@@ -224,13 +225,8 @@ impl<R: Read> CaptureReader<R> {
         if !found? || self.introduced.is_some() {
             return Ok(None);
         }
-        Ok(Some(self.block.columns()))
-    }
-
-    /// Gives the block that [`next_batch`](Self::next_batch) found to somebody who keeps it, for another whose memory is
-    /// used again.
-    pub fn exchange(&mut self, block: &mut Columns) {
-        std::mem::swap(self.block.columns(), block);
+        std::mem::swap(self.block.columns(), &mut spare);
+        Ok(Some(spare))
     }
 
     fn find_block(&mut self) -> Result<bool, ReadError> {
