@@ -31,7 +31,7 @@ use crate::presence::Presence;
 use crate::wall_clock::WallClock;
 use crate::{cgroup, host, object, privilege, sys};
 use table::FlowTable;
-use walk::{Seen, TcpSockets};
+use walk::{Closed, Seen, TcpSockets};
 
 /// How often a snapshot walks again over the TCP sockets when connections come and go so fast that it missed some.
 const WALKS: u32 = 3;
@@ -212,7 +212,7 @@ impl Capture {
     pub fn poll(&mut self, events: &mut Vec<Event>) -> Result<(), CaptureError> {
         events.append(&mut self.pending);
         let first = events.len();
-        let result = self.drain(events, &mut FxHashSet::default());
+        let result = self.drain(events, &mut Closed::default());
         self.look_at_clock(events);
         self.name(first, events);
         self.order.settle(&mut events[first..]);
@@ -270,8 +270,8 @@ impl Capture {
         events.push(tick);
     }
 
-    /// Appends what is in the ring, and the ids of what was closed.
-    fn drain(&mut self, events: &mut Vec<Event>, closed: &mut FxHashSet<u64>) -> Result<(), CaptureError> {
+    /// Appends what is in the ring, and adds to what was closed.
+    fn drain(&mut self, events: &mut Vec<Event>, closed: &mut Closed) -> Result<(), CaptureError> {
         while let Some(item) = self.ring.next() {
             let Some(head) = Head::read(&item) else { continue };
             match head.kind {
@@ -282,7 +282,7 @@ impl Capture {
                 }
                 KIND_TCP_CLOSE => {
                     if let Some(record) = TcpRecord::read(&item) {
-                        closed.insert(head.id);
+                        closed.insert(head.id, head);
                         tcp_close(&record, events);
                     }
                 }
@@ -300,7 +300,8 @@ impl Capture {
                     if let Some(record) = FlowRecord::read(&item) {
                         let first = events.len();
                         self.flows.release(&record, &mut self.table, events)?;
-                        closed.extend(events[first..].iter().filter_map(|event| event.body.conn()));
+                        let ended = events[first..].iter().filter_map(|event| event.body.conn());
+                        closed.extend(ended.map(|conn| (conn, record.head)));
                     }
                 }
                 _ => {}

@@ -62,4 +62,6 @@ members! {
     CGROUP_KN = "cgroup" "kn",
     KERNFS_NODE_ID = "kernfs_node" "id",
     SK_NUM = "sock" "__sk_common.skc_num",
+    SEQ_SIZE = "seq_file" "size",
+    SEQ_COUNT = "seq_file" "count",
 }

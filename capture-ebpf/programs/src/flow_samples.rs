@@ -3,13 +3,14 @@
 
 use core::ffi::c_void;
 
+use aya_ebpf::bindings::seq_file;
 use netflow_capture_abi::{COUNTED_LIVE, FlowRecord, OPEN_SENT, OWNER_HOLDER, RELEASED};
 
 use crate::holders::heir;
 use crate::kernel::Kernel;
 use crate::maps::{UDP_SOCKETS, set_flags, stopped};
 use crate::tcp::argument;
-use crate::tcp_samples::{seq_of, write};
+use crate::tcp_samples::{has_room, seq_of, write};
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/bpf_map_elem")]
@@ -26,13 +27,13 @@ extern "C" fn flow_samples(context: *const c_void) -> i32 {
 extern "C" fn overflow_samples(context: *const c_void) -> i32 {
     let socket = Kernel(argument(context, 2) as *const c_void);
     if !socket.is_null() {
-        overflow(context, socket);
+        overflow(seq_of(context), socket);
     }
     0
 }
 
 #[inline(always)]
-fn overflow(context: *const c_void, socket: Kernel) -> Option<()> {
+fn overflow(seq: *mut seq_file, socket: Kernel) -> Option<()> {
     let value = UDP_SOCKETS.get(socket.0)?;
     // SAFETY: map values; the verifier checks the accesses.
     unsafe {
@@ -47,9 +48,13 @@ fn overflow(context: *const c_void, socket: Kernel) -> Option<()> {
             (*value).pid = (*heir).first;
         }
         let row = &raw mut (*value).overflow;
-        if (*row).head.id != 0 && write(seq_of(context), row) {
+        if (*row).head.id != 0 && has_room::<FlowRecord>(seq, row) {
             let live = if stopped() { COUNTED_LIVE } else { 0 };
-            set_flags(&raw mut (*row).head.flags, OPEN_SENT | live);
+            let before = set_flags(&raw mut (*row).head.flags, OPEN_SENT | live);
+            // A release that comes in between may have counted the open as lost.
+            if before & OPEN_SENT == 0 || (&raw const (*value).flags).read_volatile() & RELEASED == 0 {
+                write(seq, row);
+            }
         }
     }
     Some(())

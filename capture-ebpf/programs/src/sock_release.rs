@@ -61,7 +61,8 @@ fn release_udp(socket: *const c_void) -> Option<()> {
             let flags = (&raw const (*record).head.flags).read_volatile();
             if (*record).head.id != 0 && flags & COUNTED_LIVE == 0 {
                 add(count::UDP_LOST_CLOSES);
-                if flags & OPEN_SENT == 0 {
+                // A walk may tell it at this moment.
+                if set_flags(&raw mut (*record).head.flags, OPEN_SENT) & OPEN_SENT == 0 {
                     add(count::UDP_LOST_OPENS);
                 }
             }

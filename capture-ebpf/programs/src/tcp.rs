@@ -201,7 +201,7 @@ impl Tcp {
             (*self.0).head.at = at;
             (*self.0).head.kind = KIND_TCP_OPEN;
         }
-        // The flags come last: an iterator that sees OPENED without OPEN_SENT tells the open itself.
+        // The flags come last: an iterator that sees OPENED without OPEN_SENT claims the open and tells it itself.
         let sent = send(self.0, size_of::<Head>() + size_of::<Identity>());
         self.set(if sent { OPENED | OPEN_SENT } else { OPENED });
     }
@@ -301,6 +301,13 @@ impl Tcp {
         self.set(CLOSE_SENT) & CLOSE_SENT == 0
     }
 
+    /// The right to say what became of the open, told or lost, for one claimant alone: a walk may tell it on one processor
+    /// while the connection ends on another.
+    #[inline(always)]
+    pub fn claim_open(self) -> bool {
+        self.set(OPEN_SENT) & OPEN_SENT == 0
+    }
+
     /// The close was told.
     #[inline(always)]
     pub fn count_close(self) {
@@ -311,7 +318,7 @@ impl Tcp {
         }
         add(count::TCP_CLOSED);
         // The loader makes an open of the close of a connection that is older than the recording.
-        if flags & (OPEN_SENT | PREEXISTING) == 0 {
+        if self.claim_open() && flags & PREEXISTING == 0 {
             add(count::TCP_LOST_OPENS);
             add(count::RING_FULL);
         }
@@ -337,10 +344,9 @@ impl Tcp {
     fn lose_close(self) {
         add(count::RING_FULL);
         add(count::TCP_LOST_CLOSES);
-        let flags = self.flags();
-        if flags & OPEN_SENT == 0 {
+        if self.claim_open() {
             add(count::TCP_LOST_OPENS);
-            if flags & PREEXISTING == 0 {
+            if self.flags() & PREEXISTING == 0 {
                 add(count::RING_FULL);
             }
         }

@@ -40,6 +40,25 @@ pub fn write<T>(seq: *mut seq_file, value: *const T) -> bool {
     unsafe { bpf_seq_write(seq, value.cast(), size_of::<T>() as u32) == 0 }
 }
 
+/// Whether there is room for the value, so that writing it will not fail. If there is none, it is written in vain, so that
+/// the kernel runs the program again.
+#[inline(always)]
+pub fn has_room<T>(seq: *mut seq_file, value: *const T) -> bool {
+    let file = Kernel(seq.cast_const().cast());
+    let (count, size) = (file.get::<u64>(members::SEQ_COUNT), file.get::<u64>(members::SEQ_SIZE));
+    let fits = count + (size_of::<T>() as u64) < size;
+    if !fits {
+        write(seq, value);
+    }
+    fits
+}
+
+/// Whether the open needs no telling, or is this program's to tell, with a record that there is room for.
+#[inline(always)]
+fn may_sample(seq: *mut seq_file, record: Tcp, flags: u32) -> bool {
+    flags & OPEN_SENT != 0 || (has_room::<TcpRecord>(seq, record.0) && record.claim_open())
+}
+
 /// Nanoseconds for which a connection that is over is left to its application, which may still read what came, and to the
 /// hooks that will then tell its close. Who holds it longer has a close that says what was read by then.
 const PATIENCE: u64 = 5_000_000_000;
@@ -49,20 +68,16 @@ const PATIENCE: u64 = 5_000_000_000;
 #[inline(always)]
 fn sample_over(seq: *mut seq_file, record: Tcp) -> Option<()> {
     let flags = record.flags();
-    if flags & OPENED == 0 {
+    if flags & OPENED == 0 || !may_sample(seq, record, flags) {
         return None;
     }
     // SAFETY: a map value; the verifier checks the accesses.
     unsafe {
         let head = Head { kind: KIND_TCP_SAMPLE, flags, id: (*record.0).head.id, at: (*record.0).head.at };
-        if !write(seq, &head)
-            || !write(seq, &raw const (*record.0).identity)
-            || !write(seq, &raw const (*record.0).counters)
-        {
-            return None;
-        }
+        let _ = write(seq, &head)
+            && write(seq, &raw const (*record.0).identity)
+            && write(seq, &raw const (*record.0).counters);
     }
-    record.set(OPEN_SENT);
     None
 }
 
@@ -93,7 +108,7 @@ fn sample(seq: *mut seq_file, socket: Kernel) -> Option<()> {
         if since < PATIENCE && !stopped() && !record.is_final(tcp) {
             return sample_over(seq, record);
         }
-        if record.claim_close() {
+        if has_room::<TcpRecord>(seq, record.0) && record.claim_close() {
             if write::<TcpRecord>(seq, record.0) {
                 record.count_close();
             } else {
@@ -107,6 +122,9 @@ fn sample(seq: *mut seq_file, socket: Kernel) -> Option<()> {
         return None;
     }
     let tcp = socket.tcp()?;
+    if !may_sample(seq, record, flags) {
+        return None;
+    }
     // Zeros would be written byte by byte.
     let mut sample = MaybeUninit::<TcpSample>::uninit();
     let sample = sample.as_mut_ptr();
@@ -132,7 +150,6 @@ fn sample(seq: *mut seq_file, socket: Kernel) -> Option<()> {
             return None;
         }
     }
-    record.set(OPEN_SENT);
     if flags & OWNER_CHANGED != 0 {
         record.clear(OWNER_CHANGED);
     }

@@ -8,7 +8,7 @@ use netflow_core::law::Tally;
 use rustc_hash::FxHashSet;
 
 use super::Capture;
-use super::walk::Seen;
+use super::walk::{Closed, Seen};
 use crate::counts::Summary;
 use crate::error::CaptureError;
 use crate::{host, object, sys};
@@ -50,7 +50,7 @@ impl Capture {
         let mut empty = 0;
         while empty < 2 {
             let before = events.len();
-            self.drain(events, &mut FxHashSet::default())?;
+            self.drain(events, &mut Closed::default())?;
             if events.len() == before { empty += 1 } else { empty = 0 }
         }
         // Each sample is of what was open when the recording was stopped, and the walks came later.

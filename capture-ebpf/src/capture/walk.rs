@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use netflow_capture_abi::{
     COUNTED_LIVE, FlowRecord, Head, Identity, KIND_TCP_CLOSE, KIND_TCP_KNOWN_SAMPLE, KIND_TCP_SAMPLE, OPEN_SENT,
-    OVERFLOW, Plain as _, TcpRecord, TcpSample,
+    OVERFLOW, PREEXISTING, Plain as _, TcpRecord, TcpSample,
 };
 use netflow_core::event::Event;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Capture;
 use crate::attach::Walk;
@@ -43,6 +43,9 @@ impl TcpSockets {
     }
 }
 
+/// What the ring says is closed, by id, with the head of the record that says so.
+pub(super) type Closed = FxHashMap<u64, Head>;
+
 /// What a snapshot has seen so far.
 pub(super) struct Seen {
     /// Connections that have their sample.
@@ -71,7 +74,7 @@ impl Capture {
         let (rows, whole) = self.table.walk();
         seen.complete &= whole;
         let at = host::now();
-        let mut closed = FxHashSet::default();
+        let mut closed = Closed::default();
         self.drain(events, &mut closed)?;
         self.tell_tcp(&closed, seen, events);
         self.tell_flows(&rows, at, &closed, events)
@@ -80,7 +83,7 @@ impl Capture {
     /// Samples of the TCP connections alone, and what happened until they were taken.
     pub(super) fn sample_tcp(&mut self, seen: &mut Seen, events: &mut Vec<Event>) -> Result<(), CaptureError> {
         seen.complete &= self.walk_tcp();
-        let mut closed = FxHashSet::default();
+        let mut closed = Closed::default();
         self.drain(events, &mut closed)?;
         self.tell_tcp(&closed, seen, events);
         Ok(())
@@ -100,17 +103,13 @@ impl Capture {
     }
 
     /// Appends what the walk over the TCP sockets found, apart from samples of what the ring says is closed.
-    fn tell_tcp(&self, closed: &FxHashSet<u64>, seen: &mut Seen, events: &mut Vec<Event>) {
+    fn tell_tcp(&self, closed: &Closed, seen: &mut Seen, events: &mut Vec<Event>) {
         for record in self.tcp.records() {
-            let is_closed = closed.contains(&record.head.id);
-            match record.head.kind {
-                KIND_TCP_CLOSE => tcp_close(&record, events),
-                // The walk was to tell the open, and the close relies on it.
-                KIND_TCP_SAMPLE if is_closed && record.head.flags & OPEN_SENT == 0 => {
-                    events.push(tcp_open(&record.head, &record.identity));
-                }
+            match (record.head.kind, closed.get(&record.head.id)) {
+                (KIND_TCP_CLOSE, _) => tcp_close(&record, events),
+                (KIND_TCP_SAMPLE, Some(close)) => events.extend(open_of_closed(&record, close)),
                 // A walk over sockets that come and go may see one twice, and so may several walks.
-                KIND_TCP_SAMPLE if !is_closed && seen.conns.insert(record.head.id) => tcp_sample(&record, events),
+                (KIND_TCP_SAMPLE, None) if seen.conns.insert(record.head.id) => tcp_sample(&record, events),
                 _ => {}
             }
         }
@@ -121,14 +120,14 @@ impl Capture {
         &mut self,
         rows: &[FlowRecord],
         at: u64,
-        closed: &FxHashSet<u64>,
+        closed: &Closed,
         events: &mut Vec<Event>,
     ) -> Result<(), CaptureError> {
         self.flows.find(rows);
         let idle = u64::try_from(self.options.udp_idle.as_nanos()).unwrap_or(u64::MAX);
         let now = host::now_coarse();
         for row in rows {
-            if closed.contains(&row.head.id) {
+            if closed.contains_key(&row.head.id) {
                 continue;
             }
             self.flows.open(row, events);
@@ -139,5 +138,44 @@ impl Capture {
             }
         }
         Ok(())
+    }
+}
+
+/// The open of a connection that ended while the walk was about to tell it. The walk has claimed it, so nobody else tells or
+/// counts it; but the close of one that is older than the recording may bring it along.
+fn open_of_closed(record: &TcpRecord, close: &Head) -> Option<Event> {
+    if record.head.flags & OPEN_SENT != 0 || close.flags & (OPEN_SENT | PREEXISTING) == PREEXISTING {
+        return None;
+    }
+    // The walk may have read the clock later than the other processor.
+    let at = record.head.at.min(close.at.saturating_sub(1));
+    Some(tcp_open(&Head { at, ..record.head }, &record.identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use netflow_capture_abi::OPENED;
+    use netflow_core::event::Body;
+
+    use super::*;
+
+    #[test]
+    fn the_open_of_what_ended_during_the_walk_comes_before_its_close() {
+        let record =
+            |flags, at| TcpRecord { head: Head { flags, at, id: 7, ..Head::default() }, ..TcpRecord::default() };
+        let told = |sampled: TcpRecord, close: Head| {
+            open_of_closed(&sampled, &close).map(|event| {
+                assert!(matches!(event.body, Body::Open(_)));
+                event.at
+            })
+        };
+        let close = |flags| record(flags, 100).head;
+        assert_eq!(told(record(OPENED, 90), close(OPENED | OPEN_SENT)), Some(90));
+        assert_eq!(told(record(OPENED, 101), close(OPENED | OPEN_SENT)), Some(99));
+        assert_eq!(told(record(OPENED, 100), close(OPENED)), Some(99), "the close was copied before the claim");
+        assert_eq!(told(record(OPENED | OPEN_SENT, 90), close(OPENED | OPEN_SENT)), None, "told long ago");
+        let older = OPENED | PREEXISTING;
+        assert_eq!(told(record(older, 90), close(older)), None, "the close brings it along");
+        assert_eq!(told(record(older, 90), close(older | OPEN_SENT)), Some(90));
     }
 }
