@@ -168,6 +168,10 @@ pub(crate) struct ReportArgs {
     /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Let groups take so much memory at most: where they would take more, the captures are read several times, each time for
+    /// a share of the groups, which wait in TMPDIR [default: as much as it takes].
+    #[arg(long, value_name = "SIZE", value_parser = units::size, conflicts_with_all = ["html", "partition_by", "reports"])]
+    pub(crate) memory_limit: Option<u64>,
     /// One window each DURATION, aligned to the clock (UTC) [default: one for the whole capture].
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     pub(crate) every: Option<Duration>,
@@ -457,6 +461,7 @@ mod tests {
             line: None,
             partition_by: Vec::new(),
             force: false,
+            memory_limit: None,
             every: None,
             sort: None,
             top: Some(3),

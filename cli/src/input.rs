@@ -78,6 +78,12 @@ pub(crate) fn tell_damage(path: &Path, capture: &Capture) -> bool {
     tell_end(path, capture) || is_lossy
 }
 
+/// What [`tell_damage`] says, unsaid.
+pub(crate) fn is_damaged(capture: &Capture) -> bool {
+    let is_cut = matches!(capture.end(), Some(End::Torn { events_lost, .. }) if events_lost != Some(0));
+    capture.passed_over().block_events > 0 || capture.damage_count() > 0 || is_cut
+}
+
 /// Says on stderr what was passed over; true when events are missing by it.
 fn tell_passed_over(path: &Path, passed_over: &PassedOver) -> bool {
     let name = name(path);

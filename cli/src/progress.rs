@@ -32,7 +32,7 @@ static WORK: Mutex<Work> = Mutex::new(Work { began: None, is_known: false, bytes
 pub(crate) fn expect(paths: &[PathBuf]) {
     let lengths = paths.iter().filter_map(|path| path.metadata().ok()).filter(Metadata::is_file).map(|file| file.len());
     if let Ok(mut work) = WORK.lock() {
-        (work.is_known, work.bytes) = (true, lengths.sum());
+        (work.is_known, work.bytes, work.done) = (true, lengths.sum(), 0);
     }
 }
 

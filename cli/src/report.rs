@@ -1,36 +1,31 @@
 //! `netflow report`: the pipeline over whole captures.
 
 mod html;
+mod reading;
+mod rows;
 mod several;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use netflow_core::column::Column;
-use netflow_core::event::{Body, Event};
-use netflow_core::grouped::Sorted;
-use netflow_core::k8s::Cluster;
-use netflow_core::measure::Measures;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::{Order, Report};
-use netflow_formats::capture::{Field, Selection};
+use netflow_core::tabular::Tabular;
 use netflow_formats::report::{
     TableOptions, note, table, write_arrow, write_arrow_stream, write_csv, write_json, write_line, write_parquet,
 };
 
 use self::html::Page;
+use self::reading::Reading;
+use self::rows::Rows;
 use crate::args::ReportArgs;
-use crate::batches::{self, Piece};
-use crate::cluster::Clusters;
 use crate::dataset::Dataset;
 use crate::input;
 use crate::options::{self, TABLE_TAGS};
 use crate::outcome::{Outcome, Usage};
 use crate::output;
 use crate::overlap::Overlaps;
-use crate::passage::{self, Part, Window};
-use crate::progress;
 
 /// Rows of a table when nothing else is asked for.
 const TABLE_ROWS: usize = 20;
@@ -38,14 +33,13 @@ const TABLE_ROWS: usize = 20;
 /// Rows of each window, where there are several.
 const WINDOW_ROWS: usize = 5;
 
-type WriteReport = fn(&Sorted, &mut dyn std::io::Write) -> anyhow::Result<()>;
+type WriteReport = fn(&dyn Tabular, &mut dyn std::io::Write) -> anyhow::Result<()>;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     if args.pipeline.k8s.as_deref().is_some_and(input::is_std) && args.inputs.iter().any(|path| input::is_std(path)) {
         return Err(Usage("only one of capture and cluster can come from stdin".to_owned()).into());
     }
     Overlaps::refuse_twins(&args.inputs)?;
-    progress::expect(&args.inputs);
     if let Some(description) = &args.reports {
         return several::run(args, description);
     }
@@ -60,37 +54,40 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     let order = order.unwrap_or(if is_table { Order::Traffic } else { Order::Key });
     let options = ReportOptions { order, ..options };
     let told = told(args, &options);
-    let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
-    let mut pipeline = (page.is_none() || !is_table).then(|| Pipeline::new(options));
-    let mut window = Window::new(args.window);
-    let mut overlaps = Overlaps::default();
-    let mut is_damaged = false;
-    for path in &args.inputs {
-        let pipelines = pipeline.iter_mut().chain(page.iter_mut().flat_map(Page::pipelines));
-        is_damaged |= feed(&mut pipelines.collect::<Vec<_>>(), &clusters, path, &mut window, &mut overlaps)?;
-    }
-    overlaps.check()?;
+    let most = |has_windows| args.top.unwrap_or(if has_windows { WINDOW_ROWS } else { TABLE_ROWS });
+    let most = (is_table || args.top.is_some()).then_some(&most as &dyn Fn(bool) -> usize);
+    let mut reading = Reading::new(args)?;
+    let (rows, is_damaged) = match args.memory_limit {
+        Some(limit) => {
+            let (rows, is_damaged) = Rows::within(limit, &mut reading, &options, most)?;
+            (Some(rows), is_damaged)
+        }
+        None => {
+            let mut pipeline = (page.is_none() || !is_table).then(|| Pipeline::new(options));
+            let pipelines = pipeline.iter_mut().chain(page.iter_mut().flat_map(Page::pipelines));
+            let is_damaged = reading.read(&mut pipelines.collect::<Vec<_>>(), None)?;
+            (pipeline.map(|pipeline| Rows::of(pipeline, most)), is_damaged)
+        }
+    };
     let mut lossy = is_damaged;
     let mut remark = None;
-    if let Some(grouped) = pipeline.map(Pipeline::finish_groups) {
-        lossy |= grouped.about().diagnostics.is_lossy();
-        remark = note(grouped.about());
-        let table_rows = is_table.then(|| if grouped.has_windows() { WINDOW_ROWS } else { TABLE_ROWS });
-        let sorted = match args.top.or(table_rows) {
-            Some(rows) => grouped.first(rows),
-            None => grouped.sort(),
-        };
+    if let Some(rows) = rows {
+        lossy |= rows.about().diagnostics.is_lossy();
+        remark = note(rows.about());
         if let Some(dataset) = dataset {
-            let mut report = sorted.report();
+            let mut report = rows.report();
             report.columns.extend(told);
             dataset.write(&report, args.force)?;
         }
         for (path, write) in &files {
-            output::write(path, args.force, |out| write(&sorted, out))?;
+            output::write(path, args.force, |out| {
+                write(rows.as_tabular(), out)?;
+                rows.check()
+            })?;
             tell(path);
         }
         if is_table {
-            show(&sorted.report())?;
+            show(&rows.report())?;
             remark = None;
         }
     }
@@ -128,88 +125,6 @@ fn told(args: &ReportArgs, options: &ReportOptions) -> Vec<Column> {
         args.partition_by.iter().any(|told| told == name) && !options.shown.iter().any(|shown| shown.name == *name)
     };
     if options.shown.is_empty() { Vec::new() } else { options.columns().into_iter().filter(is_told).collect() }
-}
-
-/// Pushes what is asked for of a capture through the pipelines; true when something of it is missing.
-fn feed(
-    pipelines: &mut [&mut Pipeline],
-    clusters: &Clusters,
-    path: &Path,
-    window: &mut Window,
-    overlaps: &mut Overlaps,
-) -> anyhow::Result<bool> {
-    if window.is_whole() {
-        return feed_whole(pipelines, clusters, path, overlaps);
-    }
-    let mut is_lossy = false;
-    let is_damaged = passage::read(input::open_capture(path)?, path, window, |part| {
-        match part {
-            Part::Begin(header) => {
-                overlaps.begin(path, header);
-                pipelines.iter_mut().for_each(|pipeline| pipeline.begin(header));
-                clusters.begin(|cluster| set_cluster(pipelines, &cluster));
-            }
-            Part::Again(event) | Part::Event(event) => {
-                overlaps.see(event.at);
-                is_lossy |= !clusters.learn(event, path, |cluster| set_cluster(pipelines, &cluster));
-                pipelines.iter_mut().for_each(|pipeline| pipeline.push(event));
-            }
-            Part::Missing(_) | Part::Nothing(_) => {}
-        }
-        Ok(())
-    })?;
-    Ok(is_damaged || is_lossy)
-}
-
-/// The same with all of a capture.
-fn feed_whole(
-    pipelines: &mut [&mut Pipeline],
-    clusters: &Clusters,
-    path: &Path,
-    overlaps: &mut Overlaps,
-) -> anyhow::Result<bool> {
-    let mut is_lossy = false;
-    let mut capture = input::open_capture(path)?;
-    let mut push = |pipelines: &mut [&mut Pipeline], event: &Event| {
-        is_lossy |= !clusters.learn(event, path, |cluster| set_cluster(pipelines, &cluster));
-        pipelines.iter_mut().for_each(|pipeline| pipeline.push(event));
-    };
-    let measured = measured(pipelines);
-    batches::read(&mut capture, path, measured, |piece| {
-        match piece {
-            Piece::Begin(header) => {
-                overlaps.begin(path, header);
-                pipelines.iter_mut().for_each(|pipeline| pipeline.begin(header));
-                clusters.begin(|cluster| set_cluster(pipelines, &cluster));
-            }
-            Piece::Block(block) => {
-                let batch = block.batch();
-                batch.at.first().into_iter().chain(batch.at.last()).for_each(|at| overlaps.see(*at));
-                if batch.others.iter().flatten().any(|body| matches!(body, Body::K8s(_))) {
-                    batch.events().for_each(|event| push(pipelines, &event));
-                } else {
-                    pipelines.iter_mut().for_each(|pipeline| pipeline.push_block(block));
-                }
-            }
-            Piece::Event(event) => {
-                overlaps.see(event.at);
-                push(pipelines, event);
-            }
-        }
-        Ok(())
-    })?;
-    Ok(input::tell_damage(path, &capture) || is_lossy)
-}
-
-/// The measurements that any of the reports is made of: the others need not be decoded.
-fn measured(pipelines: &[&mut Pipeline]) -> Selection {
-    let has = |is_wanted: fn(Measures) -> bool| pipelines.iter().any(|pipeline| is_wanted(pipeline.measures()));
-    let rtt = if has(Measures::has_rtt) { Selection::of(&[Field::Rtt]) } else { Selection::default() };
-    if has(Measures::has_rtt_var) { rtt.with(Field::RttVar) } else { rtt }
-}
-
-fn set_cluster(pipelines: &mut [&mut Pipeline], cluster: &Arc<Cluster>) {
-    pipelines.iter_mut().for_each(|pipeline| pipeline.set_cluster(Arc::clone(cluster)));
 }
 
 /// The files that were asked for, with what writes each.

@@ -21,7 +21,7 @@ use crate::grouped::{Grouped, Numbers};
 use crate::measure::Measures;
 use crate::pipeline::{ReportOptions, Section, utc_ns};
 use crate::report::Report;
-use crate::rows::Rows;
+use crate::rows::{ELSEWHERE, Rows};
 use crate::sums::Sums;
 use crate::value::Value;
 
@@ -54,6 +54,12 @@ impl Pending {
 /// Of each tag whose values are counted, those that the connections of a group have.
 type Seen = Box<[FxHashSet<Value>]>;
 
+/// Bytes that a value in a set takes at most: a place for it and a byte beside, of which half may be free.
+const SEEN: usize = 2 * (size_of::<Value>() + 1);
+
+/// Bytes that sorting takes for each row: its number and what is compared, before and after.
+const SORTING: usize = 24;
+
 /// The groups, each with its sums.
 #[derive(Debug)]
 pub(crate) struct Groups {
@@ -62,6 +68,8 @@ pub(crate) struct Groups {
     pub(crate) rows: Rows,
     /// By row, where values are counted.
     seen: Vec<Seen>,
+    /// How many values those are.
+    seen_values: usize,
     /// Of the connection that is folded.
     codes: Vec<u32>,
     pub(crate) left_out: LeftOutCounts,
@@ -73,7 +81,7 @@ impl Groups {
         let tags = options.tags();
         let rows = Self::no_rows(&options, &tags);
         let (left_out, note) = (LeftOutCounts::default(), Note::Nothing);
-        Self { options, codes: Vec::new(), tags, rows, seen: Vec::new(), left_out, note }
+        Self { options, codes: Vec::new(), tags, rows, seen: Vec::new(), seen_values: 0, left_out, note }
     }
 
     /// Takes what one event brought about.
@@ -151,6 +159,7 @@ impl Groups {
         let mut rows = std::mem::replace(&mut self.rows, Self::no_rows(&self.options, &self.tags));
         rows.seal();
         let mut distinct: Vec<u64> = Vec::with_capacity(rows.count() as usize * counted);
+        self.seen_values = 0;
         for seen in std::mem::take(&mut self.seen) {
             distinct.extend(seen.iter().map(|values| values.len() as u64));
         }
@@ -161,7 +170,7 @@ impl Groups {
     }
 
     fn no_rows(options: &ReportOptions, tags: &[Tag]) -> Rows {
-        Rows::new(tags, options.has_windows(), options.measures())
+        Rows::new(tags, options.has_windows(), options.measures(), options.share)
     }
 
     /// Adds what a connection did to its group.
@@ -173,7 +182,7 @@ impl Groups {
         for (window, sums) in windows {
             let row = self.rows.row(window, &self.codes);
             self.rows.add(row, &sums);
-            if !self.options.distinct.is_empty() {
+            if !self.options.distinct.is_empty() && row != ELSEWHERE {
                 self.see(row as usize, flow);
             }
         }
@@ -187,10 +196,17 @@ impl Groups {
         }
         for (seen, tag) in self.seen[row].iter_mut().zip(tags) {
             let value = tag.of_connection(flow);
-            if value != Value::Null {
-                seen.insert(value);
+            if value != Value::Null && seen.insert(value) {
+                self.seen_values += 1;
             }
         }
+    }
+
+    /// Bytes of memory that the groups take, and with them what it takes to sort them.
+    pub(crate) fn memory(&self) -> usize {
+        let sets =
+            self.seen.capacity() * (size_of::<Seen>() + self.options.distinct.len() * size_of::<FxHashSet<Value>>());
+        self.rows.memory() + self.rows.count() as usize * SORTING + sets + self.seen_values * SEEN
     }
 
     pub(crate) fn measures(&self) -> Measures {

@@ -39,14 +39,18 @@ pub(crate) struct Numbers {
 
 impl Numbers {
     pub(crate) fn window(&self, row: u32) -> Window {
-        let start_us = self.rows.window(row);
+        self.window_from(self.rows.window(row))
+    }
+
+    /// The window that begins then, in µs.
+    pub(crate) fn window_from(&self, start_us: i64) -> Window {
         match self.every_us {
             Some(every) => Window { start_us, end_us: start_us.saturating_add(every) },
             None => self.whole,
         }
     }
 
-    fn distinct(&self, row: u32) -> &[u64] {
+    pub(crate) fn distinct(&self, row: u32) -> &[u64] {
         let start = row as usize * self.counted;
         self.distinct.get(start..start + self.counted).unwrap_or_default()
     }
@@ -114,9 +118,9 @@ pub struct Grouped {
 /// The groups of a report in their order.
 #[derive(Debug)]
 pub struct Sorted {
-    about: Report,
-    numbers: Numbers,
-    order: Vec<u32>,
+    pub(crate) about: Report,
+    pub(crate) numbers: Numbers,
+    pub(crate) order: Vec<u32>,
 }
 
 impl Grouped {
@@ -228,6 +232,7 @@ mod tests {
     use crate::column::Tag;
     use crate::measure::Measures;
     use crate::report::{Order, SortKey};
+    use crate::share::Share;
     use crate::sums::TcpSums;
 
     /// A group: its window, its tags, its sums, how many different values.
@@ -262,7 +267,7 @@ mod tests {
     }
 
     fn grouped(groups: &[Group], has_windows: bool, order: Order, having: Option<&Having>) -> Grouped {
-        let mut rows = Rows::new(&tags(), has_windows, Measures::ALL);
+        let mut rows = Rows::new(&tags(), has_windows, Measures::ALL, Share::default());
         let mut distinct = Vec::new();
         for (window, key, sums, count) in groups {
             let codes: Vec<u32> = key.iter().enumerate().map(|(tag, value)| rows.encode(tag, value.clone())).collect();

@@ -33,6 +33,7 @@ pub mod pipeline;
 pub mod processes;
 pub mod report;
 mod rows;
+pub mod share;
 pub mod sieve;
 mod sorting;
 pub mod sums;

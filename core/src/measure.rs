@@ -120,6 +120,10 @@ impl Carries {
         }
     }
 
+    pub(crate) fn memory(&self) -> usize {
+        self.0.capacity() * (size_of::<((u32, usize), u32)>() + 1)
+    }
+
     /// The sum at a place of a row.
     fn get(&self, row: u32, words: &[u32], at: usize) -> u64 {
         let carry = if self.0.is_empty() { 0 } else { self.0.get(&(row, at)).copied().unwrap_or(0) };

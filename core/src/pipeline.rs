@@ -20,6 +20,7 @@ use crate::grouped::Grouped;
 use crate::k8s::Cluster;
 use crate::measure::Measures;
 use crate::report::{Order, Report, Rest, Window};
+use crate::share::Share;
 
 /// What to report.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +45,8 @@ pub struct ReportOptions {
     /// The columns that are shown, in this order, out of [`ReportOptions::columns`]; empty: all. Of sums that are neither shown
     /// nor needed to sort or to choose rows, rows have none.
     pub shown: Vec<Column>,
+    /// Which of the groups to keep.
+    pub share: Share,
 }
 
 impl ReportOptions {
@@ -136,6 +139,13 @@ impl Pipeline {
             diagnostics: Diagnostics::default(),
             steps: Vec::new(),
         }
+    }
+
+    /// Bytes of memory that the groups take so far, and with them what it takes to sort them. What is kept of open connections
+    /// is not among it.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.groups.memory()
     }
 
     /// The sums that its report is made of.

@@ -110,7 +110,9 @@ impl Order {
         matches!(self, Self::By { across_windows: true, .. })
     }
 
-    fn compare(&self, a: &Row, b: &Row) -> Ordering {
+    /// Which of two rows comes first.
+    #[must_use]
+    pub fn compare(&self, a: &Row, b: &Row) -> Ordering {
         let decided = match self {
             Self::Key => Ordering::Equal,
             Self::Traffic => b.sums.bytes().cmp(&a.sums.bytes()),

@@ -15,8 +15,12 @@ use rustc_hash::FxHasher;
 
 use crate::column::Tag;
 use crate::measure::{Carries, Layout, Measures};
+use crate::share::Share;
 use crate::sums::Sums;
 use crate::value::{Type, Value};
+
+/// The row of a group of which somebody else takes care: what is added to it goes nowhere.
+pub(crate) const ELSEWHERE: u32 = u32::MAX;
 
 /// Rows in a piece of memory, which then moves no more.
 const PIECE: usize = 1 << 16;
@@ -26,6 +30,8 @@ const PIECE: usize = 1 << 16;
 struct Dictionary {
     values: Vec<Value>,
     places: HashTable<u32>,
+    /// Bytes of texts, which stand elsewhere.
+    texts: usize,
 }
 
 impl Dictionary {
@@ -42,6 +48,10 @@ impl Dictionary {
             Entry::Vacant(entry) => {
                 let code = u32::try_from(values.len()).unwrap_or(u32::MAX);
                 entry.insert(code);
+                if let Value::Text(text) = &value {
+                    // Two counts stand before it.
+                    self.texts += text.len() + 16;
+                }
                 values.push(value);
                 code
             }
@@ -51,6 +61,10 @@ impl Dictionary {
     /// The value of each code.
     fn values(&self) -> &[Value] {
         &self.values
+    }
+
+    fn memory(&self) -> usize {
+        self.values.capacity() * size_of::<Value>() + self.places.allocation_size() + self.texts
     }
 }
 
@@ -69,11 +83,21 @@ enum Values {
     Own(Vec<u64>, fn(u64) -> Value),
 }
 
+impl Values {
+    fn memory(&self) -> usize {
+        match self {
+            Self::Different(dictionary) => dictionary.memory(),
+            Self::Own(values, _) => values.capacity() * size_of::<u64>(),
+        }
+    }
+}
+
 /// The groups.
 #[derive(Debug)]
 pub(crate) struct Rows {
     values: Vec<Values>,
     has_windows: bool,
+    share: Share,
     /// Each connection is a group of its own.
     is_by_connection: bool,
     layout: Layout,
@@ -90,8 +114,8 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// No groups yet, by these tags.
-    pub(crate) fn new(tags: &[Tag], has_windows: bool, measures: Measures) -> Self {
+    /// No groups yet, by these tags; of them a share.
+    pub(crate) fn new(tags: &[Tag], has_windows: bool, measures: Measures, share: Share) -> Self {
         let key = if has_windows { 2 } else { 0 } + tags.len();
         let layout = Layout::new(measures);
         let is_by_connection = tags.iter().any(|tag| tag.is_connection());
@@ -103,6 +127,7 @@ impl Rows {
         Self {
             values: tags.iter().map(values).collect(),
             has_windows,
+            share,
             is_by_connection,
             key,
             width: key + layout.words(),
@@ -153,14 +178,17 @@ impl Rows {
         }
     }
 
-    /// The row of the group of these codes, one for each tag, in the window that begins at `window`. To be asked once for each
-    /// connection and window.
+    /// The row of the group of these codes, one for each tag, in the window that begins at `window`; [`ELSEWHERE`] when it is
+    /// in another share. To be asked once for each connection and window.
     pub(crate) fn row(&mut self, window: i64, codes: &[u32]) -> u32 {
         let mut words = self.wanted.iter_mut();
         if self.has_windows {
             words.by_ref().zip(halves(window)).for_each(|(word, half)| *word = half);
         }
         words.zip(codes).for_each(|(word, code)| *word = *code);
+        if !self.share.is_all() && !self.share.has(self.hash_of(window, codes)) {
+            return ELSEWHERE;
+        }
         let Self { pieces, wanted, places, width, key, .. } = self;
         if !self.is_by_connection {
             let found = places.entry(
@@ -185,6 +213,19 @@ impl Rows {
         row
     }
 
+    /// Of a window and the values of these codes: rows with the same values are in one share.
+    fn hash_of(&self, window: i64, codes: &[u32]) -> u64 {
+        let mut hasher = FxHasher::default();
+        hasher.write_i64(window);
+        for (values, code) in self.values.iter().zip(codes) {
+            match values {
+                Values::Different(_) => hasher.write_u32(*code),
+                Values::Own(values, _) => hasher.write_u64(values.get(*code as usize).copied().unwrap_or(0)),
+            }
+        }
+        hasher.finish()
+    }
+
     /// What happened in a row's group happened, too.
     pub(crate) fn add(&mut self, row: u32, sums: &Sums) {
         let (piece, start) = (row as usize / PIECE, row as usize % PIECE * self.width + self.key);
@@ -198,6 +239,18 @@ impl Rows {
     fn words(&self, row: u32) -> &[u32] {
         let (piece, start) = (row as usize / PIECE, row as usize % PIECE * self.width);
         self.pieces.get(piece).and_then(|piece| piece.get(start..start + self.width)).unwrap_or_default()
+    }
+
+    /// Bytes of memory that all this takes.
+    pub(crate) fn memory(&self) -> usize {
+        let values: usize = self.values.iter().map(Values::memory).sum();
+        let pieces: usize = self.pieces.iter().map(Vec::capacity).sum();
+        values + 4 * pieces + self.places.allocation_size() + self.carries.memory()
+    }
+
+    /// The rows go, and what their codes mean stays.
+    pub(crate) fn clear(&mut self) {
+        (self.pieces, self.carries, self.count) = (Vec::new(), Carries::default(), 0);
     }
 
     /// When the window of a row begins, in µs; 0 without windows.
@@ -224,7 +277,12 @@ impl Rows {
 
     /// A row's value of the tag at a place.
     pub(crate) fn value(&self, row: u32, tag: usize) -> Value {
-        let code = self.code(row, tag) as usize;
+        self.meaning(tag, self.code(row, tag))
+    }
+
+    /// What a code of the tag at a place means.
+    pub(crate) fn meaning(&self, tag: usize, code: u32) -> Value {
+        let code = code as usize;
         let value = match self.values.get(tag) {
             Some(Values::Different(dictionary)) => dictionary.values().get(code).cloned(),
             Some(Values::Own(values, make)) => values.get(code).map(|value| make(*value)),
@@ -267,7 +325,8 @@ mod tests {
 
     #[test]
     fn a_group_has_one_row_and_its_own_sums() {
-        let mut rows = Rows::new(&Tag::parse_all(&["pid", "host", "netns"]).unwrap(), true, Measures::ALL);
+        let mut rows =
+            Rows::new(&Tag::parse_all(&["pid", "host", "netns"]).unwrap(), true, Measures::ALL, Share::default());
         let of = |connections| Sums { connections, bytes_read: 10 * connections, ..Sums::default() };
         let mut made = Vec::new();
         for number in 0..200_000_u64 {

@@ -97,6 +97,48 @@ impl Measurements {
 }
 
 impl Sums {
+    /// How many numbers they consist of.
+    pub(crate) const WORDS: usize = 16;
+
+    /// As plain numbers.
+    pub(crate) fn words(&self) -> [u64; Self::WORDS] {
+        let tcp = self.tcp.unwrap_or_default();
+        let ([rtt, rtts, rtt_range], [var, vars, var_range]) = (tcp.rtt.words(), tcp.rtt_var.words());
+        [
+            self.bytes_read,
+            self.bytes_written,
+            self.packets_read,
+            self.packets_written,
+            self.connections,
+            self.tcp.is_some().into(),
+            tcp.retransmits,
+            tcp.established,
+            tcp.closed,
+            tcp.connect_failures,
+            rtt,
+            rtts,
+            rtt_range,
+            var,
+            vars,
+            var_range,
+        ]
+    }
+
+    /// Of such numbers.
+    pub(crate) fn from_words(words: &[u64; Self::WORDS]) -> Self {
+        let [bytes_read, bytes_written, packets_read, packets_written, connections, tcp, rest @ ..] = *words;
+        let [retransmits, established, closed, connect_failures, rtt, rtts, rtt_range, var, vars, var_range] = rest;
+        let tcp = (tcp > 0).then(|| TcpSums {
+            retransmits,
+            established,
+            closed,
+            connect_failures,
+            rtt: Measurements::from_words([rtt, rtts, rtt_range]),
+            rtt_var: Measurements::from_words([var, vars, var_range]),
+        });
+        Self { bytes_read, bytes_written, packets_read, packets_written, tcp, connections }
+    }
+
     /// The sums of one connection in which nothing happened yet.
     #[must_use]
     pub fn of_one_connection(is_tcp: bool) -> Self {

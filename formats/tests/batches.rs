@@ -3,6 +3,7 @@
 
 mod events;
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -16,8 +17,12 @@ use netflow_core::event::{
 use netflow_core::filter::{BuiltIn, Filter};
 use netflow_core::flow::PortOptions;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
-use netflow_core::report::Report;
+use netflow_core::report::{Order, Report};
+use netflow_core::share::Share;
+use netflow_core::tabular::Tabular;
+use netflow_core::value::Value;
 use netflow_formats::capture::{CaptureReader, CaptureWriter, Columns, Field, Selection, WriteError, WriterOptions};
+use netflow_formats::report::{Run, Shares};
 use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
@@ -302,6 +307,77 @@ proptest! {
             assert_same(&files, &options);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn shares_of_the_groups_are_all_of_them(seed in any::<u64>(), shares in 1..6_u32, most in 0..6_usize, order in 0..4_usize) {
+        let file = write(&header(), &stream(seed), 40);
+        for options in questions() {
+            let orders = ["bytes_read", "connections:asc,bytes_written", "window_start,tcp_closed"];
+            let order = match order {
+                0 => Order::Key,
+                order => Order::parse(orders[order - 1], &options.columns(), order == 2 && options.every_ns.is_some()).unwrap(),
+            };
+            let options = ReportOptions { order, ..options };
+            let of = |share| pipeline_of(&file, &ReportOptions { share, ..options.clone() }).finish_groups();
+            let whole = of(Share::default()).sort();
+            let (mut runs, mut firsts, mut legend) = (Vec::new(), Vec::new(), None);
+            for share in Share::all(shares) {
+                let sorted = of(share).sort();
+                runs.push(Run::write(&sorted, tempfile::tempfile().unwrap()).unwrap());
+                legend = Some(sorted.into_legend());
+                firsts.push(of(share).first(most).report());
+            }
+            let together = Shares::new(legend.unwrap(), runs).unwrap();
+            let rows = |rows: &dyn Tabular| rows.rows().map(Cow::into_owned).collect::<Vec<_>>();
+            prop_assert_eq!(rows(&together), rows(&whole));
+            for places in [0..0, 0..3, 3..5, 7..9, 1..4, 0..usize::MAX] {
+                let values = |rows: &dyn Tabular| -> Vec<Vec<Value>> {
+                    rows.parts(places.clone()).iter().map(|part| part.iter().cloned().collect()).collect()
+                };
+                prop_assert_eq!(values(&together), values(&whole), "{:?}", places);
+            }
+            together.check().unwrap();
+            prop_assert_eq!(together.about().left_out, whole.about().left_out);
+            prop_assert_eq!(&together.about().diagnostics, &whole.about().diagnostics);
+            let (first, expected) = (Report::of_shares(firsts, |_| most).unwrap(), of(Share::default()).first(most).report());
+            prop_assert_eq!(&first.rows, &expected.rows);
+            prop_assert_eq!((first.totals(), first.all_rows()), (expected.totals(), expected.all_rows()));
+            prop_assert_eq!(most == 0 || first.has_windows() == expected.has_windows(), true);
+        }
+    }
+}
+
+#[test]
+fn a_share_that_cannot_be_read_is_missed() {
+    let file = write(&header(), &stream(4), 40);
+    let sorted = pipeline_of(&file, &questions()[3]).finish_groups().sort();
+    let rows = sorted.height();
+    assert!(rows > 3);
+    let kept = tempfile::NamedTempFile::new().unwrap();
+    let run = Run::write(&sorted, kept.reopen().unwrap()).unwrap();
+    let whole = kept.as_file().metadata().unwrap().len();
+    kept.as_file().set_len(whole - 1).unwrap();
+    let shares = Shares::new(sorted.into_legend(), vec![run]).unwrap();
+    assert_eq!(shares.rows().count(), rows - 2, "the row before the last is given when the last was read");
+    assert_eq!(shares.check().unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+/// A pipeline that has seen a file, block by block.
+fn pipeline_of(file: &[u8], options: &ReportOptions) -> Pipeline {
+    let mut pipeline = Pipeline::new(options.clone());
+    let mut reader = CaptureReader::new(Cursor::new(file)).unwrap();
+    pipeline.begin(reader.header());
+    while let Some(columns) =
+        reader.next_batch(Selection::of(&[Field::Rtt, Field::RttVar]), Columns::default()).unwrap()
+    {
+        pipeline.push_block(&(Arc::new(columns) as Arc<dyn Block>));
+    }
+    reader.for_each(|event| pipeline.push(&event.unwrap()));
+    pipeline
 }
 
 fn option_byte() -> impl Strategy<Value = Option<(usize, u8)>> {

@@ -11,13 +11,11 @@ use netflow_core::pipeline::Pipeline;
 use netflow_formats::fixture::{ReportSpec, parse_reports};
 use netflow_formats::report::note;
 
-use super::{WriteReport, feed, refuse, tell, writer};
+use super::reading::Reading;
+use super::{WriteReport, refuse, tell, writer};
 use crate::args::ReportArgs;
-use crate::cluster::Clusters;
 use crate::outcome::{Outcome, Usage};
 use crate::output;
-use crate::overlap::Overlaps;
-use crate::passage::Window;
 
 /// A report that was asked for.
 struct Asked {
@@ -33,14 +31,7 @@ pub(super) fn run(args: &ReportArgs, description: &Path) -> anyhow::Result<Outco
     let options = asked.iter().map(|asked| asked.spec.options()).collect::<Result<Vec<_>, _>>();
     let options = options.with_context(|| description.display().to_string())?;
     let mut pipelines: Vec<Pipeline> = options.into_iter().map(Pipeline::new).collect();
-    let clusters = Clusters::new(args.pipeline.k8s.as_deref())?;
-    let mut window = Window::new(args.window);
-    let mut overlaps = Overlaps::default();
-    let mut is_lossy = false;
-    for path in &args.inputs {
-        is_lossy |= feed(&mut pipelines.iter_mut().collect::<Vec<_>>(), &clusters, path, &mut window, &mut overlaps)?;
-    }
-    overlaps.check()?;
+    let mut is_lossy = Reading::new(args)?.read(&mut pipelines.iter_mut().collect::<Vec<_>>(), None)?;
     let mut remark = None;
     for (pipeline, Asked { spec, path, write }) in pipelines.into_iter().zip(&asked) {
         let grouped = pipeline.finish_groups();

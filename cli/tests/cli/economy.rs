@@ -49,7 +49,7 @@ fn day(path: &Path, host: &str, day: u64, connections: u64) {
 }
 
 /// The bytes that a command read from anything, until it ended with 0.
-fn bytes_read(folder: &Path, arguments: &[&str]) -> u64 {
+pub(crate) fn bytes_read(folder: &Path, arguments: &[&str]) -> u64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netflow"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();

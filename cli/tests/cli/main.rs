@@ -16,6 +16,7 @@ mod html;
 mod k8s;
 mod later;
 mod manual;
+mod memory;
 mod merge;
 mod parquet;
 mod python;

@@ -15,6 +15,7 @@ mod lines;
 mod parquet;
 mod partition;
 mod run;
+mod shares;
 mod table;
 
 pub use arrow::{write_arrow, write_arrow_stream};
@@ -26,6 +27,7 @@ pub use line::write_line;
 pub use parquet::{ROW_GROUP, write_parquet};
 pub use partition::{PartitionKey, partitions};
 pub use run::{RunError, report, reports, reports_on_events};
+pub use shares::{Run, Shares};
 pub use table::{TableOptions, note, printable, table};
 
 use chrono::{DateTime, SecondsFormat};
