@@ -73,6 +73,8 @@ pub(crate) struct Groups {
     /// Of the connection that is folded.
     codes: Vec<u32>,
     pub(crate) left_out: LeftOutCounts,
+    /// Connections without a close that the filter does not ask for, of those that ended since somebody set it to 0.
+    pub(crate) unclosed_others: u64,
     pub(crate) note: Note,
 }
 
@@ -81,7 +83,17 @@ impl Groups {
         let tags = options.tags();
         let rows = Self::no_rows(&options, &tags);
         let (left_out, note) = (LeftOutCounts::default(), Note::Nothing);
-        Self { options, codes: Vec::new(), tags, rows, seen: Vec::new(), seen_values: 0, left_out, note }
+        Self {
+            options,
+            codes: Vec::new(),
+            tags,
+            rows,
+            seen: Vec::new(),
+            seen_values: 0,
+            left_out,
+            unclosed_others: 0,
+            note,
+        }
     }
 
     /// Takes what one event brought about.
@@ -124,6 +136,9 @@ impl Groups {
         let other = flow.as_ref().is_some_and(|flow| !self.admits(flow)).then_some(LeftOut::Filter);
         if let Note::Chosen(choice) = &mut self.note {
             choice.set(section.number_of(slot), other.is_none());
+        }
+        if other.is_some() && !section.deltas.connection(slot).is_closed() {
+            self.unclosed_others += 1;
         }
         let idle = (pending.windows.is_empty() && !pending.was_active).then_some(LeftOut::Idle);
         match other.or_else(|| self.options.filter.leaves_out(identity)).or(idle) {

@@ -80,7 +80,7 @@ pub struct Diagnostics {
     pub lost_closes: u64,
     /// Events of connections that nothing introduced; they count nothing.
     pub strangers: u64,
-    /// Connections still open at the end.
+    /// Connections still open at the end; in a report with a filter, of those that it asks for.
     pub unclosed: u64,
     /// What the recorder itself says it lost.
     pub loss: Loss,
@@ -125,6 +125,11 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Its close was told.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// What a capture that begins here says of it: it is older than that capture.
     pub(crate) fn as_preexisting(&self) -> Arc<Identity> {
         if self.identity.preexisting {

@@ -393,9 +393,12 @@ impl Pipeline {
     pub(crate) fn end_section(&mut self) {
         let Some(mut section) = self.section.take() else { return };
         section.deltas.pass_over(self.briefs.fold(u64::MAX, &mut self.groups));
+        self.groups.unclosed_others = 0;
         section.deltas.finish(&mut self.steps);
         self.groups.apply(&mut section, &mut self.steps);
-        self.diagnostics.add(&section.deltas.diagnostics());
+        let mut diagnostics = section.deltas.diagnostics();
+        diagnostics.unclosed = diagnostics.unclosed.saturating_sub(self.groups.unclosed_others);
+        self.diagnostics.add(&diagnostics);
     }
 }
 

@@ -344,11 +344,11 @@ fn a_filter_chooses_connections_and_counts_the_others() {
     let shown = |text: &str| {
         let report = report(&events, only(text, options("pid", 0, false)));
         let out = report.left_out;
-        (lines(&report, "pid bytes_written"), (out.filter, out.loopback, out.idle))
+        (lines(&report, "pid bytes_written"), (out.filter, out.loopback, out.idle), report.diagnostics.unclosed)
     };
-    assert_eq!(shown("pid == 7"), (vec!["7 10".to_owned()], (3, 0, 0)));
-    assert_eq!(shown("transport == tcp"), (vec!["7 10".to_owned(), "8 20".to_owned()], (1, 1, 0)));
-    assert_eq!(shown("dst_port == 53"), (vec![], (3, 0, 1)));
+    assert_eq!(shown("pid == 7"), (vec!["7 10".to_owned()], (3, 0, 0), 0));
+    assert_eq!(shown("transport == tcp"), (vec!["7 10".to_owned(), "8 20".to_owned()], (1, 1, 0), 1));
+    assert_eq!(shown("dst_port == 53"), (vec![], (3, 0, 1), 1));
     // The real port, and the rows fold it all the same.
     let folded = ReportOptions {
         only: Some(Filter::parse("src_port == 40001 and pid == 8").unwrap()),
