@@ -17,7 +17,7 @@ use crate::batch::{Batch, Profile};
 use crate::column::Tag;
 use crate::event::{Direction, Transport};
 use crate::field::Field;
-use crate::filter::{Ends, LeftOut, Question, Special};
+use crate::filter::{Check, Ends, LeftOut, Question, Special};
 use crate::pipeline::{ReportOptions, Section};
 use crate::value::Value;
 
@@ -43,13 +43,34 @@ enum Part {
     Began,
 }
 
+/// What a test of the filter is about.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// Its place among the tests.
+    place: usize,
+    part: Part,
+}
+
+/// What becomes of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Outcome {
+    /// [`Known::settle`] tells.
+    #[default]
+    Waits,
+    LeftOut(LeftOut),
+    /// It is in the group of this row.
+    Row(u32),
+}
+
 /// How the group of a connection is found.
 #[derive(Debug)]
 pub(crate) struct Plan {
     tags: Vec<(Tag, Part)>,
     /// The fields by which the filter asks about the profile.
     asked: Vec<&'static Field>,
-    filter: Option<Question<Part>>,
+    filter: Option<Question<Asked>>,
+    /// All tags depend on the profile alone.
+    is_by_profile: bool,
     needs_process: bool,
     needs_direction: bool,
     /// What only other events tell.
@@ -68,7 +89,8 @@ pub(crate) struct Key<'a> {
 struct Entry {
     /// For each tag; of those that depend on more than the profile, nothing.
     codes: Box<[u32]>,
-    /// What the filter asks.
+    /// Whether each test of the filter holds; of those that depend on more than the profile, nothing.
+    tests: Box<[Tested]>,
     values: Box<[Value]>,
     special: Special,
     /// Its only group in the window that came last.
@@ -88,6 +110,18 @@ struct Name {
     shared: bool,
 }
 
+/// Whether a test holds, once somebody asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Tested {
+    #[default]
+    Never,
+    Not,
+    Holds,
+}
+
+/// Connections whose groups are looked for together.
+const TOGETHER: usize = 256;
+
 /// What is known of the profiles, addresses and ports that were met.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -101,7 +135,14 @@ pub(crate) struct Known {
     remote_codes: Vec<u32>,
     /// By tag and port; the last is the folded one.
     port_codes: Vec<Vec<u32>>,
+    /// By test of the filter and row of the batch's addresses, and by test and port.
+    remote_tests: Vec<Tested>,
+    port_tests: Vec<Vec<Tested>>,
     codes: Vec<u32>,
+    /// Rows of the connections that wait, what their groups are, and where these were found.
+    waiting: Vec<usize>,
+    wanted: Vec<u32>,
+    found: Vec<u32>,
 }
 
 impl Part {
@@ -141,7 +182,8 @@ impl Plan {
             let question = only.question(&|field| {
                 let mut fields = fields_of.borrow_mut();
                 fields.push(field);
-                Part::of(field, fields.len() - 1)
+                let place = fields.len() - 1;
+                Some(Asked { place, part: Part::of(field, place)? })
             });
             asked = fields_of.into_inner();
             question
@@ -159,7 +201,9 @@ impl Plan {
         fields.extend(asked.iter().map(|field| (*field, true)));
         let needs = |needed: &dyn Fn(&str, bool) -> bool| fields.iter().any(|(field, real)| needed(field.name, *real));
         let folds = !options.ports.no_fold;
+        let tags: Vec<(Tag, Part)> = tags;
         is_possible.then(|| Self {
+            is_by_profile: tags.iter().all(|(_, part)| matches!(part, Part::Profile(_))),
             needs_process: needs(&|name, _| name == "process_name"),
             needs_direction: needs(&|name, real| {
                 name == "direction" || (folds && !real && matches!(name, "src_port" | "dst_port"))
@@ -186,7 +230,7 @@ impl Plan {
     }
 
     fn is_by_profile(&self) -> bool {
-        self.tags.iter().all(|(_, part)| matches!(part, Part::Profile(_)))
+        self.is_by_profile
     }
 }
 
@@ -235,20 +279,38 @@ impl<'a> Key<'a> {
 
 impl Known {
     /// A batch with so many profiles and addresses follows.
-    pub(crate) fn begin(&mut self, profiles: usize, addresses: usize) {
+    pub(crate) fn begin(&mut self, plan: &Plan, profiles: usize, addresses: usize) {
+        self.remote_codes.clear();
+        self.remote_codes.resize(addresses * plan.tags.len(), UNKNOWN);
+        self.remote_tests.clear();
+        self.remote_tests.resize(addresses * plan.asked.len(), Tested::Never);
+        self.port_tests.resize_with(plan.asked.len(), Vec::new);
         self.profiles.clear();
         self.profiles.resize(profiles, UNKNOWN);
         self.remotes.clear();
         self.remotes.resize(addresses, None);
-        self.remote_codes.clear();
         if self.entries.len() > MOST {
             self.entries.clear();
             self.names.clear();
         }
     }
 
-    /// What becomes of a connection that began at `at`: the row of its group, or why it is left out; `None` when the batch
-    /// does not say who it is.
+    /// So many connections wait that their groups are worth to be looked for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= TOGETHER
+    }
+
+    /// What becomes of those that wait: gives each one's row in the batch, and that of its group.
+    pub(crate) fn settle(&mut self, groups: &mut Groups, mut tell: impl FnMut(usize, Outcome)) {
+        groups.rows.rows(&self.wanted, &mut self.found);
+        for (row, found) in self.waiting.iter().zip(&self.found) {
+            tell(*row, Outcome::Row(*found));
+        }
+        self.waiting.clear();
+        self.wanted.clear();
+    }
+
+    /// What becomes of a connection that began at `at`; `None` when the batch does not say who it is.
     pub(crate) fn outcome(
         &mut self,
         plan: &Plan,
@@ -257,45 +319,38 @@ impl Known {
         groups: &mut Groups,
         at: u64,
         is_active: bool,
-    ) -> Option<Result<u32, LeftOut>> {
+    ) -> Option<Outcome> {
         let entry = self.entry(plan, key, section, groups)?;
-        let (local_port, remote_port) = key.ends()?;
+        let ports = key.ends()?;
         let remote_row = key.remote_row()?;
         let remote = key.remote()?;
         let began = section.utc_us(key.opened_at().unwrap_or(at));
-        if let Some(filter) = &plan.filter {
-            let known = &self.entries[entry];
-            let holds = filter.holds(&|part| match part {
-                Part::Profile(place) => known.values.get(*place).cloned().unwrap_or(Value::Null),
-                Part::RemoteIp => Value::Ip(remote),
-                Part::RemoteType => Value::Word(AddressType::of(remote).name()),
-                Part::LocalPort => Value::Number(local_port.into()),
-                Part::RemotePort => Value::Number(remote_port.into()),
-                Part::Family => family(key, remote),
-                Part::Connection => Value::number(key.conn()),
-                Part::Began => Value::Time(began),
-            });
-            if !holds {
-                return Some(Err(LeftOut::Filter));
+        if let Some(filter) = &plan.filter
+            && !filter
+                .holds_by(&mut |asked, check| self.holds(*asked, check, key, entry, (remote_row, remote), ports, began))
+        {
+            return Some(Outcome::LeftOut(LeftOut::Filter));
+        }
+        let (local_port, remote_port) = ports;
+        if groups.asks_about_ends() {
+            let special = *self.remotes.get_mut(remote_row)?.get_or_insert_with(|| Special::of(remote));
+            let ends = Ends {
+                special: [self.entries[entry].special, special],
+                ports: [local_port, remote_port],
+                is_same_ip: key.local()? == remote,
+            };
+            if let Some(cause) = groups.left_out_by_ends(&ends) {
+                return Some(Outcome::LeftOut(cause));
             }
         }
-        let special = *self.remotes.get_mut(remote_row)?.get_or_insert_with(|| Special::of(remote));
-        let ends = Ends {
-            special: [self.entries[entry].special, special],
-            ports: [local_port, remote_port],
-            is_same_ip: key.local()? == remote,
-        };
-        if let Some(cause) = groups.left_out_by_ends(&ends) {
-            return Some(Err(cause));
-        }
         if !is_active && !groups.keeps_idle() {
-            return Some(Err(LeftOut::Idle));
+            return Some(Outcome::LeftOut(LeftOut::Idle));
         }
         let window = groups.window_of(section, at);
         if let Some((known, row)) = self.entries[entry].row
             && known == window
         {
-            return Some(Ok(row));
+            return Some(Outcome::Row(row));
         }
         let mut codes = std::mem::take(&mut self.codes);
         codes.clear();
@@ -303,9 +358,7 @@ impl Known {
         for (place, (tag, part)) in plan.tags.iter().enumerate() {
             codes[place] = match part {
                 Part::Profile(_) => continue,
-                Part::RemoteIp | Part::RemoteType => {
-                    self.remote_code(groups, plan, place, *tag, *part, remote_row, remote)
-                }
+                Part::RemoteIp | Part::RemoteType => self.remote_code(groups, place, *tag, *part, remote_row, remote),
                 Part::LocalPort | Part::RemotePort => {
                     let folds = groups.folds(
                         section,
@@ -321,19 +374,68 @@ impl Known {
                 Part::Began => groups.rows.encode(place, Value::Time(began)),
             };
         }
-        let row = groups.rows.row(window, &codes);
-        self.codes = codes;
-        if plan.is_by_profile() {
+        let outcome = if plan.is_by_profile() {
+            let row = groups.rows.row(window, &codes);
             self.entries[entry].row = Some((window, row));
+            Outcome::Row(row)
+        } else {
+            groups.rows.begin_key(window, &mut self.wanted);
+            self.wanted.extend_from_slice(&codes);
+            self.waiting.push(key.row);
+            Outcome::Waits
+        };
+        self.codes = codes;
+        Some(outcome)
+    }
+
+    /// Whether a test of the filter holds. What many connections share is tested once.
+    #[expect(clippy::too_many_arguments, reason = "what a value depends on")]
+    fn holds(
+        &mut self,
+        Asked { place, part }: Asked,
+        check: &Check,
+        key: Key<'_>,
+        entry: usize,
+        (remote_row, remote): (usize, IpAddr),
+        (local_port, remote_port): (u16, u16),
+        began: i64,
+    ) -> bool {
+        let entry = &mut self.entries[entry];
+        let port = if part == Part::LocalPort { local_port } else { remote_port };
+        let tested = match part {
+            Part::Profile(_) => entry.tests.get_mut(place),
+            Part::RemoteIp | Part::RemoteType => self.remote_tests.get_mut(place * self.remotes.len() + remote_row),
+            Part::LocalPort | Part::RemotePort => self.port_tests.get_mut(place).and_then(|tests| {
+                if tests.is_empty() {
+                    tests.resize(1 << 16, Tested::Never);
+                }
+                tests.get_mut(usize::from(port))
+            }),
+            Part::Family | Part::Connection | Part::Began => None,
+        };
+        if let Some(Tested::Not | Tested::Holds) = tested {
+            return tested.is_some_and(|tested| *tested == Tested::Holds);
         }
-        Some(Ok(row))
+        let value = match part {
+            Part::Profile(_) => entry.values.get(place).cloned().unwrap_or(Value::Null),
+            Part::RemoteIp => Value::Ip(remote),
+            Part::RemoteType => Value::Word(AddressType::of(remote).name()),
+            Part::LocalPort | Part::RemotePort => Value::Number(port.into()),
+            Part::Family => family(key, remote),
+            Part::Connection => Value::number(key.conn()),
+            Part::Began => Value::Time(began),
+        };
+        let holds = check.holds(&value);
+        if let Some(tested) = tested {
+            *tested = if holds { Tested::Holds } else { Tested::Not };
+        }
+        holds
     }
 
     #[expect(clippy::too_many_arguments, reason = "what a value depends on")]
     fn remote_code(
         &mut self,
         groups: &mut Groups,
-        plan: &Plan,
         place: usize,
         tag: Tag,
         part: Part,
@@ -341,7 +443,6 @@ impl Known {
         remote: IpAddr,
     ) -> u32 {
         let addresses = self.remotes.len();
-        self.remote_codes.resize(addresses * plan.tags.len(), UNKNOWN);
         let code = &mut self.remote_codes[place * addresses + row];
         if *code == UNKNOWN {
             let value = match part {
@@ -398,6 +499,7 @@ impl Known {
             });
             self.entries.push(Entry {
                 codes: codes.collect(),
+                tests: vec![Tested::Never; plan.asked.len()].into(),
                 values: plan.asked.iter().map(|field| field.of_connection()(&flow)).collect(),
                 special: Special::of(flow.identity.local.ip()),
                 row: None,

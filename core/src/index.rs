@@ -1,0 +1,97 @@
+//! Where things are that have a number each, by hash.
+//!
+//! In: hashes and numbers. Out: the numbers of a hash. Never here: the things, and how they are hashed.
+//!
+//! A table of hashes with the numbers beside them, in the order of the hashes as far as possible: so it grows in one pass,
+//! and looks at no thing for that. It is for who asks for many at a time: nothing is waited for between two questions.
+
+/// Nothing is there.
+const EMPTY: u64 = u64::MAX;
+
+/// The numbers of things by hash.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// A hash, and below it a number. As many as a power of two, or none.
+    slots: Vec<u64>,
+    count: usize,
+}
+
+impl Index {
+    /// The numbers of things that have this hash.
+    #[inline]
+    pub(crate) fn of(&self, hash: u32) -> impl Iterator<Item = u32> + '_ {
+        let start = self.place(hash);
+        let (before, behind) = self.slots.split_at_checked(start).unwrap_or_default();
+        let slots = behind.iter().chain(before).take_while(|slot| **slot != EMPTY);
+        slots.filter(move |slot| (**slot >> 32) == u64::from(hash)).map(|slot| number(*slot))
+    }
+
+    /// The first of them.
+    #[inline]
+    pub(crate) fn first(&self, hash: u32) -> Option<u32> {
+        // Mostly it is where it belongs.
+        match self.slots.get(self.place(hash)) {
+            Some(slot) if *slot != EMPTY && *slot >> 32 == u64::from(hash) => Some(number(*slot)),
+            _ => self.of(hash).next(),
+        }
+    }
+
+    /// Adds a thing, which is not there.
+    pub(crate) fn insert(&mut self, hash: u32, number: u32) {
+        if (self.count + 1) * 4 > self.slots.len() * 3 {
+            self.grow();
+        }
+        self.put(u64::from(hash) << 32 | u64::from(number));
+        self.count += 1;
+    }
+
+    fn put(&mut self, new: u64) {
+        #[expect(clippy::cast_possible_truncation, reason = "the upper half")]
+        let start = self.place((new >> 32) as u32);
+        let (before, behind) = self.slots.split_at_mut_checked(start).unwrap_or_default();
+        if let Some(free) = behind.iter_mut().chain(before).find(|slot| **slot == EMPTY) {
+            *free = new;
+        }
+    }
+
+    fn grow(&mut self) {
+        let slots = vec![EMPTY; (self.slots.len() * 2).max(16)];
+        let old = std::mem::replace(&mut self.slots, slots);
+        old.into_iter().filter(|slot| *slot != EMPTY).for_each(|slot| self.put(slot));
+    }
+
+    /// Where a hash belongs.
+    #[inline]
+    fn place(&self, hash: u32) -> usize {
+        (hash as usize * self.slots.len()) >> 32
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+fn number(slot: u64) -> u32 {
+    slot as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_found_by_its_hash() {
+        // Few hashes, at both ends of the table, so that things stand far from where they belong.
+        let hash = |number: u32| [u32::MAX, u32::MAX - 1, 0, 1, number.wrapping_mul(0x9e37_79b9)][number as usize % 5];
+        let mut index = Index::default();
+        assert_eq!((index.first(0), index.of(7).count()), (None, 0));
+        for number in 0..3_000 {
+            index.insert(hash(number), number);
+        }
+        for number in 0..3_000 {
+            let mut found: Vec<u32> = index.of(hash(number)).collect();
+            assert_eq!(index.first(hash(number)), found.first().copied());
+            found.sort_unstable();
+            let expected: Vec<u32> = (0..3_000).filter(|other| hash(*other) == hash(number)).collect();
+            assert_eq!(found, expected);
+        }
+        assert_eq!(index.first(0x1234_5678), None);
+    }
+}
