@@ -186,10 +186,10 @@ impl Briefs {
             self.relying |= life.relies;
             last = last.max(Some(closed));
             if self.known.is_full() {
-                self.known.settle(groups, |row, outcome| settle(lives, row, outcome));
+                self.known.settle(plan, batch, groups, |row, group| settle(lives, row, group));
             }
         }
-        self.known.settle(groups, |row, outcome| settle(lives, row, outcome));
+        self.known.settle(plan, batch, groups, |row, group| settle(lives, row, group));
         last.map(|last| last.saturating_add(LINGER_NS))
     }
 
@@ -282,9 +282,9 @@ fn twice(ids: &[u64]) -> FxHashSet<u64> {
     twice
 }
 
-fn settle(lives: &mut [Life], row: usize, outcome: Outcome) {
+fn settle(lives: &mut [Life], row: usize, group: u32) {
     if let Some(life) = lives.get_mut(row) {
-        life.outcome = outcome;
+        life.outcome = Outcome::Row(group);
     }
 }
 

@@ -17,23 +17,26 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// The numbers of things that have this hash.
+    /// The number of the thing that has this hash and of which `is` says that it is the one.
     #[inline]
-    pub(crate) fn of(&self, hash: u32) -> impl Iterator<Item = u32> + '_ {
-        let start = self.place(hash);
-        let (before, behind) = self.slots.split_at_checked(start).unwrap_or_default();
-        let slots = behind.iter().chain(before).take_while(|slot| **slot != EMPTY);
-        slots.filter(move |slot| (**slot >> 32) == u64::from(hash)).map(|slot| number(*slot))
+    pub(crate) fn find(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut place = self.place(hash);
+        loop {
+            let slot = *self.slots.get(place)?;
+            if slot == EMPTY {
+                return None;
+            }
+            if slot >> 32 == u64::from(hash) && is(number(slot)) {
+                return Some(number(slot));
+            }
+            place = self.behind(place);
+        }
     }
 
-    /// The first of them.
+    /// The number of a thing that has this hash.
     #[inline]
     pub(crate) fn first(&self, hash: u32) -> Option<u32> {
-        // Mostly it is where it belongs.
-        match self.slots.get(self.place(hash)) {
-            Some(slot) if *slot != EMPTY && *slot >> 32 == u64::from(hash) => Some(number(*slot)),
-            _ => self.of(hash).next(),
-        }
+        self.find(hash, |_| true)
     }
 
     /// Adds a thing, which is not there.
@@ -47,11 +50,20 @@ impl Index {
 
     fn put(&mut self, new: u64) {
         #[expect(clippy::cast_possible_truncation, reason = "the upper half")]
-        let start = self.place((new >> 32) as u32);
-        let (before, behind) = self.slots.split_at_mut_checked(start).unwrap_or_default();
-        if let Some(free) = behind.iter_mut().chain(before).find(|slot| **slot == EMPTY) {
-            *free = new;
+        let mut place = self.place((new >> 32) as u32);
+        // A quarter of the slots is free.
+        while let Some(slot) = self.slots.get_mut(place) {
+            if *slot == EMPTY {
+                *slot = new;
+                return;
+            }
+            place = self.behind(place);
         }
+    }
+
+    #[inline]
+    fn behind(&self, place: usize) -> usize {
+        (place + 1) & self.slots.len().wrapping_sub(1)
     }
 
     fn grow(&mut self) {
@@ -81,16 +93,14 @@ mod tests {
         // Few hashes, at both ends of the table, so that things stand far from where they belong.
         let hash = |number: u32| [u32::MAX, u32::MAX - 1, 0, 1, number.wrapping_mul(0x9e37_79b9)][number as usize % 5];
         let mut index = Index::default();
-        assert_eq!((index.first(0), index.of(7).count()), (None, 0));
+        assert_eq!((index.first(0), index.find(7, |_| true)), (None, None));
         for number in 0..3_000 {
             index.insert(hash(number), number);
         }
         for number in 0..3_000 {
-            let mut found: Vec<u32> = index.of(hash(number)).collect();
-            assert_eq!(index.first(hash(number)), found.first().copied());
-            found.sort_unstable();
-            let expected: Vec<u32> = (0..3_000).filter(|other| hash(*other) == hash(number)).collect();
-            assert_eq!(found, expected);
+            assert_eq!(index.find(hash(number), |found| found == number), Some(number));
+            assert_eq!(index.find(hash(number), |found| hash(found) != hash(number)), None);
+            assert_eq!(index.first(hash(number)).map(hash), Some(hash(number)));
         }
         assert_eq!(index.first(0x1234_5678), None);
     }

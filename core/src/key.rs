@@ -27,6 +27,9 @@ const MOST: usize = 1 << 16;
 /// No code.
 const UNKNOWN: u32 = u32::MAX;
 
+/// The code is asked for.
+const ASKED: u32 = u32::MAX - 1;
+
 /// What a value depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -139,10 +142,13 @@ pub(crate) struct Known {
     remote_tests: Vec<Tested>,
     port_tests: Vec<Vec<Tested>>,
     codes: Vec<u32>,
-    /// Rows of the connections that wait, what their groups are, and where these were found.
-    waiting: Vec<usize>,
+    /// The connections that wait, each with the row of its remote address; what their groups are, and where these were found.
+    waiting: Vec<(usize, usize)>,
     wanted: Vec<u32>,
     found: Vec<u32>,
+    /// Rows of addresses that have no code yet, and their values.
+    strange: Vec<usize>,
+    values: Vec<Value>,
 }
 
 impl Part {
@@ -300,14 +306,56 @@ impl Known {
         self.waiting.len() >= TOGETHER
     }
 
-    /// What becomes of those that wait: gives each one's row in the batch, and that of its group.
-    pub(crate) fn settle(&mut self, groups: &mut Groups, mut tell: impl FnMut(usize, Outcome)) {
+    /// What becomes of those of the batch that wait: tells each one's row in it, and that of its group.
+    pub(crate) fn settle(
+        &mut self,
+        plan: &Plan,
+        batch: &Batch<'_>,
+        groups: &mut Groups,
+        mut tell: impl FnMut(usize, u32),
+    ) {
+        for (place, (tag, part)) in plan.tags.iter().enumerate() {
+            if matches!(part, Part::RemoteIp | Part::RemoteType) {
+                self.settle_remotes(batch, groups, place, *tag, *part);
+            }
+        }
         groups.rows.rows(&self.wanted, &mut self.found);
-        for (row, found) in self.waiting.iter().zip(&self.found) {
-            tell(*row, Outcome::Row(*found));
+        for ((row, _), found) in self.waiting.iter().zip(&self.found) {
+            tell(*row, *found);
         }
         self.waiting.clear();
         self.wanted.clear();
+    }
+
+    /// Fills the codes in that depend on remote addresses: each address of a batch is looked for once.
+    fn settle_remotes(&mut self, batch: &Batch<'_>, groups: &mut Groups, place: usize, tag: Tag, part: Part) {
+        let addresses = self.remotes.len();
+        let Some(codes) = self.remote_codes.get_mut(place * addresses..(place + 1) * addresses) else { return };
+        self.strange.clear();
+        for (_, remote) in &self.waiting {
+            if let (Some(code), Some(ip)) = (codes.get_mut(*remote), batch.definitions.addresses.get(*remote))
+                && *code == UNKNOWN
+            {
+                *code = ASKED;
+                self.strange.push(*remote);
+                self.values.push(match part {
+                    Part::RemoteType => Value::Word(AddressType::of(*ip).name()),
+                    _ => tag.cut(Value::Ip(*ip)),
+                });
+            }
+        }
+        groups.rows.encode_all(place, &mut self.values, &mut self.found);
+        for (remote, found) in self.strange.iter().zip(&self.found) {
+            if let Some(code) = codes.get_mut(*remote) {
+                *code = *found;
+            }
+        }
+        let (words, first) = groups.rows.key_words();
+        for (key, (_, remote)) in self.wanted.chunks_exact_mut(words.max(1)).zip(&self.waiting) {
+            if let (Some(word), Some(code)) = (key.get_mut(first + place), codes.get(*remote)) {
+                *word = *code;
+            }
+        }
     }
 
     /// What becomes of a connection that began at `at`; `None` when the batch does not say who it is.
@@ -355,10 +403,10 @@ impl Known {
         let mut codes = std::mem::take(&mut self.codes);
         codes.clear();
         codes.extend_from_slice(&self.entries[entry].codes);
-        for (place, (tag, part)) in plan.tags.iter().enumerate() {
+        for (place, (_, part)) in plan.tags.iter().enumerate() {
             codes[place] = match part {
-                Part::Profile(_) => continue,
-                Part::RemoteIp | Part::RemoteType => self.remote_code(groups, place, *tag, *part, remote_row, remote),
+                // Of remote addresses later, together.
+                Part::Profile(_) | Part::RemoteIp | Part::RemoteType => continue,
                 Part::LocalPort | Part::RemotePort => {
                     let folds = groups.folds(
                         section,
@@ -381,7 +429,7 @@ impl Known {
         } else {
             groups.rows.begin_key(window, &mut self.wanted);
             self.wanted.extend_from_slice(&codes);
-            self.waiting.push(key.row);
+            self.waiting.push((key.row, remote_row));
             Outcome::Waits
         };
         self.codes = codes;
@@ -430,28 +478,6 @@ impl Known {
             *tested = if holds { Tested::Holds } else { Tested::Not };
         }
         holds
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a value depends on")]
-    fn remote_code(
-        &mut self,
-        groups: &mut Groups,
-        place: usize,
-        tag: Tag,
-        part: Part,
-        row: usize,
-        remote: IpAddr,
-    ) -> u32 {
-        let addresses = self.remotes.len();
-        let code = &mut self.remote_codes[place * addresses + row];
-        if *code == UNKNOWN {
-            let value = match part {
-                Part::RemoteType => Value::Word(AddressType::of(remote).name()),
-                _ => tag.cut(Value::Ip(remote)),
-            };
-            *code = groups.rows.encode(place, value);
-        }
-        *code
     }
 
     fn port_code(&mut self, groups: &mut Groups, place: usize, port: Option<u16>) -> u32 {

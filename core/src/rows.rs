@@ -29,17 +29,39 @@ const NONE: u32 = u32::MAX;
 struct Dictionary {
     values: Vec<Value>,
     places: Index,
+    /// Of those that are looked for together.
+    hashes: Vec<u32>,
 }
 
 impl Dictionary {
     /// The code of a value.
     fn code(&mut self, value: Value) -> u32 {
         let hash = hash_of(&value);
-        let mut found = self.places.of(hash);
-        if let Some(code) = found.find(|place| self.values.get(*place as usize) == Some(&value)) {
+        self.code_of(hash, value)
+    }
+
+    /// The codes of many, which are looked for together.
+    fn codes(&mut self, values: &mut Vec<Value>, codes: &mut Vec<u32>) {
+        codes.clear();
+        self.hashes.clear();
+        self.hashes.extend(values.iter().map(hash_of));
+        codes.extend(self.hashes.iter().map(|hash| self.places.first(*hash).unwrap_or(NONE)));
+        for (code, value) in codes.iter_mut().zip(&*values) {
+            *code = if self.values.get(*code as usize) == Some(value) { *code } else { NONE };
+        }
+        let hashes = std::mem::take(&mut self.hashes);
+        for ((code, value), hash) in codes.iter_mut().zip(values.drain(..)).zip(&hashes) {
+            if *code == NONE {
+                *code = self.code_of(*hash, value);
+            }
+        }
+        self.hashes = hashes;
+    }
+
+    fn code_of(&mut self, hash: u32, value: Value) -> u32 {
+        if let Some(code) = self.places.find(hash, |code| self.values.get(code as usize) == Some(&value)) {
             return code;
         }
-        drop(found);
         let code = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
         self.places.insert(hash, code);
         self.values.push(value);
@@ -165,6 +187,21 @@ impl Rows {
         }
     }
 
+    /// The codes of many connections' values of the tag at a place. No values are left.
+    pub(crate) fn encode_all(&mut self, tag: usize, values: &mut Vec<Value>, codes: &mut Vec<u32>) {
+        if let Some(Values::Different(dictionary)) = self.values.get_mut(tag) {
+            dictionary.codes(values, codes);
+        } else {
+            codes.clear();
+            codes.extend(values.drain(..).map(|value| self.encode(tag, value)));
+        }
+    }
+
+    /// How many words say of which group a row is, and at which of them its codes begin.
+    pub(crate) fn key_words(&self) -> (usize, usize) {
+        (self.key, self.key - self.tags())
+    }
+
     /// The row of the group of these codes, one for each tag, in the window that begins at `window`. To be asked once for each
     /// connection and window.
     pub(crate) fn row(&mut self, window: i64, codes: &[u32]) -> u32 {
@@ -210,7 +247,7 @@ impl Rows {
 
     fn row_of(&mut self, hash: u32, key: &[u32]) -> u32 {
         if !self.is_by_connection {
-            if let Some(row) = self.places.of(hash).find(|row| is_same(self.key_of(*row), key)) {
+            if let Some(row) = self.places.find(hash, |row| is_same(self.key_of(row), key)) {
                 return row;
             }
             self.places.insert(hash, self.count);
