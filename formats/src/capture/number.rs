@@ -129,24 +129,38 @@ pub(super) fn bit_bytes(symbols: &[u8]) -> usize {
 /// The numbers of symbols and bits; `bits` has [`bit_bytes`] and eight more.
 pub(super) fn join(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> Result<(), Malformed> {
     values.clear();
-    let (mut place, mut is_short) = (0_usize, false);
-    values.extend(symbols.iter().map(|symbol| {
-        let (start, width) = STARTS[usize::from(*symbol)];
-        let window = bits.get(place >> 3..).and_then(<[u8]>::first_chunk);
-        is_short |= window.is_none();
-        let shift = place & 7;
-        let mut rest = u64::from_le_bytes(*window.unwrap_or(&[0; 8])) >> shift;
-        if usize::from(width) + shift > 64 {
+    let greatest = symbols.iter().max().copied().unwrap_or(0);
+    // With the seven bits that may be before them.
+    let is_short = if STARTS[usize::from(greatest)].1 <= 64 - 7 {
+        join_all(symbols, bits, values, |_, _, rest| rest)
+    } else {
+        join_all(symbols, bits, values, |place, width, rest| {
+            let shift = place & 7;
             let above = bits.get((place >> 3) + 8).copied().unwrap_or(0);
-            rest |= u64::from(above) << (64 - shift);
-        }
-        place += usize::from(width);
-        start + (rest & ((1 << width) - 1))
-    }));
+            if width + shift > 64 { rest | u64::from(above) << (64 - shift) } else { rest }
+        })
+    };
     if is_short {
         return Err(Malformed::new("bits of a column", format!("{} bytes", bit_bytes(symbols)), bits.len()));
     }
     Ok(())
+}
+
+/// `complete` adds to the bits at a place, of which so many are wanted, those that are not in the eight bytes there. Gives
+/// whether there were too few.
+fn join_all(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>, complete: impl Fn(usize, usize, u64) -> u64) -> bool {
+    let (mut place, mut is_short) = (0_usize, false);
+    values.extend(symbols.iter().map(|symbol| {
+        let (start, width) = STARTS[usize::from(*symbol)];
+        let byte = place >> 3;
+        let window = bits.get(byte..byte + 8).and_then(|window| window.first_chunk());
+        is_short |= window.is_none();
+        let rest = u64::from_le_bytes(*window.unwrap_or(&[0; 8])) >> (place & 7);
+        let rest = complete(place, usize::from(width), rest);
+        place += usize::from(width);
+        start + (rest & ((1 << width) - 1))
+    }));
+    is_short
 }
 
 #[cfg(test)]
