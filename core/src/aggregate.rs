@@ -217,6 +217,11 @@ impl Groups {
         !filter.keep_unspecified || !filter.keep_loopback || filter.drop_same_ip
     }
 
+    /// Somebody may be left out because both ends are one address.
+    pub(crate) fn asks_about_same_ip(&self) -> bool {
+        self.options.filter.drop_same_ip
+    }
+
     pub(crate) fn keeps_idle(&self) -> bool {
         self.options.filter.keep_idle
     }

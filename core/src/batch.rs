@@ -133,9 +133,18 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Goes on behind opens, samples and closes.
+    fn pass_all(&mut self, kinds: &[u8]) {
+        let opens = kinds.iter().filter(|kind| **kind == Batch::OPEN).count();
+        self.event += kinds.len();
+        self.row += kinds.len();
+        self.total += kinds.len() - opens;
+        self.close += kinds.iter().filter(|kind| **kind == Batch::CLOSE).count();
+    }
+
     /// Goes on behind an event of this kind.
     #[inline]
-    pub(crate) fn pass(&mut self, kind: u8) {
+    fn pass(&mut self, kind: u8) {
         let is_total = kind == Batch::SAMPLE || kind == Batch::CLOSE;
         self.event += 1;
         self.row += usize::from(kind <= Batch::CLOSE);
@@ -168,6 +177,18 @@ impl<'a> Batch<'a> {
                 }
             }
         })
+    }
+
+    /// Goes on behind the next event that is about none of the definitions, or one of which `is_wanted`; gives its place.
+    pub(crate) fn next_where(&self, place: &mut Place, is_wanted: impl Fn(usize) -> bool) -> Option<Place> {
+        let mut rows = self.rows.get(place.row..).unwrap_or_default().iter();
+        let kinds = self.kinds.get(place.event..).unwrap_or_default();
+        let is_next = |kind: &u8| *kind > Self::CLOSE || rows.next().is_none_or(|row| is_wanted(*row as usize));
+        let passed = kinds.iter().position(is_next)?;
+        place.pass_all(kinds.get(..passed).unwrap_or_default());
+        let next = *place;
+        place.pass(*kinds.get(passed)?);
+        Some(next)
     }
 
     /// The row in `definitions` of the open, sample or close at a place.

@@ -165,20 +165,18 @@ impl Briefs {
             {
                 continue;
             }
-            let key = Key { batch, row };
-            let (Some(life), Some(profile)) = (lives.get_mut(row), key.profile()) else { continue };
+            let (Some(life), Some(key)) = (lives.get_mut(row), Key::new(definitions, row)) else { continue };
             let [opened, closed] = life.at;
-            life.relies = !plan.is_told_by(profile);
-            life.is_tcp = profile.transport == Transport::Tcp;
-            if !plan.is_possible(profile)
+            life.relies = !plan.is_told_by(key.profile);
+            life.is_tcp = key.profile.transport == Transport::Tcp;
+            if !plan.is_possible(key.profile)
                 || (life.relies && !is_alone)
                 || !groups.is_one_window(section, opened, closed)
             {
                 continue;
             }
-            let is_active =
-                life.is_tcp || groups.keeps_idle() || counts(&batch.totals(life.total as usize), 0).is_active();
-            let Some(outcome) = self.known.outcome(plan, key, section, groups, opened, is_active) else {
+            let is_active = || life.is_tcp || counts(&batch.totals(life.total as usize), 0).is_active();
+            let Some(outcome) = self.known.outcome(plan, &key, section, groups, opened, is_active) else {
                 continue;
             };
             life.outcome = outcome;

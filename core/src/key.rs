@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::address::AddressType;
 use crate::aggregate::Groups;
-use crate::batch::{Batch, Profile};
+use crate::batch::{Batch, Definitions, Profile};
 use crate::column::Tag;
 use crate::event::{Direction, Transport};
 use crate::field::Field;
@@ -83,8 +83,15 @@ pub(crate) struct Plan {
 /// One definition of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key<'a> {
-    pub(crate) batch: &'a Batch<'a>,
-    pub(crate) row: usize,
+    definitions: &'a Definitions<'a>,
+    row: usize,
+    conn: u64,
+    profile_row: usize,
+    pub(crate) profile: &'a Profile,
+    remote_row: usize,
+    remote: &'a IpAddr,
+    local_port: u16,
+    remote_port: u16,
 }
 
 /// What is known of a profile.
@@ -234,52 +241,43 @@ impl Plan {
     pub(crate) fn is_told_by(&self, profile: &Profile) -> bool {
         !self.needs_others && (!self.needs_process || profile.name.is_some())
     }
-
-    fn is_by_profile(&self) -> bool {
-        self.is_by_profile
-    }
 }
 
 impl<'a> Key<'a> {
-    pub(crate) fn profile(self) -> Option<&'a Profile> {
-        let definitions = &self.batch.definitions;
-        definitions.profiles.get(*definitions.profile_rows.get(self.row)? as usize)
+    /// The definition in a row; `None` when the batch does not say who it is.
+    #[inline]
+    pub(crate) fn new(definitions: &'a Definitions<'a>, row: usize) -> Option<Self> {
+        let profile_row = *definitions.profile_rows.get(row)? as usize;
+        let profile = definitions.profiles.get(profile_row)?;
+        let remote_row = *definitions.remotes.get(row)? as usize;
+        let port = *definitions.ports.get(row)?;
+        let is_incoming = profile.is_incoming();
+        Some(Self {
+            definitions,
+            row,
+            conn: *definitions.conns.get(row)?,
+            profile_row,
+            profile,
+            remote_row,
+            remote: definitions.addresses.get(remote_row)?,
+            local_port: if is_incoming { profile.service_port } else { port },
+            remote_port: if is_incoming { port } else { profile.service_port },
+        })
     }
 
-    fn conn(self) -> Option<u64> {
-        self.batch.definitions.conns.get(self.row).copied()
+    fn local(&self) -> Option<IpAddr> {
+        self.definitions.addresses.get(self.profile.local as usize).copied()
     }
 
-    fn profile_row(self) -> Option<usize> {
-        self.batch.definitions.profile_rows.get(self.row).map(|row| *row as usize)
+    /// When it came to be, if that is known apart from its first event.
+    fn opened_at(&self) -> Option<u64> {
+        let opened_at = self.definitions.opened_at.get(self.row).copied();
+        opened_at.filter(|_| self.profile.has_opened_at)
     }
 
-    fn remote_row(self) -> Option<usize> {
-        self.batch.definitions.remotes.get(self.row).map(|row| *row as usize)
-    }
-
-    pub(crate) fn remote(self) -> Option<IpAddr> {
-        self.batch.definitions.addresses.get(self.remote_row()?).copied()
-    }
-
-    fn local(self) -> Option<IpAddr> {
-        self.batch.definitions.addresses.get(self.profile()?.local as usize).copied()
-    }
-
-    /// The port at the end that is not the server's.
-    pub(crate) fn port(self) -> Option<u16> {
-        self.batch.definitions.ports.get(self.row).copied()
-    }
-
-    pub(crate) fn opened_at(self) -> Option<u64> {
-        let opened_at = self.batch.definitions.opened_at.get(self.row).copied();
-        opened_at.filter(|_| self.profile().is_some_and(|profile| profile.has_opened_at))
-    }
-
-    /// The ports, local first.
-    fn ends(self) -> Option<(u16, u16)> {
-        let (profile, port) = (self.profile()?, self.port()?);
-        Some(if profile.is_incoming() { (profile.service_port, port) } else { (port, profile.service_port) })
+    fn family(&self) -> Value {
+        let is_ipv4 = self.remote.is_ipv4() && self.local().is_some_and(|local| local.is_ipv4());
+        Value::Word(if is_ipv4 { "IPv4" } else { "IPv6" })
     }
 }
 
@@ -362,36 +360,31 @@ impl Known {
     pub(crate) fn outcome(
         &mut self,
         plan: &Plan,
-        key: Key<'_>,
+        key: &Key<'_>,
         section: &Section,
         groups: &mut Groups,
         at: u64,
-        is_active: bool,
+        is_active: impl FnOnce() -> bool,
     ) -> Option<Outcome> {
         let entry = self.entry(plan, key, section, groups)?;
-        let ports = key.ends()?;
-        let remote_row = key.remote_row()?;
-        let remote = key.remote()?;
-        let began = section.utc_us(key.opened_at().unwrap_or(at));
+        let began = || Value::Time(section.utc_us(key.opened_at().unwrap_or(at)));
         if let Some(filter) = &plan.filter
-            && !filter
-                .holds_by(&mut |asked, check| self.holds(*asked, check, key, entry, (remote_row, remote), ports, began))
+            && !filter.holds_by(&mut |asked, check| self.holds(*asked, check, key, entry, began))
         {
             return Some(Outcome::LeftOut(LeftOut::Filter));
         }
-        let (local_port, remote_port) = ports;
         if groups.asks_about_ends() {
-            let special = *self.remotes.get_mut(remote_row)?.get_or_insert_with(|| Special::of(remote));
+            let special = *self.remotes.get_mut(key.remote_row)?.get_or_insert_with(|| Special::of(*key.remote));
             let ends = Ends {
                 special: [self.entries[entry].special, special],
-                ports: [local_port, remote_port],
-                is_same_ip: key.local()? == remote,
+                ports: [key.local_port, key.remote_port],
+                is_same_ip: groups.asks_about_same_ip() && key.local()? == *key.remote,
             };
             if let Some(cause) = groups.left_out_by_ends(&ends) {
                 return Some(Outcome::LeftOut(cause));
             }
         }
-        if !is_active && !groups.keeps_idle() {
+        if !groups.keeps_idle() && !is_active() {
             return Some(Outcome::LeftOut(LeftOut::Idle));
         }
         let window = groups.window_of(section, at);
@@ -408,28 +401,25 @@ impl Known {
                 // Of remote addresses later, together.
                 Part::Profile(_) | Part::RemoteIp | Part::RemoteType => continue,
                 Part::LocalPort | Part::RemotePort => {
-                    let folds = groups.folds(
-                        section,
-                        key.profile()?.direction,
-                        *part == Part::LocalPort,
-                        [local_port, remote_port],
-                    );
-                    let port = if *part == Part::LocalPort { local_port } else { remote_port };
+                    let is_local = *part == Part::LocalPort;
+                    let ports = [key.local_port, key.remote_port];
+                    let folds = groups.folds(section, key.profile.direction, is_local, ports);
+                    let port = if is_local { key.local_port } else { key.remote_port };
                     self.port_code(groups, place, (!folds).then_some(port))
                 }
-                Part::Family => groups.rows.encode(place, family(key, remote)),
-                Part::Connection => groups.rows.encode(place, Value::number(key.conn())),
-                Part::Began => groups.rows.encode(place, Value::Time(began)),
+                Part::Family => groups.rows.encode(place, key.family()),
+                Part::Connection => groups.rows.encode(place, Value::Number(key.conn)),
+                Part::Began => groups.rows.encode(place, began()),
             };
         }
-        let outcome = if plan.is_by_profile() {
+        let outcome = if plan.is_by_profile {
             let row = groups.rows.row(window, &codes);
             self.entries[entry].row = Some((window, row));
             Outcome::Row(row)
         } else {
             groups.rows.begin_key(window, &mut self.wanted);
             self.wanted.extend_from_slice(&codes);
-            self.waiting.push((key.row, remote_row));
+            self.waiting.push((key.row, key.remote_row));
             Outcome::Waits
         };
         self.codes = codes;
@@ -437,22 +427,20 @@ impl Known {
     }
 
     /// Whether a test of the filter holds. What many connections share is tested once.
-    #[expect(clippy::too_many_arguments, reason = "what a value depends on")]
+    #[inline]
     fn holds(
         &mut self,
         Asked { place, part }: Asked,
         check: &Check,
-        key: Key<'_>,
+        key: &Key<'_>,
         entry: usize,
-        (remote_row, remote): (usize, IpAddr),
-        (local_port, remote_port): (u16, u16),
-        began: i64,
+        began: impl Fn() -> Value,
     ) -> bool {
         let entry = &mut self.entries[entry];
-        let port = if part == Part::LocalPort { local_port } else { remote_port };
+        let port = if part == Part::LocalPort { key.local_port } else { key.remote_port };
         let tested = match part {
             Part::Profile(_) => entry.tests.get_mut(place),
-            Part::RemoteIp | Part::RemoteType => self.remote_tests.get_mut(place * self.remotes.len() + remote_row),
+            Part::RemoteIp | Part::RemoteType => self.remote_tests.get_mut(place * self.remotes.len() + key.remote_row),
             Part::LocalPort | Part::RemotePort => self.port_tests.get_mut(place).and_then(|tests| {
                 if tests.is_empty() {
                     tests.resize(1 << 16, Tested::Never);
@@ -466,12 +454,12 @@ impl Known {
         }
         let value = match part {
             Part::Profile(_) => entry.values.get(place).cloned().unwrap_or(Value::Null),
-            Part::RemoteIp => Value::Ip(remote),
-            Part::RemoteType => Value::Word(AddressType::of(remote).name()),
+            Part::RemoteIp => Value::Ip(*key.remote),
+            Part::RemoteType => Value::Word(AddressType::of(*key.remote).name()),
             Part::LocalPort | Part::RemotePort => Value::Number(port.into()),
-            Part::Family => family(key, remote),
-            Part::Connection => Value::number(key.conn()),
-            Part::Began => Value::Time(began),
+            Part::Family => key.family(),
+            Part::Connection => Value::Number(key.conn),
+            Part::Began => began(),
         };
         let holds = check.holds(&value);
         if let Some(tested) = tested {
@@ -497,28 +485,31 @@ impl Known {
     }
 
     /// The entry of a connection's profile.
-    fn entry(&mut self, plan: &Plan, key: Key<'_>, section: &Section, groups: &mut Groups) -> Option<usize> {
-        let row = key.profile_row()?;
-        let entry = self.profiles.get_mut(row)?;
-        if *entry != UNKNOWN {
-            return Some(*entry as usize);
+    #[inline]
+    fn entry(&mut self, plan: &Plan, key: &Key<'_>, section: &Section, groups: &mut Groups) -> Option<usize> {
+        match *self.profiles.get(key.profile_row)? {
+            UNKNOWN => self.find_entry(plan, key, section, groups),
+            entry => Some(entry as usize),
         }
-        let profile = key.profile()?;
+    }
+
+    fn find_entry(&mut self, plan: &Plan, key: &Key<'_>, section: &Section, groups: &mut Groups) -> Option<usize> {
+        let Key { definitions, profile, .. } = key;
         let name = Name {
             transport: profile.transport,
             direction: profile.direction,
             local: key.local()?,
             service_port: profile.service_port,
             pid: profile.pid,
-            process: profile.name.and_then(|name| key.batch.definitions.names.get(name as usize)).cloned(),
+            process: profile.name.and_then(|name| definitions.names.get(name as usize)).cloned(),
             netns: profile.netns,
             shared: profile.shared,
         };
         let next = u32::try_from(self.entries.len()).unwrap_or(UNKNOWN);
         let found = *self.names.entry(name).or_insert(next);
-        *entry = found;
+        *self.profiles.get_mut(key.profile_row)? = found;
         if found == next {
-            let flow = groups.flow_of(section, &Arc::new(key.batch.definitions.identity(key.row)?));
+            let flow = groups.flow_of(section, &Arc::new(definitions.identity(key.row)?));
             let codes = plan.tags.iter().enumerate().map(|(place, (tag, part))| match part {
                 Part::Profile(_) => groups.rows.encode(place, tag.in_row(&flow)),
                 _ => UNKNOWN,
@@ -533,9 +524,4 @@ impl Known {
         }
         Some(found as usize)
     }
-}
-
-fn family(key: Key<'_>, remote: IpAddr) -> Value {
-    let is_ipv4 = remote.is_ipv4() && key.local().is_some_and(|local| local.is_ipv4());
-    Value::Word(if is_ipv4 { "IPv4" } else { "IPv6" })
 }

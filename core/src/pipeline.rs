@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::again::Again;
 use crate::aggregate::{Groups, Pending};
-use crate::batch::{Batch, Block, Place};
+use crate::batch::{Block, Place};
 use crate::brief::Briefs;
 use crate::choice::Note;
 use crate::column::{Column, Tag};
@@ -245,13 +245,10 @@ impl Pipeline {
         section.see_time(*first, &mut self.span);
         let mut are_brief = std::mem::take(&mut self.are_brief);
         self.briefs.are_brief(&mut are_brief);
+        let is_of_brief = |row: usize| are_brief.get(row) == Some(&true);
         let mut place = Place::default();
-        for kind in batch.kinds {
-            let before = place;
-            place.pass(*kind);
-            let is_of_brief =
-                *kind <= Batch::CLOSE && batch.row(before).and_then(|row| are_brief.get(row)) == Some(&true);
-            if !is_of_brief && let Some(event) = batch.event(before) {
+        while let Some(before) = batch.next_where(&mut place, |row| !is_of_brief(row)) {
+            if let Some(event) = batch.event(before) {
                 self.push(&event);
             }
         }

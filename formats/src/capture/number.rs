@@ -10,19 +10,19 @@ use super::error::Malformed;
 
 const EXACT: u64 = 16;
 
-/// The smallest number of a symbol, and how many bits follow.
-const STARTS: [(u64, u8); 256] = starts();
+/// The smallest number of a symbol, how many bits follow, and as many ones: to shift by what varies is slow.
+const STARTS: [(u64, u8, u64); 256] = starts();
 
-const fn starts() -> [(u64, u8); 256] {
-    let mut table = [(0, 0); 256];
+const fn starts() -> [(u64, u8, u64); 256] {
+    let mut table = [(0, 0, 0); 256];
     let mut symbol = 0;
     while symbol < 256 {
         table[symbol] = if symbol < 16 {
-            (symbol as u64, 0)
+            (symbol as u64, 0, 0)
         } else {
             #[expect(clippy::cast_possible_truncation, reason = "at most 63")]
             let high = ((symbol - 16) / 4 + 4) as u8;
-            ((4 + (symbol as u64 & 3)) << (high - 2), high - 2)
+            ((4 + (symbol as u64 & 3)) << (high - 2), high - 2, (1 << (high - 2)) - 1)
         };
         symbol += 1;
     }
@@ -151,14 +151,14 @@ pub(super) fn join(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> Result
 fn join_all(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>, complete: impl Fn(usize, usize, u64) -> u64) -> bool {
     let (mut place, mut is_short) = (0_usize, false);
     values.extend(symbols.iter().map(|symbol| {
-        let (start, width) = STARTS[usize::from(*symbol)];
+        let (start, width, ones) = STARTS[usize::from(*symbol)];
         let byte = place >> 3;
         let window = bits.get(byte..byte + 8).and_then(|window| window.first_chunk());
         is_short |= window.is_none();
         let rest = u64::from_le_bytes(*window.unwrap_or(&[0; 8])) >> (place & 7);
         let rest = complete(place, usize::from(width), rest);
         place += usize::from(width);
-        start + (rest & ((1 << width) - 1))
+        start + (rest & ones)
     }));
     is_short
 }
