@@ -242,6 +242,17 @@ impl Groups {
         self.options.filter.leaves_out_ends(ends)
     }
 
+    /// Somebody may be left out by their ends.
+    pub(crate) fn asks_about_ends(&self) -> bool {
+        let filter = &self.options.filter;
+        !filter.keep_unspecified || !filter.keep_loopback || filter.drop_same_ip
+    }
+
+    /// Somebody may be left out because both ends are one address.
+    pub(crate) fn asks_about_same_ip(&self) -> bool {
+        self.options.filter.drop_same_ip
+    }
+
     pub(crate) fn keeps_idle(&self) -> bool {
         self.options.filter.keep_idle
     }

@@ -132,6 +132,29 @@ pub(crate) struct Place {
     other: usize,
 }
 
+impl Place {
+    /// Goes on behind opens, samples and closes.
+    fn pass_all(&mut self, kinds: &[u8]) {
+        let opens = kinds.iter().filter(|kind| **kind == Batch::OPEN).count();
+        self.event += kinds.len();
+        self.row += kinds.len();
+        self.total += kinds.len() - opens;
+        self.close += kinds.iter().filter(|kind| **kind == Batch::CLOSE).count();
+    }
+
+    /// Goes on behind an event of this kind.
+    #[inline]
+    fn pass(&mut self, kind: u8) {
+        let is_total = kind == Batch::SAMPLE || kind == Batch::CLOSE;
+        self.event += 1;
+        self.row += usize::from(kind <= Batch::CLOSE);
+        self.total += usize::from(is_total);
+        self.close += usize::from(kind == Batch::CLOSE);
+        self.tick += usize::from(kind == Batch::TICK);
+        self.other += usize::from(kind > Batch::TICK);
+    }
+}
+
 impl<'a> Batch<'a> {
     /// The kind of an open.
     pub const OPEN: u8 = 0;
@@ -148,7 +171,7 @@ impl<'a> Batch<'a> {
         std::iter::from_fn(move || {
             loop {
                 let before = place;
-                self.pass(&mut place)?;
+                place.pass(*self.kinds.get(place.event)?);
                 if let Some(event) = self.event(before) {
                     return Some(event);
                 }
@@ -156,26 +179,27 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// Goes on behind the next event; `None` when there is none.
-    pub(crate) fn pass(&self, place: &mut Place) -> Option<u8> {
-        let kind = *self.kinds.get(place.event)?;
-        place.event += 1;
-        match kind {
-            Self::OPEN => place.row += 1,
-            Self::SAMPLE => (place.row, place.total) = (place.row + 1, place.total + 1),
-            Self::CLOSE => {
-                (place.row, place.total, place.close) = (place.row + 1, place.total + 1, place.close + 1);
-            }
-            Self::TICK => place.tick += 1,
-            _ => place.other += 1,
-        }
-        Some(kind)
+    /// Goes on behind the next event that is about none of the definitions, or one of which `is_wanted`; gives its place.
+    pub(crate) fn next_where(&self, place: &mut Place, is_wanted: impl Fn(usize) -> bool) -> Option<Place> {
+        let mut rows = self.rows.get(place.row..).unwrap_or_default().iter();
+        let kinds = self.kinds.get(place.event..).unwrap_or_default();
+        let is_next = |kind: &u8| *kind > Self::CLOSE || rows.next().is_none_or(|row| is_wanted(*row as usize));
+        let passed = kinds.iter().position(is_next)?;
+        place.pass_all(kinds.get(..passed).unwrap_or_default());
+        let next = *place;
+        place.pass(*kinds.get(passed)?);
+        Some(next)
+    }
+
+    /// The row in `definitions` of the open, sample or close at a place.
+    pub(crate) fn row(&self, place: Place) -> Option<usize> {
+        self.rows.get(place.row).map(|row| *row as usize)
     }
 
     /// The event at a place; `None` for kinds that are not known.
     pub(crate) fn event(&self, place: Place) -> Option<Event> {
         let at = *self.at.get(place.event)?;
-        let row = || self.rows.get(place.row).map(|row| *row as usize);
+        let row = || self.row(place);
         let body = match *self.kinds.get(place.event)? {
             Self::OPEN => {
                 let row = row()?;

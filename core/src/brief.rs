@@ -14,12 +14,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::aggregate::Groups;
 use crate::batch::{Batch, Block};
-use crate::delta::{Counts, Delta, LINGER_NS};
+use crate::delta::{Counts, LINGER_NS};
 use crate::event::{Body, Close, Event, Open, TcpStates, Totals, Transport};
-use crate::filter::LeftOut;
-use crate::key::{Key, Known, Plan};
+use crate::key::{Key, Known, Outcome, Plan};
 use crate::pipeline::{ReportOptions, Section};
-use crate::sums::Sums;
 
 /// What becomes of a definition's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,42 +26,44 @@ enum Fate {
     Unseen,
     Open,
     Closed,
-    /// Its whole life is in the batch; it lingers.
-    Brief,
-    /// It was brief, and is in its group.
-    Done,
     /// It goes the way of single events.
     Other,
+    /// Its whole life is in the batch; it lingers, or is in its group.
+    Brief,
 }
+
+/// What becomes of it when it is opened, spoken of, and closed without another word.
+const NEXT: [[Fate; 3]; 5] = {
+    use Fate::{Closed, Open, Other};
+    [[Open, Other, Other], [Other, Other, Closed], [Other; 3], [Other; 3], [Other; 3]]
+};
 
 /// The events of one definition in a batch.
 #[derive(Debug, Clone, Copy, Default)]
 struct Life {
-    opened: u64,
-    closed: u64,
+    /// When it was opened, and closed.
+    at: [u64; 2],
     outcome: Outcome,
     /// The row of totals of its close.
     total: u32,
-    fate: Fate,
     is_tcp: bool,
     /// It is in its group because nothing is known beside the connections.
     relies: bool,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-enum Outcome {
-    #[default]
-    Unknown,
-    LeftOut(LeftOut),
-    Row(u32),
+/// The events of all definitions in a batch, by row.
+#[derive(Debug, Default)]
+struct Lives {
+    fates: Vec<Fate>,
+    /// Of those that were closed.
+    lives: Vec<Life>,
 }
 
 /// The connections of one batch.
 #[derive(Debug)]
 struct Lot {
     block: Arc<dyn Block>,
-    /// By definition.
-    lives: Vec<Life>,
+    lives: Lives,
     /// Until then any of them lingers.
     until: u64,
     /// The definition of each that is brief, by id, when somebody asks.
@@ -81,8 +81,7 @@ pub(crate) struct Briefs {
     greatest: Option<u64>,
     before: Option<u64>,
     /// Memory for the lives of the next lots.
-    spare: Vec<Vec<Life>>,
-    ids: FxHashSet<u64>,
+    spare: Vec<Lives>,
     known: Known,
 }
 
@@ -96,7 +95,6 @@ impl Briefs {
             greatest: None,
             before: None,
             spare: Vec::new(),
-            ids: FxHashSet::default(),
             known: Known::default(),
         }
     }
@@ -106,11 +104,6 @@ impl Briefs {
         self.lots.clear();
         (self.relying, self.greatest, self.before) = (false, None, None);
         self.known = Known::default();
-    }
-
-    /// Nobody lingers any longer: everybody was taken.
-    pub(crate) fn clear(&mut self) {
-        self.spare.extend(self.lots.drain(..).map(|lot| lot.lives));
     }
 
     /// No connection lingers.
@@ -128,10 +121,11 @@ impl Briefs {
         self.before = self.greatest;
     }
 
-    /// The events of a definition of the batch that was sorted out last are those of a brief connection.
-    pub(crate) fn is_brief(&self, row: usize) -> bool {
-        let life = self.lots.back().and_then(|lot| lot.lives.get(row));
-        life.is_some_and(|life| life.fate == Fate::Brief)
+    /// Which definitions of the batch that was sorted out last are those of brief connections.
+    pub(crate) fn are_brief(&self, are_brief: &mut Vec<bool>) {
+        are_brief.clear();
+        let fates = self.lots.back().map(|lot| lot.lives.fates.iter());
+        are_brief.extend(fates.into_iter().flatten().map(|fate| *fate == Fate::Brief));
     }
 
     /// Finds the brief connections of a block and what becomes of them; false when there is none.
@@ -146,74 +140,62 @@ impl Briefs {
     }
 
     /// The lives of a batch, and until when those that are brief linger; `None` when there is none.
-    fn find(
-        &mut self,
-        batch: &Batch<'_>,
-        lives: &mut Vec<Life>,
-        section: &Section,
-        groups: &mut Groups,
-    ) -> Option<u64> {
+    fn find(&mut self, batch: &Batch<'_>, found: &mut Lives, section: &Section, groups: &mut Groups) -> Option<u64> {
         let plan = self.plan.as_ref()?;
         let has_attributes = batch.others.iter().flatten().any(|body| !matches!(body, Body::Loss(_)));
         let is_alone = section.surroundings.is_empty() && !has_attributes;
         let definitions = &batch.definitions;
         self.before = self.greatest;
         self.greatest = self.greatest.max(definitions.conns.iter().max().copied());
-        if !follow(lives, batch, section, groups) {
+        if !follow(found, batch) {
             return None;
         }
-        let is_ascending = definitions.conns.is_sorted_by(|a, b| a < b);
-        self.ids.clear();
-        self.known.begin(definitions.profiles.len(), definitions.addresses.len());
+        // Each of these is heard of again.
+        let twice = twice(definitions.conns);
+        self.known.begin(plan, definitions.profiles.len(), definitions.addresses.len());
         let mut last = None;
-        for (row, (life, conn)) in lives.iter_mut().zip(definitions.conns).enumerate() {
-            let is_closed = std::mem::replace(&mut life.fate, Fate::Other) == Fate::Closed;
-            let is_new = is_ascending || self.ids.insert(*conn);
+        let Lives { fates, lives } = found;
+        for (row, (fate, conn)) in fates.iter_mut().zip(definitions.conns).enumerate() {
+            let is_closed = std::mem::replace(fate, Fate::Other) == Fate::Closed;
             if !is_closed
-                || !is_new
+                || !twice.is_empty() && twice.contains(conn)
                 || self.before.is_some_and(|before| *conn <= before) && {
                     section.deltas.slot_of(*conn).is_some() || self.lots.iter_mut().any(|lot| lot.find(*conn).is_some())
                 }
             {
                 continue;
             }
-            let key = Key { batch, row };
-            let Some(profile) = key.profile() else { continue };
-            life.relies = !plan.is_told_by(profile);
-            if !plan.is_possible(profile) || (life.relies && !is_alone) {
+            let (Some(life), Some(key)) = (lives.get_mut(row), Key::new(definitions, row)) else { continue };
+            let [opened, closed] = life.at;
+            life.relies = !plan.is_told_by(key.profile);
+            life.is_tcp = key.profile.transport == Transport::Tcp;
+            if !plan.is_possible(key.profile)
+                || (life.relies && !is_alone)
+                || !groups.is_one_window(section, opened, closed)
+            {
                 continue;
             }
-            life.is_tcp = profile.transport == Transport::Tcp;
-            let is_active = life.is_tcp || counts(&batch.totals(life.total as usize), 0).is_active();
-            let Some(outcome) = self.known.outcome(plan, key, section, groups, life.opened, is_active) else {
+            let is_active = || life.is_tcp || counts(&batch.totals(life.total as usize), 0).is_active();
+            let Some(outcome) = self.known.outcome(plan, &key, section, groups, opened, is_active) else {
                 continue;
             };
-            life.outcome = outcome.map_or_else(Outcome::LeftOut, Outcome::Row);
-            life.fate = Fate::Brief;
+            life.outcome = outcome;
+            *fate = Fate::Brief;
             self.relying |= life.relies;
-            last = last.max(Some(life.closed));
-        }
-        // The same id twice in a batch: each of them is heard of again.
-        if !is_ascending && self.ids.len() < lives.len() {
-            let mut times: FxHashMap<u64, u32> = FxHashMap::default();
-            definitions.conns.iter().for_each(|conn| *times.entry(*conn).or_default() += 1);
-            let is_twice = |conn: &u64| times.get(conn).is_some_and(|times| *times > 1);
-            for (life, _) in lives.iter_mut().zip(definitions.conns).filter(|(_, conn)| is_twice(conn)) {
-                life.fate = Fate::Other;
+            last = last.max(Some(closed));
+            if self.known.is_full() {
+                self.known.settle(plan, batch, groups, |row, group| settle(lives, row, group));
             }
         }
+        self.known.settle(plan, batch, groups, |row, group| settle(lives, row, group));
         last.map(|last| last.saturating_add(LINGER_NS))
     }
 
-    /// Adds to their groups those of which nothing can come any more at `now`; gives how many events they had.
+    /// Adds to their groups those of blocks of which nothing can come any more at `now`; gives how many events they had.
     pub(crate) fn fold(&mut self, now: u64, groups: &mut Groups) -> u64 {
         let mut events = 0;
-        while let Some(mut lot) = self.lots.pop_front() {
-            events += lot.fold(now, groups);
-            if lot.until > now {
-                self.lots.push_front(lot);
-                break;
-            }
+        while let Some(lot) = self.lots.pop_front_if(|lot| lot.until <= now) {
+            events += lot.fold(groups);
             self.spare.push(lot.lives);
         }
         events
@@ -243,8 +225,8 @@ impl Briefs {
     fn take_some(&mut self, at: u64, is_meant: impl Fn(&Life) -> bool) -> Vec<[Event; 2]> {
         let mut events = Vec::new();
         for lot in &mut self.lots {
-            for row in 0..lot.lives.len() {
-                if lot.lives.get(row).is_some_and(&is_meant) {
+            for row in 0..lot.lives.fates.len() {
+                if lot.lives.lives.get(row).is_some_and(&is_meant) {
                     events.extend(lot.take(row, at));
                 }
             }
@@ -253,39 +235,55 @@ impl Briefs {
     }
 }
 
-/// Follows the events of each definition; false when none can be brief.
-fn follow(lives: &mut Vec<Life>, batch: &Batch<'_>, section: &Section, groups: &Groups) -> bool {
-    lives.clear();
-    lives.resize(batch.definitions.conns.len(), Life::default());
-    let (mut row, mut total, mut ticks) = (0, 0_u32, 0);
+/// Follows the events of each definition; false when none can be brief. There are as many opens as closes in no order, which
+/// no processor guesses: so there is no choice between them.
+fn follow(found: &mut Lives, batch: &Batch<'_>) -> bool {
+    let Lives { fates, lives } = found;
+    let count = batch.definitions.conns.len();
+    fates.clear();
+    fates.resize(count, Fate::Unseen);
+    lives.resize(count, Life::default());
+    let (mut total, mut ticks) = (0_u32, 0);
     let mut rows = batch.rows.iter();
-    let mut any = false;
     for (kind, at) in batch.kinds.iter().zip(batch.at) {
-        match *kind {
-            Batch::OPEN => {
-                let life = rows.next().and_then(|row| lives.get_mut(*row as usize));
-                let Some(life) = life else { return false };
-                let fate = if life.fate == Fate::Unseen { Fate::Open } else { Fate::Other };
-                *life = Life { fate, opened: *at, ..*life };
-            }
-            Batch::SAMPLE | Batch::CLOSE => {
-                let life = rows.next().and_then(|row| lives.get_mut(*row as usize));
-                let Some(life) = life else { return false };
-                let is_plain = *kind == Batch::CLOSE
-                    && life.fate == Fate::Open
-                    && batch.carried.get(row) == Some(&0)
-                    && groups.is_one_window(section, life.opened, *at);
-                let fate = if is_plain { Fate::Closed } else { Fate::Other };
-                any |= is_plain;
-                *life = Life { fate, total, closed: *at, ..*life };
-                (row, total) = (row + 1, total + 1);
-            }
+        if *kind > Batch::CLOSE {
             // Whoever misses one of two snapshots is taken for lost.
-            Batch::TICK => ticks += 1,
-            _ => {}
+            ticks += u32::from(*kind == Batch::TICK);
+            continue;
+        }
+        let Some(row) = rows.next().map(|row| *row as usize) else { return false };
+        let (Some(fate), Some(life)) = (fates.get_mut(row), lives.get_mut(row)) else { return false };
+        let is_total = usize::from(*kind != Batch::OPEN);
+        let is_carried = batch.carried.get(total as usize).is_none_or(|carried| *carried != 0);
+        *fate = NEXT[*fate as usize][is_total + usize::from((*kind == Batch::CLOSE) & !is_carried)];
+        life.at[is_total] = *at;
+        life.total = total;
+        total += u32::from(*kind != Batch::OPEN);
+    }
+    ticks < 2 && fates.contains(&Fate::Closed)
+}
+
+/// The ids that stand there more than once. Most ids are greater than all before them.
+fn twice(ids: &[u64]) -> FxHashSet<u64> {
+    let (mut twice, mut others) = (FxHashSet::default(), FxHashSet::default());
+    let mut peaks: Vec<u64> = Vec::new();
+    if ids.is_sorted_by(|a, b| a < b) {
+        return twice;
+    }
+    for id in ids {
+        if peaks.last().is_none_or(|peak| id > peak) {
+            peaks.push(*id);
+        } else if peaks.binary_search(id).is_ok() || !others.insert(*id) {
+            twice.insert(*id);
         }
     }
-    any && ticks < 2
+    twice
+}
+
+fn settle(lives: &mut [Life], row: usize, group: u32) {
+    if let Some(life) = lives.get_mut(row) {
+        life.outcome = Outcome::Row(group);
+    }
 }
 
 /// What happened in a connection; `tcp`: 1 when it was established and closed.
@@ -305,25 +303,25 @@ fn counts(totals: &Totals, tcp: u64) -> Counts {
 impl Lot {
     /// The definition of a brief connection.
     fn find(&mut self, conn: u64) -> Option<usize> {
-        let (block, lives) = (&self.block, &self.lives);
+        let (block, fates) = (&self.block, &self.lives.fates);
         let places = self.places.get_or_insert_with(|| {
-            let conns = lives.iter().zip(block.batch().definitions.conns).enumerate();
-            conns.filter(|(_, (life, _))| life.fate == Fate::Brief).map(|(row, (_, conn))| (*conn, row)).collect()
+            let conns = fates.iter().zip(block.batch().definitions.conns).enumerate();
+            conns.filter(|(_, (fate, _))| **fate == Fate::Brief).map(|(row, (_, conn))| (*conn, row)).collect()
         });
         places.get(&conn).copied()
     }
 
-    /// Adds to their groups those of which nothing can come any more at `now`; gives how many events they had.
-    fn fold(&mut self, now: u64, groups: &mut Groups) -> u64 {
-        let batch = self.block.batch();
+    /// Adds all to their groups; gives how many events they had.
+    fn fold(&self, groups: &mut Groups) -> u64 {
+        let totals = self.block.batch().totals;
         let mut events = 0;
-        for life in self.lives.iter_mut().filter(|life| life.fate == Fate::Brief && life.is_over(now)) {
-            life.fate = Fate::Done;
+        let Lives { fates, lives } = &self.lives;
+        for life in fates.iter().zip(lives).filter(|(fate, _)| **fate == Fate::Brief).map(|(_, life)| life) {
             events += 2;
             match life.outcome {
-                Outcome::Unknown => {}
+                Outcome::Row(row) => groups.rows.add_one(row, life.is_tcp, &totals, life.total as usize),
                 Outcome::LeftOut(cause) => groups.left_out.count(cause),
-                Outcome::Row(row) => groups.rows.add(row, &life.sums(&batch)),
+                Outcome::Waits => {}
             }
         }
         events
@@ -331,33 +329,27 @@ impl Lot {
 
     /// The open and the close of a connection, which is in no lot any longer.
     fn take(&mut self, row: usize, at: u64) -> Option<[Event; 2]> {
-        let life = self.lives.get_mut(row).filter(|life| life.fate == Fate::Brief && !life.is_over(at))?;
+        let fate = self.lives.fates.get_mut(row).filter(|fate| **fate == Fate::Brief)?;
+        let life = self.lives.lives.get(row).filter(|life| !life.is_over(at))?;
         let batch = self.block.batch();
         let conn = *batch.definitions.conns.get(row)?;
         let identity = Arc::new(batch.definitions.identity(row)?);
         let totals = batch.totals(life.total as usize);
-        life.fate = Fate::Other;
+        *fate = Fate::Other;
         self.places = None;
+        let [opened, closed] = life.at;
         // Whoever was established needs no states to tell that it was.
         let close = Close { conn, totals, identity: None, tcp_states: TcpStates::default(), reason: None };
         Some([
-            Event { at: life.opened, body: Body::Open(Open { conn, identity }) },
-            Event { at: life.closed, body: Body::Close(close) },
+            Event { at: opened, body: Body::Open(Open { conn, identity }) },
+            Event { at: closed, body: Body::Close(close) },
         ])
     }
 }
 
 impl Life {
     fn is_over(&self, now: u64) -> bool {
-        self.closed.saturating_add(LINGER_NS) <= now
-    }
-
-    fn sums(&self, batch: &Batch<'_>) -> Sums {
-        let totals = batch.totals(self.total as usize);
-        let mut sums = Sums::of_one_connection(self.is_tcp);
-        let Totals { rtt_us, rtt_var_us, .. } = totals;
-        let counts = counts(&totals, self.is_tcp.into());
-        sums.add(&Delta { slot: 0, at: self.closed, counts, rtt_us, rtt_var_us });
-        sums
+        let [_, closed] = self.at;
+        closed.saturating_add(LINGER_NS) <= now
     }
 }

@@ -120,6 +120,8 @@ pub struct Connection {
     /// It was established, here or before the recording.
     established: bool,
     closed: bool,
+    /// Nothing is known of it any longer.
+    is_gone: bool,
     /// The number of the snapshot in which it was last seen.
     seen: u64,
 }
@@ -155,6 +157,8 @@ impl Connection {
 pub struct Deltas {
     slots: Vec<Connection>,
     by_id: FxHashMap<u64, usize>,
+    /// The slot behind the one of the last event: snapshots go through connections in the order in which these were made.
+    guess: usize,
     free: Vec<usize>,
     /// Ended connections with the time when they are to be forgotten, in that order.
     lingering: VecDeque<(u64, usize)>,
@@ -199,7 +203,8 @@ impl Deltas {
 
     /// The slot of the connection that has this id now.
     pub(crate) fn slot_of(&self, id: u64) -> Option<usize> {
-        self.by_id.get(&id).copied()
+        let is_guessed = self.slots.get(self.guess).is_some_and(|guessed| guessed.id == id && !guessed.is_gone);
+        if is_guessed { Some(self.guess) } else { self.by_id.get(&id).copied() }
     }
 
     /// A connection is known, and was seen since the last tick.
@@ -271,6 +276,7 @@ impl Deltas {
         let mut slots: Vec<usize> = self.by_id.values().copied().collect();
         slots.sort_unstable();
         self.diagnostics.unclosed += slots.iter().filter(|slot| !self.slots[**slot].closed).count() as u64;
+        slots.iter().for_each(|slot| self.slots[*slot].is_gone = true);
         self.by_id.clear();
         self.lingering.clear();
         self.told.extend(&slots);
@@ -309,7 +315,8 @@ impl Deltas {
 
     /// Finds or makes the connection and learns what the event says of it.
     fn see(&mut self, at: u64, id: u64, identity: Option<&Arc<Identity>>) -> Option<usize> {
-        if let Some(&slot) = self.by_id.get(&id) {
+        if let Some(slot) = self.slot_of(id) {
+            self.guess = slot + 1;
             let connection = &mut self.slots[slot];
             connection.seen = self.snapshot;
             if let Some(identity) = identity {
@@ -329,6 +336,7 @@ impl Deltas {
             last: (!identity.preexisting).then(Totals::default),
             established: identity.preexisting,
             closed: false,
+            is_gone: false,
             seen: self.snapshot,
         };
         self.introduced += 1;
@@ -381,13 +389,9 @@ impl Deltas {
 
     /// Who is open and was not seen in a complete snapshot has closed unseen.
     fn forget_unseen(&mut self, steps: &mut Vec<Step>) {
-        let mut gone: Vec<usize> = self
-            .by_id
-            .values()
-            .copied()
-            .filter(|slot| !self.slots[*slot].closed && self.slots[*slot].seen != self.snapshot)
-            .collect();
-        gone.sort_unstable();
+        let is_unseen = |known: &Connection| !known.is_gone && !known.closed && known.seen != self.snapshot;
+        let slots = self.slots.iter().enumerate();
+        let gone: Vec<usize> = slots.filter(|(_, known)| is_unseen(known)).map(|(slot, _)| slot).collect();
         self.diagnostics.lost_closes += gone.len() as u64;
         for slot in gone {
             self.end(slot, steps);
@@ -405,7 +409,9 @@ impl Deltas {
     }
 
     fn end(&mut self, slot: usize, steps: &mut Vec<Step>) {
-        self.by_id.remove(&self.slots[slot].id);
+        let connection = &mut self.slots[slot];
+        connection.is_gone = true;
+        self.by_id.remove(&connection.id);
         self.told.push(slot);
         steps.push(Step::Ended(slot));
     }

@@ -152,6 +152,13 @@ struct Beside {
     served: bool,
 }
 
+impl Beside {
+    /// Nothing was learned since it was last looked at.
+    fn is_found(&self, identity: &Arc<Identity>, learned: u64) -> bool {
+        self.learned == learned && self.identity.as_ref().is_some_and(|before| Arc::ptr_eq(before, identity))
+    }
+}
+
 impl Surroundings {
     /// Learns from an event, if it is of that kind.
     pub fn learn(&mut self, event: &Event) {
@@ -176,8 +183,12 @@ impl Surroundings {
         if self.beside.len() <= slot {
             self.beside.resize_with(slot + 1, Beside::default);
         }
-        let mut beside = std::mem::take(&mut self.beside[slot]);
+        let beside = &mut self.beside[slot];
         beside.at = at;
+        if beside.is_found(identity, self.learned) {
+            return;
+        }
+        let mut beside = std::mem::take(beside);
         self.look(&mut beside, at, identity);
         self.beside[slot] = beside;
     }
@@ -252,11 +263,10 @@ impl Surroundings {
 
     /// Finds what there is to find now.
     fn look(&self, beside: &mut Beside, now: u64, identity: &Arc<Identity>) {
-        let before = beside.identity.as_ref();
-        let is_same = before.is_some_and(|before| Arc::ptr_eq(before, identity));
-        if is_same && beside.learned == self.learned {
+        if beside.is_found(identity, self.learned) {
             return;
         }
+        let before = beside.identity.as_ref();
         if before.is_none() {
             beside.began = identity.opened_at.map_or(now, |opened_at| opened_at.min(now));
         }

@@ -13,11 +13,11 @@ use rustc_hash::FxHashMap;
 
 use crate::address::AddressType;
 use crate::aggregate::Groups;
-use crate::batch::{Batch, Profile};
+use crate::batch::{Batch, Definitions, Profile};
 use crate::column::Tag;
 use crate::event::{Direction, Transport};
 use crate::field::Field;
-use crate::filter::{Ends, LeftOut, Question, Special};
+use crate::filter::{Check, Ends, LeftOut, Question, Special};
 use crate::pipeline::{ReportOptions, Section};
 use crate::value::Value;
 
@@ -26,6 +26,9 @@ const MOST: usize = 1 << 16;
 
 /// No code.
 const UNKNOWN: u32 = u32::MAX;
+
+/// The code is asked for.
+const ASKED: u32 = u32::MAX - 1;
 
 /// What a value depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +46,34 @@ enum Part {
     Began,
 }
 
+/// What a test of the filter is about.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// Its place among the tests.
+    place: usize,
+    part: Part,
+}
+
+/// What becomes of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Outcome {
+    /// [`Known::settle`] tells.
+    #[default]
+    Waits,
+    LeftOut(LeftOut),
+    /// It is in the group of this row.
+    Row(u32),
+}
+
 /// How the group of a connection is found.
 #[derive(Debug)]
 pub(crate) struct Plan {
     tags: Vec<(Tag, Part)>,
     /// The fields by which the filter asks about the profile.
     asked: Vec<&'static Field>,
-    filter: Option<Question<Part>>,
+    filter: Option<Question<Asked>>,
+    /// All tags depend on the profile alone.
+    is_by_profile: bool,
     needs_process: bool,
     needs_direction: bool,
     /// What only other events tell.
@@ -59,8 +83,15 @@ pub(crate) struct Plan {
 /// One definition of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key<'a> {
-    pub(crate) batch: &'a Batch<'a>,
-    pub(crate) row: usize,
+    definitions: &'a Definitions<'a>,
+    row: usize,
+    conn: u64,
+    profile_row: usize,
+    pub(crate) profile: &'a Profile,
+    remote_row: usize,
+    remote: &'a IpAddr,
+    local_port: u16,
+    remote_port: u16,
 }
 
 /// What is known of a profile.
@@ -68,7 +99,8 @@ pub(crate) struct Key<'a> {
 struct Entry {
     /// For each tag; of those that depend on more than the profile, nothing.
     codes: Box<[u32]>,
-    /// What the filter asks.
+    /// Whether each test of the filter holds; of those that depend on more than the profile, nothing.
+    tests: Box<[Tested]>,
     values: Box<[Value]>,
     special: Special,
     /// Its only group in the window that came last.
@@ -88,6 +120,18 @@ struct Name {
     shared: bool,
 }
 
+/// Whether a test holds, once somebody asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Tested {
+    #[default]
+    Never,
+    Not,
+    Holds,
+}
+
+/// Connections whose groups are looked for together.
+const TOGETHER: usize = 256;
+
 /// What is known of the profiles, addresses and ports that were met.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -101,7 +145,17 @@ pub(crate) struct Known {
     remote_codes: Vec<u32>,
     /// By tag and port; the last is the folded one.
     port_codes: Vec<Vec<u32>>,
+    /// By test of the filter and row of the batch's addresses, and by test and port.
+    remote_tests: Vec<Tested>,
+    port_tests: Vec<Vec<Tested>>,
     codes: Vec<u32>,
+    /// The connections that wait, each with the row of its remote address; what their groups are, and where these were found.
+    waiting: Vec<(usize, usize)>,
+    wanted: Vec<u32>,
+    found: Vec<u32>,
+    /// Rows of addresses that have no code yet, and their values.
+    strange: Vec<usize>,
+    values: Vec<Value>,
 }
 
 impl Part {
@@ -141,7 +195,8 @@ impl Plan {
             let question = only.question(&|field| {
                 let mut fields = fields_of.borrow_mut();
                 fields.push(field);
-                Part::of(field, fields.len() - 1)
+                let place = fields.len() - 1;
+                Some(Asked { place, part: Part::of(field, place)? })
             });
             asked = fields_of.into_inner();
             question
@@ -159,7 +214,9 @@ impl Plan {
         fields.extend(asked.iter().map(|field| (*field, true)));
         let needs = |needed: &dyn Fn(&str, bool) -> bool| fields.iter().any(|(field, real)| needed(field.name, *real));
         let folds = !options.ports.no_fold;
+        let tags: Vec<(Tag, Part)> = tags;
         is_possible.then(|| Self {
+            is_by_profile: tags.iter().all(|(_, part)| matches!(part, Part::Profile(_))),
             needs_process: needs(&|name, _| name == "process_name"),
             needs_direction: needs(&|name, real| {
                 name == "direction" || (folds && !real && matches!(name, "src_port" | "dst_port"))
@@ -184,173 +241,231 @@ impl Plan {
     pub(crate) fn is_told_by(&self, profile: &Profile) -> bool {
         !self.needs_others && (!self.needs_process || profile.name.is_some())
     }
-
-    fn is_by_profile(&self) -> bool {
-        self.tags.iter().all(|(_, part)| matches!(part, Part::Profile(_)))
-    }
 }
 
 impl<'a> Key<'a> {
-    pub(crate) fn profile(self) -> Option<&'a Profile> {
-        let definitions = &self.batch.definitions;
-        definitions.profiles.get(*definitions.profile_rows.get(self.row)? as usize)
+    /// The definition in a row; `None` when the batch does not say who it is.
+    #[inline]
+    pub(crate) fn new(definitions: &'a Definitions<'a>, row: usize) -> Option<Self> {
+        let profile_row = *definitions.profile_rows.get(row)? as usize;
+        let profile = definitions.profiles.get(profile_row)?;
+        let remote_row = *definitions.remotes.get(row)? as usize;
+        let port = *definitions.ports.get(row)?;
+        let is_incoming = profile.is_incoming();
+        Some(Self {
+            definitions,
+            row,
+            conn: *definitions.conns.get(row)?,
+            profile_row,
+            profile,
+            remote_row,
+            remote: definitions.addresses.get(remote_row)?,
+            local_port: if is_incoming { profile.service_port } else { port },
+            remote_port: if is_incoming { port } else { profile.service_port },
+        })
     }
 
-    fn conn(self) -> Option<u64> {
-        self.batch.definitions.conns.get(self.row).copied()
+    fn local(&self) -> Option<IpAddr> {
+        self.definitions.addresses.get(self.profile.local as usize).copied()
     }
 
-    fn profile_row(self) -> Option<usize> {
-        self.batch.definitions.profile_rows.get(self.row).map(|row| *row as usize)
+    /// When it came to be, if that is known apart from its first event.
+    fn opened_at(&self) -> Option<u64> {
+        let opened_at = self.definitions.opened_at.get(self.row).copied();
+        opened_at.filter(|_| self.profile.has_opened_at)
     }
 
-    fn remote_row(self) -> Option<usize> {
-        self.batch.definitions.remotes.get(self.row).map(|row| *row as usize)
-    }
-
-    pub(crate) fn remote(self) -> Option<IpAddr> {
-        self.batch.definitions.addresses.get(self.remote_row()?).copied()
-    }
-
-    fn local(self) -> Option<IpAddr> {
-        self.batch.definitions.addresses.get(self.profile()?.local as usize).copied()
-    }
-
-    /// The port at the end that is not the server's.
-    pub(crate) fn port(self) -> Option<u16> {
-        self.batch.definitions.ports.get(self.row).copied()
-    }
-
-    pub(crate) fn opened_at(self) -> Option<u64> {
-        let opened_at = self.batch.definitions.opened_at.get(self.row).copied();
-        opened_at.filter(|_| self.profile().is_some_and(|profile| profile.has_opened_at))
-    }
-
-    /// The ports, local first.
-    fn ends(self) -> Option<(u16, u16)> {
-        let (profile, port) = (self.profile()?, self.port()?);
-        Some(if profile.is_incoming() { (profile.service_port, port) } else { (port, profile.service_port) })
+    fn family(&self) -> Value {
+        let is_ipv4 = self.remote.is_ipv4() && self.local().is_some_and(|local| local.is_ipv4());
+        Value::Word(if is_ipv4 { "IPv4" } else { "IPv6" })
     }
 }
 
 impl Known {
     /// A batch with so many profiles and addresses follows.
-    pub(crate) fn begin(&mut self, profiles: usize, addresses: usize) {
+    pub(crate) fn begin(&mut self, plan: &Plan, profiles: usize, addresses: usize) {
+        self.remote_codes.clear();
+        self.remote_codes.resize(addresses * plan.tags.len(), UNKNOWN);
+        self.remote_tests.clear();
+        self.remote_tests.resize(addresses * plan.asked.len(), Tested::Never);
+        self.port_tests.resize_with(plan.asked.len(), Vec::new);
         self.profiles.clear();
         self.profiles.resize(profiles, UNKNOWN);
         self.remotes.clear();
         self.remotes.resize(addresses, None);
-        self.remote_codes.clear();
         if self.entries.len() > MOST {
             self.entries.clear();
             self.names.clear();
         }
     }
 
-    /// What becomes of a connection that began at `at`: the row of its group, or why it is left out; `None` when the batch
-    /// does not say who it is.
+    /// So many connections wait that their groups are worth to be looked for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= TOGETHER
+    }
+
+    /// What becomes of those of the batch that wait: tells each one's row in it, and that of its group.
+    pub(crate) fn settle(
+        &mut self,
+        plan: &Plan,
+        batch: &Batch<'_>,
+        groups: &mut Groups,
+        mut tell: impl FnMut(usize, u32),
+    ) {
+        for (place, (tag, part)) in plan.tags.iter().enumerate() {
+            if matches!(part, Part::RemoteIp | Part::RemoteType) {
+                self.settle_remotes(batch, groups, place, *tag, *part);
+            }
+        }
+        groups.rows.rows(&self.wanted, &mut self.found);
+        for ((row, _), found) in self.waiting.iter().zip(&self.found) {
+            tell(*row, *found);
+        }
+        self.waiting.clear();
+        self.wanted.clear();
+    }
+
+    /// Fills the codes in that depend on remote addresses: each address of a batch is looked for once.
+    fn settle_remotes(&mut self, batch: &Batch<'_>, groups: &mut Groups, place: usize, tag: Tag, part: Part) {
+        let addresses = self.remotes.len();
+        let Some(codes) = self.remote_codes.get_mut(place * addresses..(place + 1) * addresses) else { return };
+        self.strange.clear();
+        for (_, remote) in &self.waiting {
+            if let (Some(code), Some(ip)) = (codes.get_mut(*remote), batch.definitions.addresses.get(*remote))
+                && *code == UNKNOWN
+            {
+                *code = ASKED;
+                self.strange.push(*remote);
+                self.values.push(match part {
+                    Part::RemoteType => Value::Word(AddressType::of(*ip).name()),
+                    _ => tag.cut(Value::Ip(*ip)),
+                });
+            }
+        }
+        groups.rows.encode_all(place, &mut self.values, &mut self.found);
+        for (remote, found) in self.strange.iter().zip(&self.found) {
+            if let Some(code) = codes.get_mut(*remote) {
+                *code = *found;
+            }
+        }
+        let (words, first) = groups.rows.key_words();
+        for (key, (_, remote)) in self.wanted.chunks_exact_mut(words.max(1)).zip(&self.waiting) {
+            if let (Some(word), Some(code)) = (key.get_mut(first + place), codes.get(*remote)) {
+                *word = *code;
+            }
+        }
+    }
+
+    /// What becomes of a connection that began at `at`; `None` when the batch does not say who it is.
     pub(crate) fn outcome(
         &mut self,
         plan: &Plan,
-        key: Key<'_>,
+        key: &Key<'_>,
         section: &Section,
         groups: &mut Groups,
         at: u64,
-        is_active: bool,
-    ) -> Option<Result<u32, LeftOut>> {
+        is_active: impl FnOnce() -> bool,
+    ) -> Option<Outcome> {
         let entry = self.entry(plan, key, section, groups)?;
-        let (local_port, remote_port) = key.ends()?;
-        let remote_row = key.remote_row()?;
-        let remote = key.remote()?;
-        let began = section.utc_us(key.opened_at().unwrap_or(at));
-        if let Some(filter) = &plan.filter {
-            let known = &self.entries[entry];
-            let holds = filter.holds(&|part| match part {
-                Part::Profile(place) => known.values.get(*place).cloned().unwrap_or(Value::Null),
-                Part::RemoteIp => Value::Ip(remote),
-                Part::RemoteType => Value::Word(AddressType::of(remote).name()),
-                Part::LocalPort => Value::Number(local_port.into()),
-                Part::RemotePort => Value::Number(remote_port.into()),
-                Part::Family => family(key, remote),
-                Part::Connection => Value::number(key.conn()),
-                Part::Began => Value::Time(began),
-            });
-            if !holds {
-                return Some(Err(LeftOut::Filter));
+        let began = || Value::Time(section.utc_us(key.opened_at().unwrap_or(at)));
+        if let Some(filter) = &plan.filter
+            && !filter.holds_by(&mut |asked, check| self.holds(*asked, check, key, entry, began))
+        {
+            return Some(Outcome::LeftOut(LeftOut::Filter));
+        }
+        if groups.asks_about_ends() {
+            let special = *self.remotes.get_mut(key.remote_row)?.get_or_insert_with(|| Special::of(*key.remote));
+            let ends = Ends {
+                special: [self.entries[entry].special, special],
+                ports: [key.local_port, key.remote_port],
+                is_same_ip: groups.asks_about_same_ip() && key.local()? == *key.remote,
+            };
+            if let Some(cause) = groups.left_out_by_ends(&ends) {
+                return Some(Outcome::LeftOut(cause));
             }
         }
-        let special = *self.remotes.get_mut(remote_row)?.get_or_insert_with(|| Special::of(remote));
-        let ends = Ends {
-            special: [self.entries[entry].special, special],
-            ports: [local_port, remote_port],
-            is_same_ip: key.local()? == remote,
-        };
-        if let Some(cause) = groups.left_out_by_ends(&ends) {
-            return Some(Err(cause));
-        }
-        if !is_active && !groups.keeps_idle() {
-            return Some(Err(LeftOut::Idle));
+        if !groups.keeps_idle() && !is_active() {
+            return Some(Outcome::LeftOut(LeftOut::Idle));
         }
         let window = groups.window_of(section, at);
         if let Some((known, row)) = self.entries[entry].row
             && known == window
         {
-            return Some(Ok(row));
+            return Some(Outcome::Row(row));
         }
         let mut codes = std::mem::take(&mut self.codes);
         codes.clear();
         codes.extend_from_slice(&self.entries[entry].codes);
-        for (place, (tag, part)) in plan.tags.iter().enumerate() {
+        for (place, (_, part)) in plan.tags.iter().enumerate() {
             codes[place] = match part {
-                Part::Profile(_) => continue,
-                Part::RemoteIp | Part::RemoteType => {
-                    self.remote_code(groups, plan, place, *tag, *part, remote_row, remote)
-                }
+                // Of remote addresses later, together.
+                Part::Profile(_) | Part::RemoteIp | Part::RemoteType => continue,
                 Part::LocalPort | Part::RemotePort => {
-                    let folds = groups.folds(
-                        section,
-                        key.profile()?.direction,
-                        *part == Part::LocalPort,
-                        [local_port, remote_port],
-                    );
-                    let port = if *part == Part::LocalPort { local_port } else { remote_port };
+                    let is_local = *part == Part::LocalPort;
+                    let ports = [key.local_port, key.remote_port];
+                    let folds = groups.folds(section, key.profile.direction, is_local, ports);
+                    let port = if is_local { key.local_port } else { key.remote_port };
                     self.port_code(groups, place, (!folds).then_some(port))
                 }
-                Part::Family => groups.rows.encode(place, family(key, remote)),
-                Part::Connection => groups.rows.encode(place, Value::number(key.conn())),
-                Part::Began => groups.rows.encode(place, Value::Time(began)),
+                Part::Family => groups.rows.encode(place, key.family()),
+                Part::Connection => groups.rows.encode(place, Value::Number(key.conn)),
+                Part::Began => groups.rows.encode(place, began()),
             };
         }
-        let row = groups.rows.row(window, &codes);
-        self.codes = codes;
-        if plan.is_by_profile() {
+        let outcome = if plan.is_by_profile {
+            let row = groups.rows.row(window, &codes);
             self.entries[entry].row = Some((window, row));
-        }
-        Some(Ok(row))
+            Outcome::Row(row)
+        } else {
+            groups.rows.begin_key(window, &mut self.wanted);
+            self.wanted.extend_from_slice(&codes);
+            self.waiting.push((key.row, key.remote_row));
+            Outcome::Waits
+        };
+        self.codes = codes;
+        Some(outcome)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a value depends on")]
-    fn remote_code(
+    /// Whether a test of the filter holds. What many connections share is tested once.
+    #[inline]
+    fn holds(
         &mut self,
-        groups: &mut Groups,
-        plan: &Plan,
-        place: usize,
-        tag: Tag,
-        part: Part,
-        row: usize,
-        remote: IpAddr,
-    ) -> u32 {
-        let addresses = self.remotes.len();
-        self.remote_codes.resize(addresses * plan.tags.len(), UNKNOWN);
-        let code = &mut self.remote_codes[place * addresses + row];
-        if *code == UNKNOWN {
-            let value = match part {
-                Part::RemoteType => Value::Word(AddressType::of(remote).name()),
-                _ => tag.cut(Value::Ip(remote)),
-            };
-            *code = groups.rows.encode(place, value);
+        Asked { place, part }: Asked,
+        check: &Check,
+        key: &Key<'_>,
+        entry: usize,
+        began: impl Fn() -> Value,
+    ) -> bool {
+        let entry = &mut self.entries[entry];
+        let port = if part == Part::LocalPort { key.local_port } else { key.remote_port };
+        let tested = match part {
+            Part::Profile(_) => entry.tests.get_mut(place),
+            Part::RemoteIp | Part::RemoteType => self.remote_tests.get_mut(place * self.remotes.len() + key.remote_row),
+            Part::LocalPort | Part::RemotePort => self.port_tests.get_mut(place).and_then(|tests| {
+                if tests.is_empty() {
+                    tests.resize(1 << 16, Tested::Never);
+                }
+                tests.get_mut(usize::from(port))
+            }),
+            Part::Family | Part::Connection | Part::Began => None,
+        };
+        if let Some(Tested::Not | Tested::Holds) = tested {
+            return tested.is_some_and(|tested| *tested == Tested::Holds);
         }
-        *code
+        let value = match part {
+            Part::Profile(_) => entry.values.get(place).cloned().unwrap_or(Value::Null),
+            Part::RemoteIp => Value::Ip(*key.remote),
+            Part::RemoteType => Value::Word(AddressType::of(*key.remote).name()),
+            Part::LocalPort | Part::RemotePort => Value::Number(port.into()),
+            Part::Family => key.family(),
+            Part::Connection => Value::Number(key.conn),
+            Part::Began => began(),
+        };
+        let holds = check.holds(&value);
+        if let Some(tested) = tested {
+            *tested = if holds { Tested::Holds } else { Tested::Not };
+        }
+        holds
     }
 
     fn port_code(&mut self, groups: &mut Groups, place: usize, port: Option<u16>) -> u32 {
@@ -370,34 +485,38 @@ impl Known {
     }
 
     /// The entry of a connection's profile.
-    fn entry(&mut self, plan: &Plan, key: Key<'_>, section: &Section, groups: &mut Groups) -> Option<usize> {
-        let row = key.profile_row()?;
-        let entry = self.profiles.get_mut(row)?;
-        if *entry != UNKNOWN {
-            return Some(*entry as usize);
+    #[inline]
+    fn entry(&mut self, plan: &Plan, key: &Key<'_>, section: &Section, groups: &mut Groups) -> Option<usize> {
+        match *self.profiles.get(key.profile_row)? {
+            UNKNOWN => self.find_entry(plan, key, section, groups),
+            entry => Some(entry as usize),
         }
-        let profile = key.profile()?;
+    }
+
+    fn find_entry(&mut self, plan: &Plan, key: &Key<'_>, section: &Section, groups: &mut Groups) -> Option<usize> {
+        let Key { definitions, profile, .. } = key;
         let name = Name {
             transport: profile.transport,
             direction: profile.direction,
             local: key.local()?,
             service_port: profile.service_port,
             pid: profile.pid,
-            process: profile.name.and_then(|name| key.batch.definitions.names.get(name as usize)).cloned(),
+            process: profile.name.and_then(|name| definitions.names.get(name as usize)).cloned(),
             netns: profile.netns,
             shared: profile.shared,
         };
         let next = u32::try_from(self.entries.len()).unwrap_or(UNKNOWN);
         let found = *self.names.entry(name).or_insert(next);
-        *entry = found;
+        *self.profiles.get_mut(key.profile_row)? = found;
         if found == next {
-            let flow = groups.flow_of(section, &Arc::new(key.batch.definitions.identity(key.row)?));
+            let flow = groups.flow_of(section, &Arc::new(definitions.identity(key.row)?));
             let codes = plan.tags.iter().enumerate().map(|(place, (tag, part))| match part {
                 Part::Profile(_) => groups.rows.encode(place, tag.in_row(&flow)),
                 _ => UNKNOWN,
             });
             self.entries.push(Entry {
                 codes: codes.collect(),
+                tests: vec![Tested::Never; plan.asked.len()].into(),
                 values: plan.asked.iter().map(|field| field.of_connection()(&flow)).collect(),
                 special: Special::of(flow.identity.local.ip()),
                 row: None,
@@ -405,9 +524,4 @@ impl Known {
         }
         Some(found as usize)
     }
-}
-
-fn family(key: Key<'_>, remote: IpAddr) -> Value {
-    let is_ipv4 = remote.is_ipv4() && key.local().is_some_and(|local| local.is_ipv4());
-    Value::Word(if is_ipv4 { "IPv4" } else { "IPv6" })
 }

@@ -25,6 +25,7 @@ pub mod field;
 pub mod filter;
 pub mod flow;
 pub mod grouped;
+mod index;
 pub mod k8s;
 mod key;
 pub mod law;

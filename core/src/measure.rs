@@ -6,6 +6,15 @@ use rustc_hash::FxHashMap;
 
 use crate::sums::{Measurements, Sums, TcpSums};
 
+/// Places in [`Totals::numbers`](crate::event::Totals::numbers).
+const SENT_BYTES: usize = 0;
+const RECV_BYTES: usize = 1;
+const SENT_PACKETS: usize = 2;
+const RECV_PACKETS: usize = 3;
+const RETRANSMITS: usize = 4;
+const RTT: usize = 5;
+const RTT_VAR: usize = 6;
+
 /// One of the sums that a group can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Measure {
@@ -97,6 +106,12 @@ impl Measures {
 pub(crate) struct Layout {
     at: [Option<usize>; ALL.len()],
     words: usize,
+    /// Of the counts that every connection has: the place of the number in a [`Batch::totals`](crate::batch::Batch), and where its sum is.
+    counts: Box<[(usize, usize)]>,
+    /// Where a TCP connection that was established and closed counts as one.
+    ones: Box<[usize]>,
+    /// Likewise of the measurements: the number, and where its sum, count and range are.
+    measured: Box<[(usize, usize)]>,
 }
 
 /// What sums have beyond 32 bits, by row and place in it: few get there.
@@ -105,18 +120,35 @@ pub(crate) struct Carries(FxHashMap<(u32, usize), u32>);
 
 impl Carries {
     /// Adds to the sum at a place of a row, which stays at the end of 64 bits.
+    #[inline]
     fn add(&mut self, row: u32, words: &mut [u32], at: usize, count: u64) {
         let Some(word) = words.get_mut(at) else { return };
         let low = u64::from(*word) + u64::from(low(count));
         *word = self::low(low);
         let more = (count >> 32) + (low >> 32);
         if more > 0 {
-            let carry = self.0.entry((row, at)).or_default();
-            let sum = u64::from(*carry) + more;
-            *carry = u32::try_from(sum).unwrap_or(u32::MAX);
-            if sum > u64::from(*carry) {
-                *word = u32::MAX;
-            }
+            self.carry(row, word, at, more);
+        }
+    }
+
+    #[cold]
+    fn carry(&mut self, row: u32, word: &mut u32, at: usize, more: u64) {
+        let carry = self.0.entry((row, at)).or_default();
+        let sum = u64::from(*carry) + more;
+        *carry = u32::try_from(sum).unwrap_or(u32::MAX);
+        if sum > u64::from(*carry) {
+            *word = u32::MAX;
+        }
+    }
+
+    /// Adds measurements to those at a place of a row.
+    fn measure(&mut self, row: u32, words: &mut [u32], at: usize, [sum, count]: [u64; 2], [low, high]: [u32; 2]) {
+        self.add(row, words, at, sum);
+        self.add(row, words, at + 1, count);
+        if let Some([least, most]) = words.get_mut(at + 2..at + 4) {
+            // No measurement is 0.
+            *least = if *least == 0 { low } else { low.min(*least) };
+            *most = high.max(*most);
         }
     }
 
@@ -146,12 +178,63 @@ impl Layout {
             // Sum, count, least and greatest.
             words += if matches!(measure, Measure::Rtt | Measure::RttVar) { 4 } else { 1 };
         }
-        Self { at, words }
+        let found = |pairs: &[(usize, Measure)]| {
+            pairs.iter().filter_map(|(number, measure)| Some((*number, at[*measure as usize]?))).collect::<Box<[_]>>()
+        };
+        let counts = [
+            (SENT_BYTES, Measure::BytesWritten),
+            (RECV_BYTES, Measure::BytesRead),
+            (SENT_PACKETS, Measure::PacketsWritten),
+            (RECV_PACKETS, Measure::PacketsRead),
+        ];
+        let ones = [Measure::Tcp, Measure::Established, Measure::Closed];
+        Self {
+            counts: found(&counts),
+            ones: ones.iter().filter_map(|measure| at[*measure as usize]).collect(),
+            measured: found(&[(RTT, Measure::Rtt), (RTT_VAR, Measure::RttVar)]),
+            at,
+            words,
+        }
     }
 
     /// Words that the sums take.
     pub(crate) fn words(&self) -> usize {
         self.words
+    }
+
+    /// Adds one connection of which nothing is known but its last totals, at a place of their columns: it was opened, and, if it `is_tcp`, established and closed in order.
+    #[inline]
+    pub(crate) fn add_one(
+        &self,
+        row: u32,
+        words: &mut [u32],
+        carries: &mut Carries,
+        is_tcp: bool,
+        totals: &[&[u64]; 9],
+        place: usize,
+    ) {
+        let number = |column: usize| totals[column].get(place).copied().unwrap_or(0);
+        if let Some(at) = self.at[Measure::Connections as usize] {
+            carries.add(row, words, at, 1);
+        }
+        for (column, at) in &self.counts {
+            carries.add(row, words, *at, number(*column));
+        }
+        if !is_tcp {
+            return;
+        }
+        for at in &self.ones {
+            carries.add(row, words, *at, 1);
+        }
+        if let Some(at) = self.at[Measure::Retransmits as usize] {
+            carries.add(row, words, at, number(RETRANSMITS));
+        }
+        for (column, at) in &self.measured {
+            let value = u32::try_from(number(*column)).unwrap_or(u32::MAX);
+            if value > 0 {
+                carries.measure(row, words, *at, [value.into(), 1], [value, value]);
+            }
+        }
     }
 
     /// Adds sums to those in a row.
@@ -175,14 +258,7 @@ impl Layout {
         for (measure, measured) in [(Measure::Rtt, &tcp.rtt), (Measure::RttVar, &tcp.rtt_var)] {
             let [sum, count, range] = measured.words();
             if let Some(at) = self.at[measure as usize].filter(|_| count > 0) {
-                carries.add(row, words, at, sum);
-                carries.add(row, words, at + 1, count);
-                if let Some([least, most]) = words.get_mut(at + 2..at + 4) {
-                    let (low, high) = (low(range >> 32), low(range));
-                    // No measurement is 0.
-                    *least = if *least == 0 { low } else { low.min(*least) };
-                    *most = high.max(*most);
-                }
+                carries.measure(row, words, at, [sum, count], [low(range >> 32), low(range)]);
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::again::Again;
 use crate::aggregate::{Groups, Pending};
-use crate::batch::{Batch, Block, Place};
+use crate::batch::{Block, Place};
 use crate::brief::Briefs;
 use crate::choice::Note;
 use crate::column::{Column, Tag};
@@ -120,6 +120,8 @@ pub struct Pipeline {
     chosen: bool,
     diagnostics: Diagnostics,
     steps: Vec<Step>,
+    /// By definition of the present block.
+    are_brief: Vec<bool>,
 }
 
 impl Pipeline {
@@ -138,6 +140,7 @@ impl Pipeline {
             span: None,
             diagnostics: Diagnostics::default(),
             steps: Vec::new(),
+            are_brief: Vec::new(),
         }
     }
 
@@ -250,26 +253,26 @@ impl Pipeline {
             return;
         }
         section.see_time(*first, &mut self.span);
+        let mut are_brief = std::mem::take(&mut self.are_brief);
+        self.briefs.are_brief(&mut are_brief);
+        let is_of_brief = |row: usize| are_brief.get(row) == Some(&true);
         let mut place = Place::default();
-        let mut rows = batch.rows.iter();
-        loop {
-            let before = place;
-            let Some(kind) = batch.pass(&mut place) else { break };
-            let is_of_brief =
-                kind <= Batch::CLOSE && rows.next().is_some_and(|row| self.briefs.is_brief(*row as usize));
-            if !is_of_brief && let Some(event) = batch.event(before) {
+        while let Some(before) = batch.next_where(&mut place, |row| !is_of_brief(row)) {
+            if let Some(event) = batch.event(before) {
                 self.push(&event);
             }
         }
+        self.are_brief = are_brief;
         self.briefs.end_batch();
+        // What is left of a long block is not worth keeping it.
+        let is_long = last.saturating_sub(*first) > 4 * LINGER_NS;
+        if is_long {
+            self.briefs.take_all(*last).iter().for_each(|events| self.push_late(events));
+        }
         if let Some(section) = &mut self.section {
             section.see_time(*last, &mut self.span);
-            section.deltas.pass_over(self.briefs.fold(*last, &mut self.groups));
-        }
-        // What is left of a long block is not worth keeping it.
-        if last.saturating_sub(*first) > 4 * LINGER_NS {
-            self.briefs.take_all(*last).iter().for_each(|events| self.push_late(events));
-            self.briefs.clear();
+            let now = if is_long { u64::MAX } else { *last };
+            section.deltas.pass_over(self.briefs.fold(now, &mut self.groups));
         }
     }
 

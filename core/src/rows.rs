@@ -8,12 +8,12 @@
 //! numbers.
 
 use std::hash::Hasher;
+use std::net::IpAddr;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use rustc_hash::FxHasher;
 
 use crate::column::Tag;
+use crate::index::Index;
 use crate::measure::{Carries, Layout, Measures};
 use crate::share::Share;
 use crate::sums::Sums;
@@ -25,11 +25,16 @@ pub(crate) const ELSEWHERE: u32 = u32::MAX;
 /// Rows in a piece of memory, which then moves no more.
 const PIECE: usize = 1 << 16;
 
+/// Not found.
+const NONE: u32 = u32::MAX;
+
 /// The different values of a tag.
 #[derive(Debug, Default)]
 struct Dictionary {
     values: Vec<Value>,
-    places: HashTable<u32>,
+    places: Index,
+    /// Of those that are looked for together.
+    hashes: Vec<u32>,
     /// Bytes of texts, which stand elsewhere.
     texts: usize,
 }
@@ -37,25 +42,40 @@ struct Dictionary {
 impl Dictionary {
     /// The code of a value.
     fn code(&mut self, value: Value) -> u32 {
-        let values = &mut self.values;
-        let found = self.places.entry(
-            hash_of(&value),
-            |place| values.get(*place as usize) == Some(&value),
-            |place| values.get(*place as usize).map_or(0, hash_of),
-        );
-        match found {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
-                let code = u32::try_from(values.len()).unwrap_or(u32::MAX);
-                entry.insert(code);
-                if let Value::Text(text) = &value {
-                    // Two counts stand before it.
-                    self.texts += text.len() + 16;
-                }
-                values.push(value);
-                code
+        let hash = hash_of(&value);
+        self.code_of(hash, value)
+    }
+
+    /// The codes of many, which are looked for together.
+    fn codes(&mut self, values: &mut Vec<Value>, codes: &mut Vec<u32>) {
+        codes.clear();
+        self.hashes.clear();
+        self.hashes.extend(values.iter().map(hash_of));
+        codes.extend(self.hashes.iter().map(|hash| self.places.first(*hash).unwrap_or(NONE)));
+        for (code, value) in codes.iter_mut().zip(&*values) {
+            *code = if self.values.get(*code as usize) == Some(value) { *code } else { NONE };
+        }
+        let hashes = std::mem::take(&mut self.hashes);
+        for ((code, value), hash) in codes.iter_mut().zip(values.drain(..)).zip(&hashes) {
+            if *code == NONE {
+                *code = self.code_of(*hash, value);
             }
         }
+        self.hashes = hashes;
+    }
+
+    fn code_of(&mut self, hash: u32, value: Value) -> u32 {
+        if let Some(code) = self.places.find(hash, |code| self.values.get(code as usize) == Some(&value)) {
+            return code;
+        }
+        let code = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        self.places.insert(hash, code);
+        if let Value::Text(text) = &value {
+            // Two counts stand before it.
+            self.texts += text.len() + 16;
+        }
+        self.values.push(value);
+        code
     }
 
     /// The value of each code.
@@ -64,14 +84,25 @@ impl Dictionary {
     }
 
     fn memory(&self) -> usize {
-        self.values.capacity() * size_of::<Value>() + self.places.allocation_size() + self.texts
+        self.values.capacity() * size_of::<Value>() + self.places.memory() + self.texts
     }
 }
 
-fn hash_of(value: &Value) -> u64 {
+fn hash_of(value: &Value) -> u32 {
     let mut hasher = FxHasher::default();
-    std::hash::Hash::hash(value, &mut hasher);
-    hasher.finish()
+    match value {
+        // Most of all, and their own hash is slow.
+        Value::Ip(IpAddr::V4(ip)) => hasher.write_u32(ip.to_bits()),
+        Value::Ip(IpAddr::V6(ip)) => hasher.write_u128(ip.to_bits()),
+        value => std::hash::Hash::hash(value, &mut hasher),
+    }
+    mixed(hasher)
+}
+
+/// The order of hashes is that of places, so the upper bits are those that count.
+#[expect(clippy::cast_possible_truncation, reason = "the upper half")]
+fn mixed(hasher: FxHasher) -> u32 {
+    (hasher.finish().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
 /// The values of a tag.
@@ -108,9 +139,11 @@ pub(crate) struct Rows {
     pieces: Vec<Vec<u32>>,
     carries: Carries,
     count: u32,
-    places: HashTable<u32>,
+    places: Index,
     /// The words of a row before it is known to be new.
     wanted: Vec<u32>,
+    /// Of those that are looked for together.
+    hashes: Vec<u32>,
 }
 
 impl Rows {
@@ -135,8 +168,9 @@ impl Rows {
             pieces: Vec::new(),
             carries: Carries::default(),
             count: 0,
-            places: HashTable::new(),
-            wanted: vec![0; key],
+            places: Index::default(),
+            wanted: Vec::with_capacity(key),
+            hashes: Vec::new(),
         }
     }
 
@@ -152,10 +186,10 @@ impl Rows {
 
     /// No more groups follow: what finds them is given back.
     pub(crate) fn seal(&mut self) {
-        self.places = HashTable::new();
+        self.places = Index::default();
         for values in &mut self.values {
             if let Values::Different(dictionary) = values {
-                dictionary.places = HashTable::new();
+                dictionary.places = Index::default();
             }
         }
         self.pieces.last_mut().into_iter().for_each(Vec::shrink_to_fit);
@@ -178,52 +212,107 @@ impl Rows {
         }
     }
 
+    /// The codes of many connections' values of the tag at a place. No values are left.
+    pub(crate) fn encode_all(&mut self, tag: usize, values: &mut Vec<Value>, codes: &mut Vec<u32>) {
+        if let Some(Values::Different(dictionary)) = self.values.get_mut(tag) {
+            dictionary.codes(values, codes);
+        } else {
+            codes.clear();
+            codes.extend(values.drain(..).map(|value| self.encode(tag, value)));
+        }
+    }
+
+    /// How many words say of which group a row is, and at which of them its codes begin.
+    pub(crate) fn key_words(&self) -> (usize, usize) {
+        (self.key, self.key - self.tags())
+    }
+
     /// The row of the group of these codes, one for each tag, in the window that begins at `window`; [`ELSEWHERE`] when it is
     /// in another share. To be asked once for each connection and window.
     pub(crate) fn row(&mut self, window: i64, codes: &[u32]) -> u32 {
-        let mut words = self.wanted.iter_mut();
+        let mut wanted = std::mem::take(&mut self.wanted);
+        wanted.clear();
+        self.begin_key(window, &mut wanted);
+        wanted.extend_from_slice(codes);
+        let row = self.row_of(hash_words(&wanted), &wanted);
+        self.wanted = wanted;
+        row
+    }
+
+    /// Begins what says of which group a row is; the codes are to follow.
+    #[inline]
+    pub(crate) fn begin_key(&self, window: i64, key: &mut Vec<u32>) {
         if self.has_windows {
-            words.by_ref().zip(halves(window)).for_each(|(word, half)| *word = half);
+            key.extend(halves(window));
         }
-        words.zip(codes).for_each(|(word, code)| *word = *code);
-        if !self.share.is_all() && !self.share.has(self.hash_of(window, codes)) {
+    }
+
+    /// As [`row`](Self::row) of many, each begun by [`begin_key`](Self::begin_key). Memory is waited for once for many.
+    pub(crate) fn rows(&mut self, keys: &[u32], found: &mut Vec<u32>) {
+        found.clear();
+        let mut hashes = std::mem::take(&mut self.hashes);
+        hashes.clear();
+        let keys = keys.chunks_exact(self.key.max(1));
+        if self.is_by_connection {
+            found.extend(keys.map(|key| self.row_of(0, key)));
+            return;
+        }
+        hashes.extend(keys.clone().map(hash_words));
+        found.extend(hashes.iter().map(|hash| self.places.first(*hash).unwrap_or(NONE)));
+        for (found, key) in found.iter_mut().zip(keys.clone()) {
+            *found = if is_same(self.key_of(*found), key) { *found } else { NONE };
+        }
+        for ((found, key), hash) in found.iter_mut().zip(keys).zip(&hashes) {
+            if *found == NONE {
+                *found = self.row_of(*hash, key);
+            }
+        }
+        self.hashes = hashes;
+    }
+
+    fn row_of(&mut self, hash: u32, key: &[u32]) -> u32 {
+        if !self.share.is_all() && !self.share.has(self.hash_of(key)) {
             return ELSEWHERE;
         }
-        let Self { pieces, wanted, places, width, key, .. } = self;
         if !self.is_by_connection {
-            let found = places.entry(
-                hash_words(wanted),
-                |place| key_of(pieces, *place, *width, *key) == wanted.as_slice(),
-                |place| hash_words(key_of(pieces, *place, *width, *key)),
-            );
-            match found {
-                Entry::Occupied(entry) => return *entry.get(),
-                Entry::Vacant(entry) => entry.insert(self.count),
-            };
+            if let Some(row) = self.places.find(hash, |row| is_same(self.key_of(row), key)) {
+                return row;
+            }
+            self.places.insert(hash, self.count);
         }
         let row = self.count;
         self.count += 1;
         let piece = row as usize / PIECE;
         if self.pieces.len() <= piece {
-            self.pieces.push(Vec::new());
+            // Whoever has many has as many again.
+            self.pieces.push(Vec::with_capacity(if piece > 0 { PIECE * self.width } else { 0 }));
         }
-        let piece = &mut self.pieces[piece];
-        piece.extend_from_slice(&self.wanted);
-        piece.resize(piece.len() + self.width - self.key, 0);
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.extend_from_slice(key);
+            piece.resize(piece.len() + self.width - self.key, 0);
+        }
         row
     }
 
-    /// Of a window and the values of these codes: rows with the same values are in one share.
-    fn hash_of(&self, window: i64, codes: &[u32]) -> u64 {
+    /// Of what says of which group a row is: rows with the same values are in one share.
+    fn hash_of(&self, key: &[u32]) -> u32 {
         let mut hasher = FxHasher::default();
-        hasher.write_i64(window);
+        let (window, codes) = key.split_at(key.len().saturating_sub(self.tags()));
+        window.iter().for_each(|word| hasher.write_u32(*word));
         for (values, code) in self.values.iter().zip(codes) {
             match values {
                 Values::Different(_) => hasher.write_u32(*code),
                 Values::Own(values, _) => hasher.write_u64(values.get(*code as usize).copied().unwrap_or(0)),
             }
         }
-        hasher.finish()
+        mixed(hasher)
+    }
+
+    /// The words of a row that say of which group it is.
+    #[inline]
+    fn key_of(&self, row: u32) -> &[u32] {
+        let (piece, start) = (row as usize / PIECE, row as usize % PIECE * self.width);
+        self.pieces.get(piece).and_then(|piece| piece.get(start..start + self.key)).unwrap_or_default()
     }
 
     /// What happened in a row's group happened, too.
@@ -232,6 +321,16 @@ impl Rows {
         let words = self.layout.words();
         if let Some(words) = self.pieces.get_mut(piece).and_then(|piece| piece.get_mut(start..start + words)) {
             self.layout.add(row, words, &mut self.carries, sums);
+        }
+    }
+
+    /// A connection is in a row's group, too, of which its last totals tell everything: see [`Layout::add_one`].
+    #[inline]
+    pub(crate) fn add_one(&mut self, row: u32, is_tcp: bool, totals: &[&[u64]; 9], place: usize) {
+        let (piece, start) = (row as usize / PIECE, row as usize % PIECE * self.width);
+        let words = self.pieces.get_mut(piece).and_then(|piece| piece.get_mut(start..start + self.width));
+        if let Some(words) = words.and_then(|words| words.get_mut(self.key..)) {
+            self.layout.add_one(row, words, &mut self.carries, is_tcp, totals, place);
         }
     }
 
@@ -245,7 +344,7 @@ impl Rows {
     pub(crate) fn memory(&self) -> usize {
         let values: usize = self.values.iter().map(Values::memory).sum();
         let pieces: usize = self.pieces.iter().map(Vec::capacity).sum();
-        values + 4 * pieces + self.places.allocation_size() + self.carries.memory()
+        values + 4 * pieces + self.places.memory() + self.carries.memory()
     }
 
     /// The rows go, and what their codes mean stays.
@@ -308,15 +407,17 @@ fn halves(window: i64) -> [u32; 2] {
     [(window >> 32) as u32, window as u32]
 }
 
-fn key_of(pieces: &[Vec<u32>], row: u32, width: usize, key: usize) -> &[u32] {
-    let (piece, start) = (row as usize / PIECE, row as usize % PIECE * width);
-    pieces.get(piece).and_then(|piece| piece.get(start..start + key)).unwrap_or_default()
+/// They are short.
+#[inline]
+fn is_same(a: &[u32], b: &[u32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b)
 }
 
-fn hash_words(words: &[u32]) -> u64 {
+#[inline]
+fn hash_words(words: &[u32]) -> u32 {
     let mut hasher = FxHasher::default();
     words.iter().for_each(|word| hasher.write_u32(*word));
-    hasher.finish()
+    mixed(hasher)
 }
 
 #[cfg(test)]

@@ -38,9 +38,8 @@ impl Share {
     }
 
     /// A group with this hash is in it.
-    pub(crate) fn has(self, hash: u64) -> bool {
-        // The upper bits are the better ones.
-        (hash >> 32) % u64::from(self.of) == u64::from(self.index)
+    pub(crate) fn has(self, hash: u32) -> bool {
+        hash % self.of == self.index
     }
 }
 

@@ -30,6 +30,7 @@ use crate::measure::Measures;
 use crate::report::Row;
 use crate::value::Value;
 use expression::Subject;
+pub(crate) use program::Check;
 use program::Program;
 
 /// The longest expression that is read, in bytes.
@@ -163,9 +164,9 @@ impl<G> Question<Option<G>> {
 }
 
 impl<G> Question<G> {
-    /// Whether it holds where `get` gives the values.
-    pub(crate) fn holds(&self, get: &impl Fn(&G) -> Value) -> bool {
-        self.0.holds(get)
+    /// Whether it holds where `test` says how the value of a field is compared. Each test of the filter has a `G` of its own.
+    pub(crate) fn holds_by(&self, test: &mut impl FnMut(&G, &Check) -> bool) -> bool {
+        self.0.holds_by(test)
     }
 }
 

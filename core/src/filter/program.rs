@@ -22,7 +22,7 @@ pub(super) enum Program<G> {
 
 /// What a value is compared with. A missing value, a folded port and a value of another type are in nothing.
 #[derive(Debug, Clone)]
-pub(super) enum Check {
+pub(crate) enum Check {
     Missing,
     Numbers(Box<[(u64, u64)]>),
     Ips(Box<[(IpAddr, IpAddr)]>),
@@ -73,6 +73,16 @@ impl<G> Program<G> {
             Self::Any(parts) => parts.iter().any(|part| part.holds(get)),
             Self::Not(part) => !part.holds(get),
             Self::Test(field, check) => check.holds(&get(field)),
+        }
+    }
+
+    /// The same for who knows better how a value is compared.
+    pub(super) fn holds_by(&self, test: &mut impl FnMut(&G, &Check) -> bool) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds_by(test)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds_by(test)),
+            Self::Not(part) => !part.holds_by(test),
+            Self::Test(field, check) => test(field, check),
         }
     }
 
@@ -163,7 +173,7 @@ impl Check {
         }
     }
 
-    fn holds(&self, value: &Value) -> bool {
+    pub(crate) fn holds(&self, value: &Value) -> bool {
         let text = match value {
             Value::Text(text) => Some(&**text),
             Value::Word(word) => Some(*word),

@@ -51,6 +51,7 @@ pub struct Columns {
     stored: Vec<(u16, usize)>,
     scratch: Vec<u64>,
     firsts: Vec<bool>,
+    seen: Vec<bool>,
     are_all_first: bool,
     previous: Vec<u64>,
     pub(super) after_gap: bool,
@@ -270,35 +271,49 @@ impl Columns {
         Ok(())
     }
 
-    /// Turns references into rows of the table of definitions.
+    /// Turns references into rows of the table of definitions. There are as many opens as closes in no order, which no
+    /// processor guesses: so there is no choice between them.
     fn resolve(&mut self, definitions: u32, conns: usize, totals: usize) -> Result<(), Malformed> {
-        let mut next = 0_u32;
-        let mut references = self.scratch.iter();
-        self.rows.reserve(conns);
-        self.total_rows.reserve(totals);
-        for kind in &self.kinds {
-            let is_open = match *kind {
-                OPEN => true,
-                SAMPLE | CLOSE => false,
-                _ => continue,
-            };
-            let back = if is_open { 0 } else { references.next().copied().unwrap_or(0) };
-            if back > u64::from(next) {
-                return Err(Malformed::new("reference to a definition", format!("at most {next} back"), back));
-            }
-            #[expect(clippy::cast_possible_truncation, reason = "at most next")]
-            let row = next - back as u32;
+        let (mut next, mut place, mut is_beyond) = (0_u32, 0_usize, false);
+        self.rows.resize(conns, 0);
+        // One more is written than is kept.
+        self.total_rows.resize(totals + 1, 0);
+        let kinds = self.kinds.iter().filter(|kind| **kind <= CLOSE);
+        for (row, kind) in self.rows.iter_mut().zip(kinds) {
+            let is_total = *kind != OPEN;
+            let back = self.scratch.get(place).copied().unwrap_or(0) * u64::from(is_total);
+            is_beyond |= back > u64::from(next);
+            #[expect(clippy::cast_possible_truncation, reason = "at most next, or wrong")]
+            let found = next.wrapping_sub(back as u32);
             next += u32::from(back == 0);
-            self.rows.push(row);
-            if !is_open {
-                self.total_rows.push(row);
+            *row = found;
+            if let Some(row) = self.total_rows.get_mut(place) {
+                *row = found;
             }
+            place += usize::from(is_total);
+        }
+        self.total_rows.truncate(totals);
+        if is_beyond {
+            return Err(self.reference_beyond());
         }
         if next == definitions {
             Ok(())
         } else {
             Err(Malformed::new("definitions", format!("{definitions} used"), next))
         }
+    }
+
+    /// The first reference that is beyond the definitions before it.
+    fn reference_beyond(&self) -> Malformed {
+        let (mut next, mut references) = (0_u64, self.scratch.iter());
+        for kind in self.kinds.iter().filter(|kind| **kind <= CLOSE) {
+            let back = if *kind == OPEN { 0 } else { references.next().copied().unwrap_or(0) };
+            if back > next {
+                return Malformed::new("reference to a definition", format!("at most {next} back"), back);
+            }
+            next += u64::from(back == 0);
+        }
+        Malformed::new("reference to a definition", "a definition", "none")
     }
 
     fn read_totals(
@@ -324,14 +339,17 @@ impl Columns {
 
     /// Finds the rows of totals that are the first of their definition: often that is all of them.
     fn find_firsts(&mut self, definitions: usize) {
-        let mut seen = vec![false; definitions];
-        let firsts = self.total_rows.iter().map(|row| match seen.get_mut(*row as usize) {
-            Some(seen) => !std::mem::replace(seen, true),
-            None => true,
-        });
+        self.seen.clear();
+        self.seen.resize(definitions, false);
+        let mut are_all_first = true;
+        let seen = &mut self.seen;
         self.firsts.clear();
-        self.firsts.extend(firsts);
-        self.are_all_first = self.firsts.iter().all(|is_first| *is_first);
+        self.firsts.extend(self.total_rows.iter().map(|row| {
+            let is_first = seen.get_mut(*row as usize).is_none_or(|seen| !std::mem::replace(seen, true));
+            are_all_first &= is_first;
+            is_first
+        }));
+        self.are_all_first = are_all_first;
     }
 
     fn read_counters(

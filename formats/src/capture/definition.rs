@@ -40,6 +40,23 @@ fn limited(what: &'static str, rows: u32, limit: usize) -> Result<usize, Malform
     if rows <= limit { Ok(rows) } else { Err(Malformed::new(what, format!("at most {limit}"), rows)) }
 }
 
+/// What is wrong with the codes of profiles and remote addresses, or of the local addresses of profiles.
+fn wrong_code(columns: &ColumnReader<'_>, [profiles, remotes, locals]: [&[u64]; 3]) -> Malformed {
+    let mut address_rows = Codes::new("address", columns.rows.addresses);
+    let mut profile_rows = Codes::new("profile", columns.rows.profiles);
+    let mut seen = 0;
+    let mut check = |profile: u64, remote: u64| {
+        let row = profile_rows.row(profile)?;
+        if row == seen {
+            seen += 1;
+            address_rows.row(locals.get(row as usize).copied().unwrap_or(0))?;
+        }
+        address_rows.row(remote)
+    };
+    let wrong = profiles.iter().zip(remotes).find_map(|(profile, remote)| check(*profile, *remote).err());
+    wrong.unwrap_or_else(|| Malformed::new("code", "a row of its table", "another"))
+}
+
 fn port(value: u64) -> Result<u16, Malformed> {
     u16::try_from(value).map_err(|_| Malformed::new("port", "at most 65535", value))
 }
@@ -147,24 +164,29 @@ impl Definitions {
         columns.numbers(Column::OpenedAt, rows, unpacker, opened)?;
         let mut address_rows = Codes::new("address", columns.rows.addresses);
         let mut profile_rows = Codes::new("profile", columns.rows.profiles);
+        let are_incoming = &mut self.small;
+        are_incoming.clear();
+        are_incoming.extend(self.profiles.iter().map(|profile| u8::from(profile.is_incoming())));
         self.profile_rows.reserve(rows);
         self.remotes.reserve(rows);
         let (mut seen, mut incoming) = (0, 0);
         for (profile, remote) in profiles.iter().zip(&*remotes) {
-            let row = profile_rows.row(*profile)?;
+            let row = profile_rows.quick_row(*profile);
             // The address of a new profile was numbered before the remote one.
             if row == seen {
                 seen += 1;
                 let code = locals.get(row as usize).copied().unwrap_or(0);
-                let address = address_rows.row(code)?;
+                let address = address_rows.quick_row(code);
                 if let Some(profile) = self.profiles.get_mut(row as usize) {
                     profile.local = address;
                 }
             }
-            let is_incoming = self.profiles.get(row as usize).is_some_and(Profile::is_incoming);
-            incoming += usize::from(is_incoming);
+            incoming += usize::from(are_incoming.get(row as usize).copied().unwrap_or(0));
             self.profile_rows.push(row);
-            self.remotes.push(address_rows.row(*remote)?);
+            self.remotes.push(address_rows.quick_row(*remote));
+        }
+        if !profile_rows.is_sound() || !address_rows.is_sound() {
+            return Err(wrong_code(columns, [&**profiles, &**remotes, &**locals]));
         }
         address_rows.finish()?;
         profile_rows.finish()?;
@@ -172,18 +194,20 @@ impl Definitions {
 
         columns.numbers(Column::Port, incoming, unpacker, ports)?;
         columns.numbers(Column::NextPort, rows - incoming, unpacker, next_ports)?;
-        let (mut ports, mut next_ports, mut last) = (ports.iter(), next_ports.iter(), 0_u16);
-        self.ports.reserve(rows);
-        for row in &self.profile_rows {
-            let is_incoming = self.profiles.get(*row as usize).is_some_and(Profile::is_incoming);
-            let stored = port(if is_incoming { ports.next() } else { next_ports.next() }.copied().unwrap_or(0))?;
-            self.ports.push(if is_incoming {
-                stored
-            } else {
-                last = next_port(stored, last);
-                last
-            });
-        }
+        at_most("port", ports, u16::MAX.into())?;
+        at_most("port", next_ports, u16::MAX.into())?;
+        // Which end a port is of changes in no order, which no processor guesses: so there is no choice between them.
+        let (mut place, mut next_place, mut last) = (0, 0, 0_u16);
+        let at = |ports: &[u64], place: usize| ports.get(place).and_then(|port| u16::try_from(*port).ok()).unwrap_or(0);
+        self.ports.extend(self.profile_rows.iter().map(|row| {
+            let is_incoming = are_incoming.get(*row as usize).copied().unwrap_or(0);
+            let stored = at(ports, place);
+            let next = next_port(at(next_ports, next_place), last);
+            place += usize::from(is_incoming);
+            next_place += usize::from(1 - is_incoming);
+            last = if is_incoming == 1 { last } else { next };
+            if is_incoming == 1 { stored } else { next }
+        }));
         Ok(())
     }
 

@@ -153,11 +153,12 @@ pub(super) struct Codes {
     what: &'static str,
     rows: u32,
     next: u32,
+    is_wrong: bool,
 }
 
 impl Codes {
     pub(super) fn new(what: &'static str, rows: u32) -> Self {
-        Self { what, rows, next: 0 }
+        Self { what, rows, next: 0, is_wrong: false }
     }
 
     pub(super) fn row(&mut self, code: u64) -> Result<u32, Malformed> {
@@ -173,6 +174,24 @@ impl Codes {
             Ok(row) if row < self.rows => Ok(row),
             _ => Err(Malformed::new(self.what, format!("at most {} rows", self.rows), u64::from(self.next))),
         }
+    }
+
+    /// As [`row`](Self::row) without a way out, for who reads many: what is wrong is [`is_sound`](Self::is_sound)'s to say.
+    /// There are as many new ones as others in no order, which no processor guesses: so there is no choice between them.
+    #[inline]
+    pub(super) fn quick_row(&mut self, code: u64) -> u32 {
+        let is_new = code == 0;
+        let row = if is_new { self.next.into() } else { code - 1 };
+        self.next = self.next.wrapping_add(u32::from(is_new));
+        self.is_wrong |= row >= u64::from(self.next.min(self.rows));
+        #[expect(clippy::cast_possible_truncation, reason = "below the number of rows, or wrong")]
+        let row = row as u32;
+        row
+    }
+
+    /// Nothing was wrong.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.is_wrong
     }
 
     /// Every row of the table must have been used.

@@ -10,19 +10,19 @@ use super::error::Malformed;
 
 const EXACT: u64 = 16;
 
-/// The smallest number of a symbol, and how many bits follow.
-const STARTS: [(u64, u8); 256] = starts();
+/// The smallest number of a symbol, how many bits follow, and as many ones: to shift by what varies is slow.
+const STARTS: [(u64, u8, u64); 256] = starts();
 
-const fn starts() -> [(u64, u8); 256] {
-    let mut table = [(0, 0); 256];
+const fn starts() -> [(u64, u8, u64); 256] {
+    let mut table = [(0, 0, 0); 256];
     let mut symbol = 0;
     while symbol < 256 {
         table[symbol] = if symbol < 16 {
-            (symbol as u64, 0)
+            (symbol as u64, 0, 0)
         } else {
             #[expect(clippy::cast_possible_truncation, reason = "at most 63")]
             let high = ((symbol - 16) / 4 + 4) as u8;
-            ((4 + (symbol as u64 & 3)) << (high - 2), high - 2)
+            ((4 + (symbol as u64 & 3)) << (high - 2), high - 2, (1 << (high - 2)) - 1)
         };
         symbol += 1;
     }
@@ -129,24 +129,38 @@ pub(super) fn bit_bytes(symbols: &[u8]) -> usize {
 /// The numbers of symbols and bits; `bits` has [`bit_bytes`] and eight more.
 pub(super) fn join(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> Result<(), Malformed> {
     values.clear();
-    let (mut place, mut is_short) = (0_usize, false);
-    values.extend(symbols.iter().map(|symbol| {
-        let (start, width) = STARTS[usize::from(*symbol)];
-        let window = bits.get(place >> 3..).and_then(<[u8]>::first_chunk);
-        is_short |= window.is_none();
-        let shift = place & 7;
-        let mut rest = u64::from_le_bytes(*window.unwrap_or(&[0; 8])) >> shift;
-        if usize::from(width) + shift > 64 {
+    let greatest = symbols.iter().max().copied().unwrap_or(0);
+    // With the seven bits that may be before them.
+    let is_short = if STARTS[usize::from(greatest)].1 <= 64 - 7 {
+        join_all(symbols, bits, values, |_, _, rest| rest)
+    } else {
+        join_all(symbols, bits, values, |place, width, rest| {
+            let shift = place & 7;
             let above = bits.get((place >> 3) + 8).copied().unwrap_or(0);
-            rest |= u64::from(above) << (64 - shift);
-        }
-        place += usize::from(width);
-        start + (rest & ((1 << width) - 1))
-    }));
+            if width + shift > 64 { rest | u64::from(above) << (64 - shift) } else { rest }
+        })
+    };
     if is_short {
         return Err(Malformed::new("bits of a column", format!("{} bytes", bit_bytes(symbols)), bits.len()));
     }
     Ok(())
+}
+
+/// `complete` adds to the bits at a place, of which so many are wanted, those that are not in the eight bytes there. Gives
+/// whether there were too few.
+fn join_all(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>, complete: impl Fn(usize, usize, u64) -> u64) -> bool {
+    let (mut place, mut is_short) = (0_usize, false);
+    values.extend(symbols.iter().map(|symbol| {
+        let (start, width, ones) = STARTS[usize::from(*symbol)];
+        let byte = place >> 3;
+        let window = bits.get(byte..byte + 8).and_then(|window| window.first_chunk());
+        is_short |= window.is_none();
+        let rest = u64::from_le_bytes(*window.unwrap_or(&[0; 8])) >> (place & 7);
+        let rest = complete(place, usize::from(width), rest);
+        place += usize::from(width);
+        start + (rest & ones)
+    }));
+    is_short
 }
 
 #[cfg(test)]
