@@ -80,6 +80,10 @@ pub(crate) struct RecordArgs {
     /// SIZE, are left.
     #[arg(long, value_name = "N|SIZE", value_parser = Keep::parse, requires = "rotate")]
     pub(crate) keep: Option<Keep>,
+    /// Length of a section of the file, which can be read without the others: --since and --until of other commands need
+    /// not read more. Sections begin at whole multiples of DURATION (UTC); `0s`: all of a file is one.
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = units::duration_or_none)]
+    pub(crate) section: Duration,
     /// Stop when the recording has about this size.
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(crate) max_size: Option<u64>,
@@ -410,6 +414,7 @@ mod tests {
             interval: Duration::from_millis(500),
             rotate: None,
             keep: None,
+            section: Duration::from_secs(600),
             max_size: None,
             max_events: None,
             filter: None,

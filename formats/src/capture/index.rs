@@ -253,27 +253,27 @@ pub struct SectionIndex {
 /// # Errors
 /// When the input cannot seek or read.
 pub fn read_index<R: Read + Seek>(mut input: R) -> io::Result<Option<Vec<SectionIndex>>> {
-    let mut end = input.seek(SeekFrom::End(0))?;
+    let end = input.seek(SeekFrom::End(0))?;
+    let sections = read_chain(&mut input, end)?;
+    input.seek(SeekFrom::Start(0))?;
+    Ok(sections)
+}
+
+/// The sections before `end`, where one ends; `None` when any has no intact index, or there is none.
+pub(super) fn read_chain<R: Read + Seek>(input: &mut R, mut end: u64) -> io::Result<Option<Vec<SectionIndex>>> {
     let mut sections = Vec::new();
     while end > 0 {
-        match read_section(&mut input, end) {
+        match read_section(input, end) {
             Ok(Some(section)) if section.offset < end => {
                 end = section.offset;
                 sections.push(section);
             }
-            Ok(_) => {
-                sections.clear();
-                break;
-            }
+            Ok(_) => return Ok(None),
             // A length that points outside of the file is no failure of the input.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                sections.clear();
-                break;
-            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         }
     }
-    input.seek(SeekFrom::Start(0))?;
     sections.reverse();
     Ok((!sections.is_empty()).then_some(sections))
 }
