@@ -24,5 +24,6 @@ mod replay;
 mod reports;
 mod reproducible;
 mod run;
+mod sections;
 mod verify;
 mod wild;

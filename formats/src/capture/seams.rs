@@ -50,12 +50,15 @@ impl Seams {
     pub fn is_ended_by(&mut self, event: &Event, utc: i128) -> bool {
         self.weight = self.weight.saturating_add(weight(event));
         // A clock that is set back begins anew.
-        let (_, end) = match self.span.filter(|(begin, _)| utc >= *begin) {
-            Some(span) => span,
-            None => *self.span.insert((utc, self.multiple_from(utc + self.every))),
-        };
-        let Body::Tick(tick) = &event.body else { return false };
-        if utc + self.interval <= end || self.weight - self.said_again < TIMES.saturating_mul(self.said_again) {
+        if self.span.is_none_or(|(begin, _)| utc < begin) {
+            self.span = Some((utc, self.multiple_from(utc + self.every)));
+        }
+        let (Body::Tick(tick), Some((_, end))) = (&event.body, &mut self.span) else { return false };
+        if utc + self.interval <= *end {
+            return false;
+        }
+        if self.weight - self.said_again < TIMES.saturating_mul(self.said_again) {
+            *end = (utc.div_euclid(self.every) + 1).max(*end / self.every + 1) * self.every;
             return false;
         }
         self.incomplete += u32::from(!tick.complete);
@@ -88,4 +91,68 @@ impl Seams {
 /// About what an event takes in memory, in bytes; in the file it is a fraction of it.
 fn weight(event: &Event) -> u64 {
     64 + if let Body::K8s(k8s) = &event.body { k8s.state.len() as u64 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netflow_core::event::{K8s, Tick};
+
+    const S: i128 = 1_000_000_000;
+
+    fn tick(complete: bool) -> Event {
+        Event { at: 0, body: Body::Tick(Tick { complete }) }
+    }
+
+    /// The seconds of snapshots, one every ten seconds from `from` to `to`, that end a section.
+    fn ends(seams: &mut Seams, from: i128, to: i128, complete: bool) -> Vec<i128> {
+        let mut ends = Vec::new();
+        for second in (from..to).step_by(10) {
+            if seams.is_ended_by(&tick(complete), second * S) {
+                ends.push(second);
+                seams.begin(second * S);
+            }
+        }
+        ends
+    }
+
+    fn ten_minutes() -> Seams {
+        Seams::new(EVERY, 10_000).unwrap()
+    }
+
+    #[test]
+    fn a_section_ends_behind_the_last_snapshot_before_ten_minutes_are_full() {
+        assert_eq!(ends(&mut ten_minutes(), 5, 3000, true), [1195, 1795, 2395, 2995], "the first has ten minutes");
+        assert_eq!(ends(&mut ten_minutes(), 0, 1801, true), [600, 1200, 1800], "the next one is on the dot, not before");
+        assert_eq!(ends(&mut ten_minutes(), 1003, 1700, true), [0; 0], "a short recording is one");
+        assert!(Seams::new(Duration::ZERO, 10_000).is_none());
+    }
+
+    #[test]
+    fn a_snapshot_that_is_late_costs_no_seam() {
+        let mut seams = ten_minutes();
+        assert_eq!(ends(&mut seams, 5, 1190, true), [0; 0]);
+        assert_eq!(ends(&mut seams, 1333, 1340, true), [1333]);
+        assert_eq!(ends(&mut seams, 1340, 1801, true), [1800]);
+    }
+
+    #[test]
+    fn incomplete_snapshots_and_clocks_that_are_set_do_not_stop_it() {
+        assert_eq!(ends(&mut ten_minutes(), 5, 1300, false), [1215], "the third one has to do");
+        let mut seams = ten_minutes();
+        assert_eq!(ends(&mut seams, 100_005, 100_300, true), [0; 0]);
+        assert_eq!(ends(&mut seams, 5, 1300, true), [1195], "set back");
+    }
+
+    #[test]
+    fn what_is_said_again_is_a_small_part() {
+        let mut seams = ten_minutes();
+        assert_eq!(ends(&mut seams, 5, 1200, true), [1195]);
+        // As much as ten snapshots.
+        (0..10).for_each(|_| seams.say_again(&tick(true)));
+        assert_eq!(ends(&mut seams, 1205, 2400, true), [2395]);
+        let state = Event { at: 0, body: Body::K8s(K8s { state: "x".repeat(6400 - 64).into() }) };
+        seams.say_again(&state);
+        assert_eq!(ends(&mut seams, 2405, 20_000, true)[0], 12_595, "a thousand snapshots, and full ten minutes");
+    }
 }
