@@ -58,10 +58,20 @@ impl Default for WriterOptions {
 
 /// What is known of a connection that is open.
 struct Live {
+    /// What each block says of it that the event which says it is not in.
     identity: Arc<Identity>,
     /// The block that has a definition of it, and the row there.
     block: u32,
     row: u32,
+}
+
+/// What later blocks say of a connection: when it was opened is said once, for in each of them it would take as many bytes as
+/// all the rest.
+fn said_later(identity: &Arc<Identity>) -> Arc<Identity> {
+    match identity.opened_at {
+        None => Arc::clone(identity),
+        Some(_) => Arc::new(Identity { opened_at: None, ..(**identity).clone() }),
+    }
 }
 
 /// Writes a capture. The same header, events and options give the same bytes (unless the caller seals blocks itself).
@@ -210,7 +220,7 @@ impl<W: Write> CaptureWriter<W> {
             let row = self.builder.define(at, conn, identity)?;
             // What is closed at once is not looked for again.
             if kind != CLOSE {
-                self.live.insert(conn, Live { identity: Arc::clone(identity), block, row });
+                self.live.insert(conn, Live { identity: said_later(identity), block, row });
             }
             return Ok(row);
         };
@@ -220,7 +230,7 @@ impl<W: Write> CaptureWriter<W> {
             live.row = self.builder.define(at, conn, changed.unwrap_or(&live.identity))?;
             live.block = block;
             if let Some(identity) = changed {
-                live.identity = Arc::clone(identity);
+                live.identity = said_later(identity);
             }
         }
         Ok(live.row)
