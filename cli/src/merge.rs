@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use netflow_core::event::Header;
-use netflow_formats::capture::{CaptureReader, End, RecoverError, Recovered, WriterOptions, read_index, recover_divided};
+use netflow_formats::capture::{
+    CaptureReader, End, RecoverError, Recovered, WriterOptions, read_index, recover_divided,
+};
 
 use crate::args::MergeArgs;
 use crate::input;

@@ -42,7 +42,10 @@ mod tests {
     fn durations_and_sizes() {
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!((duration_or_none("0s"), duration_or_none("10m")), (Ok(Duration::ZERO), Ok(Duration::from_secs(600))));
+        assert_eq!(
+            (duration_or_none("0s"), duration_or_none("10m")),
+            (Ok(Duration::ZERO), Ok(Duration::from_secs(600)))
+        );
         for wrong in ["", "0s", "10", "ten", "-1s", "1us"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }

@@ -6,7 +6,9 @@ mod events;
 use std::io::Cursor;
 
 use netflow_core::event::{Event, Header};
-use netflow_formats::capture::{CaptureReader, CaptureWriter, End, Layout, Totals, WriterOptions, find_sections, read_index};
+use netflow_formats::capture::{
+    CaptureReader, CaptureWriter, End, Layout, Totals, WriterOptions, find_sections, read_index,
+};
 use proptest::prelude::*;
 
 fn write(header: &Header, events: &[Event], options: WriterOptions) -> (Vec<u8>, Totals) {

@@ -101,7 +101,11 @@ impl Files {
         if let Some(seams) = &mut self.seams {
             // A file that ends then anyway needs no section for the last moment.
             self.is_section_over = seams.is_ended_by(event, utc)
-                && self.rotating.as_ref().zip(seams.end()).is_none_or(|(rotating, end)| !rotating.schedule.is_over(end));
+                && self
+                    .rotating
+                    .as_ref()
+                    .zip(seams.end())
+                    .is_none_or(|(rotating, end)| !rotating.schedule.is_over(end));
         }
         Ok(())
     }

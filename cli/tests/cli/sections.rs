@@ -5,7 +5,9 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use netflow_core::event::{Body, Close, Event, Header, Identity, Open, Process, Sample, TcpStates, Tick, Totals, Transport};
+use netflow_core::event::{
+    Body, Close, Event, Header, Identity, Open, Process, Sample, TcpStates, Tick, Totals, Transport,
+};
 use netflow_formats::capture::{CaptureWriter, WriterOptions};
 use serde_json::Value;
 
@@ -162,7 +164,9 @@ fn all_sections_are_told_of_as_one_recording() {
             objects.remove(0)
         });
         assert_eq!((&one["sections"], &day["sections"]), (&1.into(), &sections.into()));
-        for same in ["first", "last", "seconds", "preexisting", "live_at_end", "losses", "law", "intact", "lossless", "end"] {
+        for same in
+            ["first", "last", "seconds", "preexisting", "live_at_end", "losses", "law", "intact", "lossless", "end"]
+        {
             assert_eq!(one[same], day[same], "{command} {same}");
         }
     }
@@ -170,7 +174,10 @@ fn all_sections_are_told_of_as_one_recording() {
     assert_eq!((&verified[0]["events"], &verified[1]["intact"]), (&verified[1]["events"], &true.into()));
     let text = netflow(path, &["verify", "day.nfcap"]).ok();
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.contains(&format!(" blocks in {sections} sections, closed, index agrees; nothing lost; tcp 8834 opened")), "{text}");
+    assert!(
+        text.contains(&format!(" blocks in {sections} sections, closed, index agrees; nothing lost; tcp 8834 opened")),
+        "{text}"
+    );
     let text = netflow(path, &["info", "day.nfcap"]).ok();
     assert!(text.lines().count() < 15 && text.contains(&format!("\nin             {sections} sections; ")), "{text}");
     // Whole, from a pipe, damaged and mended, as text, divided twice.

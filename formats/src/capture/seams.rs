@@ -123,7 +123,11 @@ mod tests {
     #[test]
     fn a_section_ends_behind_the_last_snapshot_before_ten_minutes_are_full() {
         assert_eq!(ends(&mut ten_minutes(), 5, 3000, true), [1195, 1795, 2395, 2995], "the first has ten minutes");
-        assert_eq!(ends(&mut ten_minutes(), 0, 1801, true), [600, 1200, 1800], "the next one is on the dot, not before");
+        assert_eq!(
+            ends(&mut ten_minutes(), 0, 1801, true),
+            [600, 1200, 1800],
+            "the next one is on the dot, not before"
+        );
         assert_eq!(ends(&mut ten_minutes(), 1003, 1700, true), [0; 0], "a short recording is one");
         assert!(Seams::new(Duration::ZERO, 10_000).is_none());
     }
