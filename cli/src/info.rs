@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat};
 use netflow_core::event::{Body, Header, Loss};
-use netflow_formats::capture::{End, KIND_NAMES, Layout, PassedOver, SectionIndex, Totals, find_sections};
+use netflow_formats::capture::{End, KIND_NAMES, Layout, PassedOver, SaidAgain, SectionIndex, Totals, find_sections};
 use netflow_formats::report::printable;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ struct Recording {
     /// Of its last section.
     last_header: Header,
     sections: u64,
-    /// Of all sections together, with what each says again of the one before.
+    /// Of all sections together, without what each says again of the one before.
     totals: Totals,
     bytes: u64,
     /// `index` or `scan`.
@@ -92,10 +92,12 @@ fn scan(path: &Path, offset: u64, recordings: &mut Vec<Recording>) -> anyhow::Re
         let header = capture.header().clone();
         let mut totals = Totals::default();
         let before = capture.passed_over();
+        let mut said_again = SaidAgain::of(&header);
         let mut live = HashSet::new();
         for event in capture.by_ref() {
             let event = event.with_context(cannot)?;
             totals.count(&event);
+            said_again.count(&event, &mut totals);
             if let Some(conn) = event.body.conn() {
                 let ended = matches!(event.body, Body::Close(_));
                 let _ = if ended { live.remove(&conn) } else { live.insert(conn) };
@@ -155,10 +157,14 @@ impl Recording {
     /// Adds the section that goes on with it.
     fn join(&mut self, next: Self) {
         let (totals, more) = (&mut self.totals, next.totals);
-        totals.events = totals.events.saturating_add(more.events);
-        for (count, more) in totals.counts.iter_mut().zip(more.counts) {
-            *count = count.saturating_add(more);
+        let said_again: u64 = more.said_again.iter().fold(0, |sum, count| count.saturating_add(sum));
+        totals.events = totals.events.saturating_add(more.events.saturating_sub(said_again));
+        for (count, (more, again)) in totals.counts.iter_mut().zip(more.counts.iter().zip(more.said_again)) {
+            *count = count.saturating_add(more.saturating_sub(again));
         }
+        // Those that are said again are the opens among it.
+        let [opens, ..] = more.said_again;
+        totals.preexisting = totals.preexisting.saturating_add(more.preexisting.saturating_sub(opens));
         totals.live_at_end = more.live_at_end;
         totals.blocks = totals.blocks.saturating_add(more.blocks);
         totals.first_at = totals.first_at.or(more.first_at);
@@ -233,8 +239,7 @@ fn text(path: &Path, recording: &Recording) -> String {
         .collect();
     lines.push(("events", format!("{} ({})", totals.events, kinds.join(", "))));
     if recording.sections > 1 {
-        let again = "each says first, among these events, what held before it";
-        lines.push(("in", format!("{}; {again}", units::count(recording.sections, "section"))));
+        lines.push(("in", units::count(recording.sections, "section")));
     }
     if !recording.passed_over.is_nothing() {
         let what = format!("{}, which a newer netflow wrote and reads", recording.passed_over);

@@ -319,6 +319,10 @@ fn compare(check: &SectionCheck, made: &Index, found: &Closing) -> IndexState {
         for (name, (read, index)) in KIND_NAMES.iter().zip(read.counts.iter().zip(&index.counts)) {
             same(name, read, index);
         }
+        // Who wrote it need not have counted these.
+        if index.said_again.iter().any(|count| *count > 0) {
+            same("events said again", &format!("{:?}", read.said_again), &format!("{:?}", index.said_again));
+        }
         same("preexisting connections", &read.preexisting, &index.preexisting);
         same("connections without a close", &read.live_at_end, &index.live_at_end);
         same("blocks of events", &read.blocks, &index.blocks);

@@ -45,7 +45,7 @@ pub use check::{Checker, IndexState, SectionCheck};
 pub use columns::Columns;
 pub use definition::Definitions;
 pub use error::{Damage, DamagedPart, Malformed, NotACapture, ReadError, WriteError};
-pub use index::{Index, IndexEntry, KIND_NAMES, SectionIndex, Totals, read_index};
+pub use index::{Index, IndexEntry, KIND_NAMES, SaidAgain, SectionIndex, Totals, read_index};
 pub use layout::{Layout, find_sections};
 pub use magic::{FORMAT_MAJOR, FORMAT_MINOR};
 pub use netflow_core::batch::Profile;

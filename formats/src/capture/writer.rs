@@ -115,7 +115,7 @@ impl<W: Write> CaptureWriter<W> {
             builder: BlockBuilder::default(),
             columns: ColumnWriter::new(options.level)?,
             live: LiveTable::default(),
-            index: IndexBuilder::default(),
+            index: IndexBuilder::of(header),
             buffer: Vec::new(),
             offset: 0,
             section_offset: 0,
@@ -153,7 +153,7 @@ impl<W: Write> CaptureWriter<W> {
         self.last_at = 0;
         self.losses = Loss::default();
         self.live = LiveTable::default();
-        self.index = IndexBuilder::default();
+        self.index = IndexBuilder::of(header);
         // Without its beginning, what follows would be no section.
         self.begin_section(header).inspect_err(|_| _ = self.failed.get_or_insert(self.offset))?;
         Ok(totals)
