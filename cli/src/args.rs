@@ -80,6 +80,10 @@ pub(crate) struct RecordArgs {
     /// SIZE, are left.
     #[arg(long, value_name = "N|SIZE", value_parser = Keep::parse, requires = "rotate")]
     pub(crate) keep: Option<Keep>,
+    /// Length of a section of the file, which can be read without the others: --since and --until of other commands need
+    /// not read more. Sections begin at whole multiples of DURATION (UTC); `0s`: all of a file is one.
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = units::duration_or_none)]
+    pub(crate) section: Duration,
     /// Stop when the recording has about this size.
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(crate) max_size: Option<u64>,
@@ -246,7 +250,7 @@ pub(crate) struct InfoArgs {
     /// Capture files; `-` is stdin.
     #[arg(value_name = "IN.nfcap", required = true)]
     pub(crate) inputs: Vec<PathBuf>,
-    /// One JSON object a capture.
+    /// One JSON object a recording: a capture has one, captures that were put one after the other have one each.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -261,7 +265,7 @@ pub(crate) struct VerifyArgs {
     /// Capture files; `-` is stdin.
     #[arg(value_name = "IN.nfcap", required = true)]
     pub(crate) inputs: Vec<PathBuf>,
-    /// One JSON object a section: a capture has one, captures that were put one after the other have one each.
+    /// One JSON object a recording: a capture has one, captures that were put one after the other have one each.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -315,7 +319,7 @@ pub(crate) struct CutArgs {
 /// Write several captures, of one host or of several, into one.
 ///
 /// Files and parts of one recording are put in order, in whichever order they are given; a report on the new capture is the
-/// report on all of them. Two that hold the same time of one recording are refused, for it would count twice. Exit code 0:
+/// report on all of them. Long sections are divided, so that a part of the time can be read without the rest. Two that hold the same time of one recording are refused, for it would count twice. Exit code 0:
 /// done; 3: done, but data was lost (the new capture states how much).
 #[derive(Debug, Args, PartialEq)]
 #[command(
@@ -328,6 +332,9 @@ pub(crate) struct MergeArgs {
     /// Capture file to write; `-` is stdout.
     #[arg(short, long, value_name = "OUT.nfcap")]
     pub(crate) out: PathBuf,
+    /// Length from which sections are divided; `0s`: they stay as they are.
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = units::duration_or_none)]
+    pub(crate) section: Duration,
     /// Replace the file if it exists.
     #[arg(long)]
     pub(crate) force: bool,
@@ -414,6 +421,7 @@ mod tests {
             interval: Duration::from_millis(500),
             rotate: None,
             keep: None,
+            section: Duration::from_secs(600),
             max_size: None,
             max_events: None,
             filter: None,

@@ -1,6 +1,7 @@
 //! `netflow info`: who recorded a capture, when, and what is in it.
 //!
-//! From the index at the end of the file where there is one, otherwise by reading everything, and then it says so.
+//! In: captures. Out: what there is to tell of each recording in them, however many sections it has. From the indexes where
+//! the sections have them; one that was not closed is read, and then it says so.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::path::Path;
 use anyhow::Context;
 use chrono::{DateTime, SecondsFormat};
 use netflow_core::event::{Body, Header, Loss};
-use netflow_formats::capture::{End, KIND_NAMES, PassedOver, Totals, read_index};
+use netflow_formats::capture::{End, KIND_NAMES, Layout, PassedOver, SaidAgain, SectionIndex, Totals, find_sections};
 use netflow_formats::report::printable;
 use serde_json::{Map, Value, json};
 
@@ -19,11 +20,14 @@ use crate::input;
 use crate::outcome::Outcome;
 use crate::units;
 
-/// What there is to tell of one section of a capture.
-struct Section {
+/// What there is to tell of a recording in a capture.
+struct Recording {
     header: Header,
+    /// Of its last section.
+    last_header: Header,
+    sections: u64,
+    /// Of all sections together, without what each says again of the one before.
     totals: Totals,
-    /// Bytes of the section.
     bytes: u64,
     /// `index` or `scan`.
     source: &'static str,
@@ -37,13 +41,13 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
     let mut out = io::stdout().lock();
     let mut gap = "";
     for path in &args.inputs {
-        for section in sections(path)? {
-            lossy |= section.damaged || !section.totals.losses.is_zero() || section.passed_over.block_events > 0;
+        for recording in recordings(path)? {
+            lossy |= recording.damaged || !recording.totals.losses.is_zero() || recording.passed_over.block_events > 0;
             if args.json {
-                serde_json::to_writer(&mut out, &object(path, &section))?;
+                serde_json::to_writer(&mut out, &object(path, &recording))?;
                 writeln!(out)?;
             } else {
-                write!(out, "{gap}{}", text(path, &section))?;
+                write!(out, "{gap}{}", text(path, &recording))?;
                 gap = "\n";
             }
         }
@@ -51,40 +55,49 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
     Ok(if lossy { Outcome::Lossy } else { Outcome::Done })
 }
 
-fn sections(path: &Path) -> anyhow::Result<Vec<Section>> {
+fn recordings(path: &Path) -> anyhow::Result<Vec<Recording>> {
+    let mut recordings = Vec::new();
     if !input::is_std(path)
         && let Ok(file) = File::open(path)
-        && let Ok(Some(sections)) = read_index(&file)
+        && let Ok(Some(Layout { closed, open })) = find_sections(&file)
     {
-        return Ok(sections
-            .into_iter()
-            .map(|section| Section {
-                header: section.header,
-                totals: section.index.totals,
-                bytes: section.bytes,
-                source: "index",
-                end: "clean",
-                damaged: false,
-                passed_over: section.passed_over,
-            })
-            .collect());
+        for section in closed {
+            add(&mut recordings, section.into());
+        }
+        if let Some(offset) = open {
+            scan(path, offset, &mut recordings)?;
+        }
+    } else {
+        scan(path, 0, &mut recordings)?;
     }
-    scan(path)
+    Ok(recordings)
 }
 
-fn scan(path: &Path) -> anyhow::Result<Vec<Section>> {
+/// Adds a section to the recording that it goes on with, or as another one.
+fn add(recordings: &mut Vec<Recording>, section: Recording) {
+    match recordings.last_mut() {
+        Some(last) if section.header.continues(&last.last_header, last.totals.last_at) => last.join(section),
+        _ => recordings.push(section),
+    }
+}
+
+/// Reads what begins at `offset`, in bytes.
+fn scan(path: &Path, offset: u64, recordings: &mut Vec<Recording>) -> anyhow::Result<()> {
     let cannot = || format!("cannot read {}", input::name(path));
     let mut capture = input::open_capture(path)?;
-    let mut sections = Vec::new();
+    if offset > 0 && !capture.seek_section(offset).with_context(cannot)? {
+        return Ok(());
+    }
     loop {
-        let begin = capture.offset();
         let header = capture.header().clone();
         let mut totals = Totals::default();
         let before = capture.passed_over();
+        let mut said_again = SaidAgain::of(&header);
         let mut live = HashSet::new();
         for event in capture.by_ref() {
             let event = event.with_context(cannot)?;
             totals.count(&event);
+            said_again.count(&event, &mut totals);
             if let Some(conn) = event.body.conn() {
                 let ended = matches!(event.body, Body::Close(_));
                 let _ = if ended { live.remove(&conn) } else { live.insert(conn) };
@@ -97,19 +110,77 @@ fn scan(path: &Path) -> anyhow::Result<Vec<Section>> {
             Some(End::Torn { .. }) => "torn",
             Some(End::NotClosed) | None => "not closed",
         };
-        let bytes = if sections.is_empty() { capture.offset() } else { capture.offset() - begin };
+        let bytes = capture.offset() - capture.section_offset();
         let passed_over = capture.passed_over().since(before);
         totals.events += passed_over.events;
-        sections.push(Section { header, totals, bytes, source: "scan", end, damaged: false, passed_over });
+        let last_header = header.clone();
+        let section = Recording {
+            header,
+            last_header,
+            sections: 1,
+            totals,
+            bytes,
+            source: "scan",
+            end,
+            damaged: false,
+            passed_over,
+        };
+        add(recordings, section);
         if !capture.next_section().with_context(cannot)? {
             break;
         }
     }
     let damaged = input::tell_damage(path, &capture);
-    if let Some(last) = sections.last_mut() {
+    if let Some(last) = recordings.last_mut() {
         last.damaged = damaged;
     }
-    Ok(sections)
+    Ok(())
+}
+
+impl From<SectionIndex> for Recording {
+    fn from(section: SectionIndex) -> Self {
+        Self {
+            last_header: section.header.clone(),
+            header: section.header,
+            sections: 1,
+            totals: section.index.totals,
+            bytes: section.bytes,
+            source: "index",
+            end: "clean",
+            damaged: false,
+            passed_over: section.passed_over,
+        }
+    }
+}
+
+impl Recording {
+    /// Adds the section that goes on with it.
+    fn join(&mut self, next: Self) {
+        let (totals, more) = (&mut self.totals, next.totals);
+        let said_again: u64 = more.said_again.iter().fold(0, |sum, count| count.saturating_add(sum));
+        totals.events = totals.events.saturating_add(more.events.saturating_sub(said_again));
+        for (count, (more, again)) in totals.counts.iter_mut().zip(more.counts.iter().zip(more.said_again)) {
+            *count = count.saturating_add(more.saturating_sub(again));
+        }
+        // Those that are said again are the opens among it.
+        let [opens, ..] = more.said_again;
+        totals.preexisting = totals.preexisting.saturating_add(more.preexisting.saturating_sub(opens));
+        totals.live_at_end = more.live_at_end;
+        totals.blocks = totals.blocks.saturating_add(more.blocks);
+        totals.first_at = totals.first_at.or(more.first_at);
+        totals.last_at = more.last_at.or(totals.last_at);
+        totals.losses += more.losses;
+        self.sections += next.sections;
+        self.bytes += next.bytes;
+        self.last_header = next.last_header;
+        self.passed_over = self.passed_over.and(next.passed_over);
+        if next.source != "index" {
+            self.source = next.source;
+        }
+        if next.end != "clean" {
+            self.end = next.end;
+        }
+    }
 }
 
 /// UTC of a moment of the capture.
@@ -118,15 +189,15 @@ fn utc(header: &Header, at: u64) -> Option<String> {
     Some(DateTime::from_timestamp_nanos(nanos).to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-fn span(section: &Section) -> Option<(String, String, f64)> {
-    let (first, last) = (section.totals.first_at?, section.totals.last_at?);
+fn span(recording: &Recording) -> Option<(String, String, f64)> {
+    let (first, last) = (recording.totals.first_at?, recording.totals.last_at?);
     let seconds = std::time::Duration::from_nanos(last.saturating_sub(first)).as_secs_f64();
-    Some((utc(&section.header, first)?, utc(&section.header, last)?, seconds))
+    Some((utc(&recording.header, first)?, utc(&recording.last_header, last)?, seconds))
 }
 
-fn text(path: &Path, section: &Section) -> String {
-    let header = &section.header;
-    let totals = &section.totals;
+fn text(path: &Path, recording: &Recording) -> String {
+    let header = &recording.header;
+    let totals = &recording.totals;
     let known = |text: &str| if text.is_empty() { "unknown".to_owned() } else { text.to_owned() };
     let mut lines = vec![
         ("capture", input::name(path)),
@@ -141,7 +212,7 @@ fn text(path: &Path, section: &Section) -> String {
     if !header.comment.is_empty() {
         lines.push(("comment", header.comment.clone()));
     }
-    if let Some((first, last, seconds)) = span(section) {
+    if let Some((first, last, seconds)) = span(recording) {
         lines.push(("time", format!("{first} to {last} ({seconds:.3} s), samples every {} ms", header.interval_ms)));
     }
     if header.part > 0
@@ -149,7 +220,7 @@ fn text(path: &Path, section: &Section) -> String {
     {
         lines.push((
             "goes on with",
-            format!("the recording that began at {began}, as its file {}", u64::from(header.part) + 1),
+            format!("the recording that began at {began}, as its part {}", u64::from(header.part) + 1),
         ));
     }
     if header.excerpt {
@@ -167,20 +238,24 @@ fn text(path: &Path, section: &Section) -> String {
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     lines.push(("events", format!("{} ({})", totals.events, kinds.join(", "))));
-    if !section.passed_over.is_nothing() {
-        let what = format!("{}, which a newer netflow wrote and reads", section.passed_over);
+    if recording.sections > 1 {
+        lines.push(("in", units::count(recording.sections, "section")));
+    }
+    if !recording.passed_over.is_nothing() {
+        let what = format!("{}, which a newer netflow wrote and reads", recording.passed_over);
         lines.push(("passed over", what));
     }
     lines.push(("older than it", units::count(totals.preexisting, "connection")));
     lines.extend(lost(&totals.losses));
     let each =
-        section.bytes.checked_div(totals.events).map_or(String::new(), |each| format!(", {each} bytes an event"));
-    lines.push(("size", format!("{}{each}", units::bytes(section.bytes))));
+        recording.bytes.checked_div(totals.events).map_or(String::new(), |each| format!(", {each} bytes an event"));
+    lines.push(("size", format!("{}{each}", units::bytes(recording.bytes))));
     lines.push((
         "end",
-        match section.source {
+        match recording.source {
             "index" => "closed cleanly".to_owned(),
-            _ => format!("{}; counted by reading all of it, for it has no index", section.end),
+            _ if recording.sections > 1 => format!("{}; what has no index was read to count it", recording.end),
+            _ => format!("{}; counted by reading all of it, for it has no index", recording.end),
         },
     ));
     lines.into_iter().fold(String::new(), |text, (key, value)| text + &format!("{key:<14} {}\n", printable(&value)))
@@ -206,15 +281,15 @@ pub(crate) fn passed_over(passed_over: &PassedOver) -> Value {
     })
 }
 
-fn object(path: &Path, section: &Section) -> Value {
-    let header = &section.header;
-    let totals = &section.totals;
+fn object(path: &Path, recording: &Recording) -> Value {
+    let header = &recording.header;
+    let totals = &recording.totals;
     let counts: Map<String, Value> =
         KIND_NAMES.iter().zip(totals.counts).map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
     let losses: Map<String, Value> =
         totals.losses.counts().iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
     let (first, last, seconds) =
-        span(section).map_or((None, None, None), |(first, last, seconds)| (Some(first), Some(last), Some(seconds)));
+        span(recording).map_or((None, None, None), |(first, last, seconds)| (Some(first), Some(last), Some(seconds)));
     json!({
         "capture": input::name(path),
         "tool": header.tool, "host": header.host, "kernel": header.kernel, "boot_id": header.boot_id,
@@ -222,8 +297,8 @@ fn object(path: &Path, section: &Section) -> Value {
         "ephemeral_port_min": header.ephemeral_port_min, "ephemeral_port_max": header.ephemeral_port_max,
         "began_at": header.began_at, "part": header.part, "command": header.command, "comment": header.comment,
         "continues_from": header.continues_from, "excerpt": header.excerpt, "anonymized": header.anonymized,
-        "first": first, "last": last, "seconds": seconds,
+        "sections": recording.sections, "first": first, "last": last, "seconds": seconds,
         "events": totals.events, "counts": counts, "preexisting": totals.preexisting, "live_at_end": totals.live_at_end,
-        "losses": losses, "passed_over": passed_over(&section.passed_over), "bytes": section.bytes, "source": section.source, "end": section.end,
+        "losses": losses, "passed_over": passed_over(&recording.passed_over), "bytes": recording.bytes, "source": recording.source, "end": recording.end,
     })
 }

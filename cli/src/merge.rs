@@ -1,16 +1,20 @@
 //! `netflow merge`: several captures as one.
 //!
 //! In: captures. Out: one capture with all of their sections, those of one recording in order behind each other, each with
-//! its own host and clock and an index. What is damaged or was not closed is written as `netflow recover` writes it. Never
-//! here: sections made into one; whoever reads them joins what goes on.
+//! its own host and clock and an index; those of a long time are divided as a recorder does it. What is damaged or was not
+//! closed is written as `netflow recover` writes it. Never here: sections made into one; whoever reads them joins what goes
+//! on.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use netflow_core::event::Header;
-use netflow_formats::capture::{CaptureReader, End, RecoverError, Recovered, WriterOptions, read_index, recover};
+use netflow_formats::capture::{
+    CaptureReader, End, RecoverError, Recovered, WriterOptions, read_index, recover_divided,
+};
 
 use crate::args::MergeArgs;
 use crate::input;
@@ -55,7 +59,7 @@ pub(crate) fn run(args: &MergeArgs) -> anyhow::Result<Outcome> {
     let mut unreadable = None;
     let written = output::write(&args.out, args.force, |out| {
         for section in &sections {
-            if let Err(error) = copy(section, out, &mut done) {
+            if let Err(error) = copy(section, args.section, out, &mut done) {
                 return Err(match error {
                     RecoverError::Read(error) => {
                         unreadable = Some((section.path, error));
@@ -160,6 +164,7 @@ fn refuse_overlaps(sections: &[Section<'_>]) -> anyhow::Result<()> {
 
 fn copy<'a>(
     section: &Section<'a>,
+    every: Duration,
     out: &mut dyn Write,
     done: &mut Vec<(&'a Path, Recovered)>,
 ) -> Result<(), RecoverError> {
@@ -168,7 +173,7 @@ fn copy<'a>(
     file.seek(SeekFrom::Start(offset))
         .map_err(|source| RecoverError::Read(netflow_formats::capture::ReadError::Io { offset, source }))?;
     let input = io::BufReader::with_capacity(1 << 18, file.take(section.bytes));
-    recover(input, out, WriterOptions::compact(), |recovered| done.push((section.path, recovered)))
+    recover_divided(input, out, WriterOptions::compact(), every, |recovered| done.push((section.path, recovered)))
 }
 
 fn tell(args: &MergeArgs, done: &[(&Path, Recovered)]) {
@@ -185,7 +190,7 @@ fn tell(args: &MergeArgs, done: &[(&Path, Recovered)]) {
     }
     let out = output::name(&args.out);
     let events = done.iter().map(|(_, section)| section.totals.events).sum();
-    let sections = units::count(done.len() as u64, "section");
+    let sections = units::count(done.iter().map(|(_, section)| section.sections).sum(), "section");
     eprintln!("{out}: {} in {sections}", units::count(events, "event"));
 }
 

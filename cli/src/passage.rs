@@ -5,8 +5,9 @@
 //! in a stream.
 //!
 //! What is before the part in its section is read all the same, for only there it is told what held when it began. What is
-//! behind it, and sections that have nothing of it, are not read where the file has an index. Where it has none, nobody
-//! knows whether another section follows: the rest is gone through without being decoded.
+//! behind it, and sections that have nothing of it, are not read where the file's sections have indexes; the last one need
+//! not, for it may still be written. Otherwise nobody knows whether another section follows: the rest is gone through
+//! without being decoded.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,7 +15,7 @@ use std::path::Path;
 use anyhow::Context;
 use netflow_core::event::{Event, Header};
 use netflow_core::excerpt::{Excerpt, Place, Span};
-use netflow_formats::capture::{End, SectionIndex, read_index};
+use netflow_formats::capture::{End, Layout, ReadError, SectionIndex, find_sections};
 
 use crate::args::WindowArgs;
 use crate::input::{self, Capture};
@@ -67,12 +68,16 @@ impl Window {
         if self.args.is_whole() || input::is_std(path) {
             return Ok(None);
         }
-        let Some(Ok(Some(sections))) = File::open(path).ok().map(read_index) else { return Ok(None) };
-        let found = sections.into_iter().map(|section| {
-            let is_wanted = self.has_some_of(&section)?;
-            Ok(Found { is_wanted, offset: section.offset, header: section.header })
+        let Some(Ok(Some(Layout { closed, open }))) = File::open(path).ok().map(find_sections) else {
+            return Ok(None);
+        };
+        let closed = closed.into_iter().map(|section| {
+            let without = if self.has_some_of(&section)? { None } else { Some(section.header) };
+            Ok(Found { offset: section.offset, without, is_open: false })
         });
-        found.collect::<Result<_, _>>().map(Some)
+        let mut found = closed.collect::<Result<Vec<_>, _>>()?;
+        found.extend(open.map(|offset| Found { offset, without: None, is_open: true }));
+        Ok(Some(found))
     }
 
     fn has_some_of(&mut self, section: &SectionIndex) -> Result<bool, Usage> {
@@ -88,13 +93,14 @@ impl Window {
     }
 }
 
-/// A section of a file that has an index.
+/// A section of a file whose sections are known.
 struct Found {
-    /// It has something of the time that was asked for.
-    is_wanted: bool,
     /// Where it begins: bytes from the start of the file.
     offset: u64,
-    header: Header,
+    /// Its header, where it has nothing of the time that was asked for.
+    without: Option<Header>,
+    /// It was not closed.
+    is_open: bool,
 }
 
 /// The place of `clock` among the kinds of event.
@@ -121,15 +127,20 @@ pub(crate) fn read_quietly(
     let cannot = || format!("cannot read {}", input::name(path));
     match window.sections(path)? {
         Some(sections) => {
-            for Found { is_wanted, offset, header } in &sections {
-                if !is_wanted {
+            let is_open = sections.last().is_some_and(|last| last.is_open);
+            for Found { offset, without, .. } in &sections {
+                if let Some(header) = without {
                     take(Part::Nothing(header))?;
                     continue;
                 }
-                if *offset != capture.section_offset() && !capture.seek_section(*offset).with_context(cannot)? {
+                if !go_to(capture, *offset).with_context(cannot)? {
                     break;
                 }
                 read_section(capture, path, window, &mut take)?;
+            }
+            // Of one that is read to its end, the end tells.
+            if is_open && capture.end().is_none() {
+                eprintln!("note: {} was not closed: its recording was killed, or it still runs", input::name(path));
             }
         }
         None => loop {
@@ -143,6 +154,17 @@ pub(crate) fn read_quietly(
         },
     }
     Ok(())
+}
+
+/// Goes to a section, if it is not there; what lies before it is not read twice.
+fn go_to(capture: &mut Capture, offset: u64) -> Result<bool, ReadError> {
+    if offset == capture.section_offset() {
+        return Ok(true);
+    }
+    if capture.end().is_some() && offset == capture.offset() {
+        return capture.next_section();
+    }
+    capture.seek_section(offset)
 }
 
 fn read_section(

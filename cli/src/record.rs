@@ -44,7 +44,7 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let capture = recorder::start(&options::capture(args.ring_size, &args.beside, &header)?)?;
     let talkers = Talkers::new(&header);
     let sieve = filter.map(Sieve::new);
-    let mut taker = Taker { files: Files::create(place, header)?, talkers, sieve, passed: Vec::new() };
+    let mut taker = Taker { files: Files::create(place, header, args.section)?, talkers, sieve, passed: Vec::new() };
     let child = Child::start(&args.command)?;
     recorder::give_up(child.is_some(), args.rotate.is_some());
     let (events, drain) = queue::start(capture, args.interval);

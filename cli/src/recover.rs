@@ -6,7 +6,8 @@
 use std::io::Write;
 
 use anyhow::{Context, anyhow, bail};
-use netflow_formats::capture::{RecoverError, Recovered, WriterOptions, recover};
+use netflow_core::event::Loss;
+use netflow_formats::capture::{PassedOver, RecoverError, Recovered, WriterOptions, recover};
 
 use crate::args::RecoverArgs;
 use crate::input;
@@ -38,30 +39,35 @@ pub(crate) fn run(args: &RecoverArgs) -> anyhow::Result<Outcome> {
         return Err(error).with_context(|| format!("cannot read {}", input::name(&args.input)));
     }
     written?;
-    for section in &sections {
-        tell(args, section);
-    }
+    tell(args, &sections);
     Ok(if sections.iter().all(Recovered::is_whole) { Outcome::Done } else { Outcome::Lossy })
 }
 
-fn tell(args: &RecoverArgs, section: &Recovered) {
+/// Says what became of the whole, however many sections it has.
+fn tell(args: &RecoverArgs, sections: &[Recovered]) {
     let name = input::name(&args.input);
-    let check = &section.check;
-    for damage in check.damage.iter().take(MOST_TOLD) {
+    let sum = |get: fn(&Recovered) -> u64| sections.iter().map(get).fold(0, u64::saturating_add);
+    let damages = sum(|section| section.check.damage_count);
+    for damage in sections.iter().flat_map(|section| &section.check.damage).take(MOST_TOLD) {
         eprintln!("warning: {name}: {damage}");
     }
-    if check.damage_count > MOST_TOLD as u64 {
-        eprintln!("warning: {name}: {}", units::count(check.damage_count - MOST_TOLD as u64, "more damaged place"));
+    if damages > MOST_TOLD as u64 {
+        eprintln!("warning: {name}: {}", units::count(damages - MOST_TOLD as u64, "more damaged place"));
     }
-    if !check.passed_over.is_nothing() {
-        eprintln!("warning: {name}: a newer netflow wrote what this one cannot save: {}", check.passed_over);
+    let passed_over = sections.iter().fold(PassedOver::default(), |sum, section| sum.and(section.check.passed_over));
+    if !passed_over.is_nothing() {
+        eprintln!("warning: {name}: a newer netflow wrote what this one cannot save: {passed_over}");
     }
     let out = output::name(&args.out);
-    let saved = units::count(check.totals.events.saturating_sub(section.refused), "event");
-    if section.is_whole() {
-        eprintln!("{out}: {saved} saved; nothing was lost");
+    let saved = sum(|section| section.check.totals.events.saturating_sub(section.refused));
+    let saved = units::count(saved, "event");
+    let within = if sections.len() > 1 { format!(" in {} sections", sections.len()) } else { String::new() };
+    if sections.iter().all(Recovered::is_whole) {
+        eprintln!("{out}: {saved} saved{within}; nothing was lost");
         return;
     }
-    let lost = check.least_cost.saturating_add(section.refused);
-    eprintln!("{out}: {saved} saved; at least {lost} lost, which it states: {}", section.totals.losses);
+    let lost = sum(|section| section.check.least_cost.saturating_add(section.refused));
+    let mut losses = Loss::default();
+    sections.iter().for_each(|section| losses += section.totals.losses);
+    eprintln!("{out}: {saved} saved{within}; at least {lost} lost, which it states: {losses}");
 }

@@ -14,6 +14,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A duration, or `0s` for none.
+pub(crate) fn duration_or_none(text: &str) -> Result<Duration, String> {
+    if humantime::parse_duration(text) == Ok(Duration::ZERO) { Ok(Duration::ZERO) } else { duration(text) }
+}
+
 /// `100MB` (powers of ten), `1GiB` (powers of two), plain bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     parse_size::parse_size(text).map_err(|error| format!("expected a size like 100MB or 1GiB ({error})"))
@@ -37,6 +42,10 @@ mod tests {
     fn durations_and_sizes() {
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(
+            (duration_or_none("0s"), duration_or_none("10m")),
+            (Ok(Duration::ZERO), Ok(Duration::from_secs(600)))
+        );
         for wrong in ["", "0s", "10", "ten", "-1s", "1us"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }

@@ -1,6 +1,6 @@
 //! `netflow verify`: whether captures are sound.
 //!
-//! In: captures. Out: on stdout one line for each section that is sound; otherwise what is damaged, whether the index and
+//! In: captures. Out: on stdout one line for each recording that is sound, however many sections it has; otherwise what is damaged, whether the index and
 //! the end agree, and whether the events add up. Never here: mending.
 
 mod object;
@@ -16,11 +16,11 @@ use crate::args::VerifyArgs;
 use crate::input;
 use crate::outcome::{self, Outcome};
 
-/// A section, and which one of its file it is.
+/// A recording in a file: a section and those that go on with it.
 struct Checked<'a> {
     path: &'a Path,
-    /// Counted from 1.
-    number: usize,
+    /// The place of its first section in the file, counted from 1.
+    number: u64,
     check: SectionCheck,
 }
 
@@ -53,14 +53,15 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// Whether all sections of a capture are sound.
+/// Whether all of a capture is sound.
 fn verify(path: &Path, json: bool, out: &mut impl io::Write) -> anyhow::Result<bool> {
     let cannot = || format!("cannot read {}", input::name(path));
     let mut checker = Checker::new(input::open(path)?).with_context(cannot)?;
-    let (mut number, mut are_sound) = (0, true);
-    while let Some(check) = checker.next_section().with_context(cannot)? {
-        number += 1;
+    let (mut number, mut are_sound) = (1, true);
+    while let Some(check) = checker.next_recording().with_context(cannot)? {
+        let sections = check.sections;
         let checked = Checked { path, number, check };
+        number += sections;
         are_sound &= checked.is_sound();
         if json {
             serde_json::to_writer(&mut *out, &object::object(&checked))?;

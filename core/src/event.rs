@@ -35,14 +35,14 @@ pub struct Header {
     /// A remark of the person who recorded.
     pub comment: String,
     /// When the recording began, in nanoseconds since boot; 0 when unknown. With `boot_id` it names the recording: the
-    /// files of one recording all have the same.
+    /// files and sections of one recording all have the same.
     pub began_at: u64,
-    /// Which file of the recording this is, the first being 0. A connection that was alive at the end of one file begins
-    /// the next as `preexisting`, under the same id and with the totals that it had.
+    /// Which part of the recording this is, the first being 0: parts are sections, of one file or of several. A connection
+    /// that was alive at the end of one begins the next as `preexisting`, under the same id and with the totals that it had.
     pub part: u32,
     /// Where it begins in the middle of its recording: the time of the last event before, in nanoseconds since boot.
     pub continues_from: Option<u64>,
-    /// It was cut out of a capture: more of the same file may have been before or behind it.
+    /// It was cut out of a capture: more of the same part may have been before or behind it.
     pub excerpt: bool,
     /// Names and addresses in it stand for others: see [`anonymize`](crate::anonymize).
     pub anonymized: bool,
@@ -50,12 +50,12 @@ pub struct Header {
 
 impl Header {
     /// The capture goes on where the one with the header `before` ended, the last event of which was at `last_at`. A whole
-    /// file of a recording goes on with the file before it even if the end of that one is missing.
+    /// part of a recording goes on with the part before it even if the end of that one is missing.
     #[must_use]
     pub fn continues(&self, before: &Self, last_at: Option<u64>) -> bool {
-        let is_next_file = !self.excerpt && !before.excerpt && before.part.checked_add(1) == Some(self.part);
+        let is_next_part = !self.excerpt && !before.excerpt && before.part.checked_add(1) == Some(self.part);
         let is_next_event = self.continues_from.is_some() && self.continues_from == last_at;
-        self.is_of_same_recording(before) && (is_next_event || is_next_file)
+        self.is_of_same_recording(before) && (is_next_event || is_next_part)
     }
 
     /// Both captures are files of one recording, as far as their headers alone tell.

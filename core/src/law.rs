@@ -23,7 +23,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::event::{Body, Close, Event, Identity, Loss, Transport};
+use crate::again::Again;
+use crate::event::{Body, Close, Event, Header, Identity, Loss, Transport};
 
 /// What became of the connections of one transport. No field is the remainder of the others unless who made it says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -142,6 +143,10 @@ pub struct Law {
     vanished_carried: u64,
     /// It goes on where another file ended.
     is_continued: bool,
+    /// Where it says again what it knows, if it does.
+    again: Again,
+    /// Events that did, since it last went on.
+    said_again: u64,
     snapshot: u64,
     /// Nothing followed the last complete snapshot.
     settled: bool,
@@ -154,17 +159,31 @@ impl Law {
         Self::default()
     }
 
-    /// Nothing seen yet of the `part`th file of a recording, counted from 0. Where one ends and the next begins, the
-    /// recorder may have stated in the one what shows in the other: as lost what the one still has as open, and without
-    /// an open what closes in the other. So from the second on, connections that are older than the file need not be
+    /// Nothing seen yet of the capture with this header. Where one file or section of a recording ends and the next begins,
+    /// the recorder may have stated in the one what shows in the other: as lost what the one still has as open, and without
+    /// an open what closes in the other. So in one that begins in the middle, connections that are older than it need not be
     /// among the lost ones, nor need what left no trace.
     #[must_use]
-    pub fn of_part(part: u32) -> Self {
-        Self { is_continued: part > 0, ..Self::default() }
+    pub fn of(header: &Header) -> Self {
+        Self { is_continued: header.part > 0 || header.continues_from.is_some(), ..Self::default() }
+    }
+
+    /// The recording goes on in another capture, which says first what is known already.
+    pub fn go_on(&mut self) {
+        (self.again, self.said_again) = (Again::Beginning, 0);
+    }
+
+    /// Events that said nothing new, since it last went on.
+    #[must_use]
+    pub fn said_again(&self) -> u64 {
+        self.said_again
     }
 
     /// Takes the next event.
     pub fn push(&mut self, event: &Event) {
+        if self.is_said_again(event) {
+            return;
+        }
         match &event.body {
             Body::Open(open) => self.see(open.conn, Some(&open.identity), true),
             Body::Sample(sample) => self.see(sample.conn, sample.identity.as_deref(), false),
@@ -181,6 +200,15 @@ impl Law {
             Body::Process(_) | Body::Dns(_) | Body::Nat(_) | Body::Listen(_) | Body::K8s(_) | Body::Clock(_) => return,
         }
         self.settled = false;
+    }
+
+    /// The event says nothing that is not known.
+    fn is_said_again(&mut self, event: &Event) -> bool {
+        let (open, snapshot) = (&self.open, self.snapshot);
+        let is_again = self.again.has(event, |conn| open.get(&conn).is_some_and(|known| known.seen == snapshot));
+        self.said_again += u64::from(is_again);
+        // A connection of which nothing is known was lost by damage.
+        is_again && event.body.conn().is_none_or(|conn| self.open.contains_key(&conn))
     }
 
     /// Connections without a close so far, vanished ones not among them.
@@ -401,7 +429,7 @@ mod tests {
     #[test]
     fn what_the_file_before_stated_may_show_in_this_one() {
         let verdict = |part, losses| {
-            let mut law = Law::of_part(part);
+            let mut law = Law::of(&Header { part, ..Header::default() });
             for body in [older(1), open(2, Transport::Tcp), tick(true)] {
                 law.push(&Event { at: 1, body });
             }

@@ -16,6 +16,7 @@ mod brief;
 pub mod carry;
 pub mod choice;
 pub mod column;
+pub mod continuation;
 pub mod delta;
 pub mod direction;
 pub mod domains;

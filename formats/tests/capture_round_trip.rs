@@ -6,7 +6,9 @@ mod events;
 use std::io::Cursor;
 
 use netflow_core::event::{Event, Header};
-use netflow_formats::capture::{CaptureReader, CaptureWriter, End, Totals, WriterOptions, read_index};
+use netflow_formats::capture::{
+    CaptureReader, CaptureWriter, End, Layout, Totals, WriterOptions, find_sections, read_index,
+};
 use proptest::prelude::*;
 
 fn write(header: &Header, events: &[Event], options: WriterOptions) -> (Vec<u8>, Totals) {
@@ -46,6 +48,45 @@ proptest! {
         prop_assert_eq!(&sections[0].index.totals, &totals);
         prop_assert_eq!(totals.events, list.len() as u64);
         prop_assert_eq!(sections[0].bytes, bytes.len() as u64);
+    }
+
+    #[test]
+    fn a_writer_goes_on_in_a_section_as_in_another_capture(
+        lists in prop::collection::vec((events::header(), events::events()), 2..5),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let options = WriterOptions { max_rows: 5, ..WriterOptions::default() };
+        let apart: Vec<(Vec<u8>, Totals)> = lists.iter().map(|(header, list)| write(header, list, options)).collect();
+        let mut writer = CaptureWriter::new(Vec::new(), &lists[0].0, options).unwrap();
+        for (place, (header, list)) in lists.iter().enumerate() {
+            if place > 0 {
+                prop_assert_eq!(&writer.next_section(header).unwrap(), &apart[place - 1].1);
+            }
+            list.iter().for_each(|event| writer.push(event).unwrap());
+            prop_assert_eq!(writer.section_events(), list.len() as u64);
+        }
+        prop_assert_eq!(writer.events(), lists.iter().map(|(_, list)| list.len() as u64).sum::<u64>());
+        let (bytes, last) = writer.finish().unwrap();
+        prop_assert_eq!(&last, &apart.last().unwrap().1);
+        prop_assert_eq!(&bytes, &apart.iter().flat_map(|(bytes, _)| bytes).copied().collect::<Vec<u8>>());
+        // However it is cut off, what is found of it are the first sections and where the rest begins.
+        let Layout { closed, open } = find_sections(Cursor::new(&bytes)).unwrap().unwrap();
+        prop_assert_eq!((closed.len(), open), (lists.len(), None));
+        prop_assert_eq!(Some(closed.clone()), read_index(Cursor::new(&bytes)).unwrap());
+        let cut = cut.index(bytes.len());
+        let expected: Vec<_> = closed.iter().filter(|section| (section.offset + section.bytes) as usize <= cut).collect();
+        match find_sections(Cursor::new(&bytes[..cut])).unwrap() {
+            Some(found) => {
+                prop_assert_eq!(found.closed.iter().collect::<Vec<_>>(), expected.clone());
+                let end = expected.iter().map(|section| section.bytes).sum::<u64>();
+                prop_assert_eq!(found.open.unwrap_or(cut as u64), end);
+            }
+            None => {
+                // None was closed, or the last is too long, or not even its first bytes are there.
+                let rest = cut as u64 - expected.iter().map(|section| section.bytes).sum::<u64>();
+                prop_assert!(expected.is_empty() || rest > cut as u64 / 4 || rest < 32, "{} of {}", rest, cut);
+            }
+        }
     }
 
     #[test]

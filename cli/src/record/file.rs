@@ -145,9 +145,9 @@ impl CaptureFile {
         self.check(sealed)
     }
 
-    /// Events so far.
-    pub(super) fn events(&self) -> u64 {
-        self.writer.events()
+    /// Events of the present section so far.
+    pub(super) fn section_events(&self) -> u64 {
+        self.writer.section_events()
     }
 
     /// Bytes so far.
@@ -155,7 +155,16 @@ impl CaptureFile {
         self.writer.bytes()
     }
 
-    /// Closes the capture.
+    /// Ends the section and begins the next one; the totals of the former.
+    pub(super) fn next_section(&mut self, header: &Header) -> anyhow::Result<Totals> {
+        self.sealed = Instant::now();
+        let begun = self.writer.next_section(header);
+        let totals = begun.as_ref().ok().cloned();
+        self.check(begun.map(|_| ()))?;
+        Ok(totals.unwrap_or_default())
+    }
+
+    /// Closes the capture; the totals of its last section.
     pub(super) fn finish(mut self) -> anyhow::Result<Totals> {
         self.seal()?;
         let path = self.path;

@@ -4,10 +4,11 @@
 //! says first what holds, so that each can be read alone and nothing is counted twice when all are. Never here: when a file
 //! is to end, what it is called.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use netflow_core::carry::Carry;
+use netflow_core::continuation::Continuation;
 use netflow_core::event::{Body, Event, Header, Loss};
+use netflow_formats::capture::{Seams, Totals};
 
 use super::file::{self, CaptureFile, Reserved};
 use super::rotation::{Keep, Schedule};
@@ -27,7 +28,6 @@ struct Rotating {
     series: Series,
     schedule: Schedule,
     keep: Option<Keep>,
-    carry: Carry,
 }
 
 /// What was recorded, in all files together.
@@ -53,42 +53,59 @@ pub(super) fn reserve(args: &RecordArgs) -> anyhow::Result<Place> {
     let now = utc_now();
     let mut series = Series::new(&args.out)?;
     let first = series.reserve(now)?;
-    let rotating = Rotating { series, schedule: Schedule::new(rotation, now), keep: args.keep, carry: Carry::new() };
+    let rotating = Rotating { series, schedule: Schedule::new(rotation, now), keep: args.keep };
     Ok(Place { first, rotating: Some(rotating) })
 }
 
 /// The files that are being written.
 pub(super) struct Files {
     file: CaptureFile,
-    header: Header,
+    /// `None` for a recording that is one section whatever happens.
+    continuation: Option<Continuation>,
+    seams: Option<Seams>,
+    /// The next event belongs to another section.
+    is_section_over: bool,
     rotating: Option<Rotating>,
-    /// In the files before.
+    /// In the sections before.
     before: Recorded,
 }
 
 impl Files {
-    /// The recording begins.
-    pub(super) fn create(place: Place, header: Header) -> anyhow::Result<Self> {
+    /// The recording begins. Its files have sections of about this length; of none, one each.
+    pub(super) fn create(place: Place, header: Header, section: Duration) -> anyhow::Result<Self> {
         let file = CaptureFile::create(place.first, &header)?;
-        let files = Self { file, header, rotating: place.rotating, before: Recorded::default() };
+        let seams = Seams::new(section, header.interval_ms);
+        let goes_on = seams.is_some() || place.rotating.is_some();
+        let continuation = goes_on.then(|| Continuation::new(header));
+        let (rotating, before) = (place.rotating, Recorded::default());
+        let files = Self { file, continuation, seams, is_section_over: false, rotating, before };
         files.clear_out();
         Ok(files)
     }
 
     /// Adds an event.
     pub(super) fn push(&mut self, event: &Event) -> anyhow::Result<()> {
+        // Only now, so that no section holds nothing but what is said again.
+        if std::mem::take(&mut self.is_section_over) {
+            self.go_on(None)?;
+        }
         let is_taken = self.file.push(event)?;
-        let Some(rotating) = self.rotating.as_mut().filter(|_| is_taken) else { return Ok(()) };
-        rotating.carry.learn(event);
-        match &event.body {
-            Body::Clock(clock) => self.header.boot_time_ns = clock.boot_time_ns,
-            Body::Tick(tick) => {
-                let at = i128::from(self.header.boot_time_ns) + i128::from(event.at);
-                if rotating.schedule.is_ended_by(at, tick.complete) {
-                    self.rotate(event.at)?;
-                }
-            }
-            _ => {}
+        let Some(continuation) = self.continuation.as_mut().filter(|_| is_taken) else { return Ok(()) };
+        continuation.learn(event);
+        let utc = continuation.utc();
+        if let (Body::Tick(tick), Some(rotating)) = (&event.body, &mut self.rotating)
+            && rotating.schedule.is_ended_by(utc, tick.complete)
+        {
+            return self.rotate();
+        }
+        if let Some(seams) = &mut self.seams {
+            // A file that ends then anyway needs no section for the last moment.
+            self.is_section_over = seams.is_ended_by(event, utc)
+                && self
+                    .rotating
+                    .as_ref()
+                    .zip(seams.end())
+                    .is_none_or(|(rotating, end)| !rotating.schedule.is_over(end));
         }
         Ok(())
     }
@@ -113,7 +130,7 @@ impl Files {
 
     /// Events so far.
     pub(super) fn events(&self) -> u64 {
-        self.before.events + self.file.events()
+        self.before.events + self.file.section_events()
     }
 
     /// Bytes so far.
@@ -123,28 +140,46 @@ impl Files {
 
     /// Closes the last file.
     pub(super) fn finish(mut self) -> anyhow::Result<Recorded> {
-        end(self.file, &mut self.before)?;
+        end_file(self.file, &mut self.before)?;
         Ok(self.before)
     }
 
-    /// Goes on in a new file behind a snapshot that was taken at `at`.
-    fn rotate(&mut self, at: u64) -> anyhow::Result<()> {
+    /// Goes on in a new file, behind a snapshot.
+    fn rotate(&mut self) -> anyhow::Result<()> {
         let Some(rotating) = &mut self.rotating else { return Ok(()) };
         // Whatever comes of the next file, this one has everything.
         self.file.seal()?;
         let now = utc_now();
         let reserved = rotating.series.reserve(rotating.schedule.beginning(now))?;
-        self.header.part = self.header.part.saturating_add(1);
-        self.header.continues_from = Some(at);
-        let next = CaptureFile::create(reserved, &self.header)?;
-        end(std::mem::replace(&mut self.file, next), &mut self.before)?;
-        for event in rotating.carry.restate(at) {
-            self.file.push(&event)?;
+        self.go_on(Some(reserved))?;
+        if let Some(rotating) = &mut self.rotating {
+            rotating.schedule.begin(now, self.file.bytes());
         }
-        self.file.seal()?;
-        rotating.schedule.begin(now, self.file.bytes());
         self.clear_out();
         Ok(())
+    }
+
+    /// Goes on in a new section: of that file, or of the same.
+    fn go_on(&mut self, next: Option<Reserved>) -> anyhow::Result<()> {
+        let Some(continuation) = &mut self.continuation else { return Ok(()) };
+        continuation.begin_part();
+        match next {
+            Some(reserved) => {
+                let next = CaptureFile::create(reserved, continuation.header())?;
+                end_file(std::mem::replace(&mut self.file, next), &mut self.before)?;
+            }
+            None => end_section(&self.file.next_section(continuation.header())?, &mut self.before),
+        }
+        if let Some(seams) = &mut self.seams {
+            seams.begin(continuation.utc());
+        }
+        for event in continuation.restate() {
+            self.file.push(&event)?;
+            if let Some(seams) = &mut self.seams {
+                seams.say_again(&event);
+            }
+        }
+        self.file.seal()
     }
 
     fn clear_out(&self) {
@@ -155,14 +190,18 @@ impl Files {
 }
 
 /// Closes a file and counts what is in it.
-fn end(file: CaptureFile, recorded: &mut Recorded) -> anyhow::Result<()> {
+fn end_file(file: CaptureFile, recorded: &mut Recorded) -> anyhow::Result<()> {
     recorded.files += 1;
     recorded.bytes += file.bytes();
     recorded.refused += file.refused();
-    let totals = file.finish()?;
+    end_section(&file.finish()?, recorded);
+    Ok(())
+}
+
+/// Counts what is in a section.
+fn end_section(totals: &Totals, recorded: &mut Recorded) {
     recorded.events += totals.events;
     recorded.losses += totals.losses;
-    Ok(())
 }
 
 /// Nanoseconds since 1970 by the wall clock.
@@ -171,6 +210,6 @@ fn utc_now() -> i128 {
     since.map_or_else(|error| -signed(error.duration()), signed)
 }
 
-fn signed(duration: std::time::Duration) -> i128 {
+fn signed(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
 }

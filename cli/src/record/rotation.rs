@@ -94,14 +94,19 @@ impl Schedule {
     /// True when a snapshot is to be taken so that the file can end. `bytes`: its size.
     pub(super) fn asks(&mut self, now: i128, bytes: u64) -> bool {
         let is_over = match self.rotation {
-            // A clock that is set back begins a new file too.
-            Rotation::Every(_) => period(self.rotation, now) != self.period,
+            Rotation::Every(_) => self.is_over(now),
             Rotation::Size(_) => bytes >= self.most,
         };
         if is_over && self.due.is_none() {
             self.due = Some(Due { from: now, seen: 0, is_asked: false });
         }
         self.due.as_mut().is_some_and(|due| !std::mem::replace(&mut due.is_asked, true))
+    }
+
+    /// Its time is over at `now`, if it has one.
+    pub(super) fn is_over(&self, now: i128) -> bool {
+        // A clock that is set back begins a new file too.
+        period(self.rotation, now) != self.period
     }
 
     /// The file does not end any more, unless it is asked again.

@@ -1,4 +1,4 @@
-//! The check of a section for programs.
+//! The check of a recording for programs.
 //!
 //! In: a check. Out: a JSON object; offsets and sizes in bytes, times in nanoseconds since boot. Never here: judgement.
 
@@ -32,7 +32,7 @@ pub(super) fn object(checked: &Checked<'_>) -> Value {
         check.totals.losses.counts().iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect();
     json!({
         "capture": input::name(checked.path),
-        "section": checked.number, "offset": check.offset, "bytes": check.bytes, "blocks": check.blocks,
+        "section": checked.number, "sections": check.sections, "offset": check.offset, "bytes": check.bytes, "blocks": check.blocks,
         "intact": check.is_intact(), "lossless": check.is_lossless(),
         "end": end, "torn_at": torn_at,
         "index": index, "index_differences": differences.iter().map(wrong).collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! The check of a section for people.
+//! The check of a recording for people.
 //!
 //! In: a check. Out: one line when all is sound, otherwise a table of at most [`MOST_SHOWN`] damaged places and a few
 //! lines. Never here: judgement.
@@ -26,9 +26,10 @@ pub(super) fn text(checked: &Checked<'_>) -> String {
             format!("; passed over, for a newer netflow: {passed_over}")
         };
         return format!(
-            "{name}: intact: {} in {}, closed, index agrees; nothing lost; tcp {}, udp {}{of_later}\n",
+            "{name}: intact: {} in {}{}, closed, index agrees; nothing lost; tcp {}, udp {}{of_later}\n",
             units::count(check.totals.events, "event"),
             units::count(check.blocks, "block"),
+            of_sections(check),
             law(&check.account.tcp),
             law(&check.account.udp),
         );
@@ -114,11 +115,17 @@ fn row(damage: &Damage) -> [String; 6] {
 
 fn read(check: &SectionCheck) -> String {
     format!(
-        "{} in {} of {}",
+        "{} in {} of {}{}",
         units::count(check.totals.events, "event"),
         units::count(check.blocks, "intact block"),
         units::bytes(check.bytes),
+        of_sections(check),
     )
+}
+
+/// In how many sections, if several.
+fn of_sections(check: &SectionCheck) -> String {
+    if check.sections == 1 { String::new() } else { format!(" in {}", units::count(check.sections, "section")) }
 }
 
 fn end(check: &SectionCheck) -> String {

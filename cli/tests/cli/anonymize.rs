@@ -176,8 +176,8 @@ fn parts_that_are_anonymized_alone_still_go_on() {
     netflow(folder.path(), &["merge", "two.nfcap", "one.nfcap", "-o", "both.nfcap"]);
     anonymize(folder.path(), "both.nfcap", "both-a.nfcap", &[]);
     assert_eq!(rows(folder.path(), &["both-a.nfcap"], &[]), whole);
-    let sections = netflow(folder.path(), &["verify", "--json", "both-a.nfcap"]).stdout;
-    assert_eq!(sections.lines().count(), 2, "{sections}");
+    let verified = netflow(folder.path(), &["verify", "--json", "both-a.nfcap"]).stdout;
+    assert!(verified.lines().count() == 1 && verified.contains(r#""sections":2,"#), "{verified}");
 }
 
 #[test]

@@ -13,11 +13,11 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::run::{netflow, netflow_within};
 
-const MINUTE: u64 = 60_000_000_000;
+pub(crate) const MINUTE: u64 = 60_000_000_000;
 /// What the reader reads ahead at most, twice: to look at the index, and from a place.
-const AHEAD: u64 = 2 << 18;
+pub(crate) const AHEAD: u64 = 2 << 18;
 /// 2026-01-31T00:00:00Z.
-const MIDNIGHT: i64 = 1_769_817_600_000_000_000;
+pub(crate) const MIDNIGHT: i64 = 1_769_817_600_000_000_000;
 
 /// A day of these connections, each sampled once a minute, with counters that no compressor makes small.
 fn day(path: &Path, host: &str, day: u64, connections: u64) {

@@ -25,5 +25,6 @@ mod replay;
 mod reports;
 mod reproducible;
 mod run;
+mod sections;
 mod verify;
 mod wild;

@@ -19,6 +19,7 @@ mod privileges;
 mod recording;
 mod rotation;
 mod scenarios;
+mod sections;
 
 use std::process::ExitCode;
 
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         }
         eprintln!("skipped: all live tests, because this host cannot record: {why}");
     }
-    let tests: [(&str, fn()); 40] = [
+    let tests: [(&str, fn()); 44] = [
         ("report_equals_what_the_applications_counted", scenarios::report_equals_what_the_applications_counted),
         ("why_connects_failed_and_what_was_never_accepted", scenarios::why_connects_failed_and_what_was_never_accepted),
         ("twenty_thousand_connections", scenarios::twenty_thousand_connections),
@@ -48,6 +49,10 @@ fn main() -> ExitCode {
         ("sockets_without_room_for_their_state", overload::sockets_without_room_for_their_state),
         ("each_file_of_an_overloaded_recording", overload::each_file_of_an_overloaded_recording),
         ("killed_at_any_moment", overload::killed_at_any_moment),
+        ("killed_between_sections", overload::killed_between_sections),
+        ("the_sections_of_a_file_add_up", sections::the_sections_of_a_file_add_up),
+        ("every_scenario_in_several_sections", sections::every_scenario_in_several_sections),
+        ("files_that_rotate_have_sections", sections::files_that_rotate_have_sections),
         ("a_command_is_recorded_to_its_end", endings::a_command_is_recorded_to_its_end),
         ("a_failed_command_fails_the_recording", endings::a_failed_command_fails_the_recording),
         ("limits_end_a_recording", endings::limits_end_a_recording),

@@ -248,7 +248,7 @@ pub(crate) fn each_file_of_an_overloaded_recording() {
 pub(crate) fn killed_at_any_moment() {
     // As it begins, too: then nothing is old enough that it must be there.
     for moment in [0, 3, 40, 300, 700] {
-        killed_after(Duration::from_millis(moment));
+        killed_after(Duration::from_millis(moment), &["-i", "200ms"]);
     }
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..8 {
@@ -257,13 +257,20 @@ pub(crate) fn killed_at_any_moment() {
         seed ^= seed >> 7;
         seed ^= seed << 17;
         let moment = Duration::from_millis(1200 + seed % 1000);
-        until_whole(|| killed_after(moment));
+        until_whole(|| killed_after(moment, &["-i", "200ms"]));
     }
 }
 
-fn killed_after(moment: Duration) -> bool {
+/// Some of them at the end of a section, or as the next one begins.
+pub(crate) fn killed_between_sections() {
+    for moment in [1300, 1700, 2010, 2900] {
+        until_whole(|| killed_after(Duration::from_millis(moment), &["-i", "20ms", "--section", "100ms"]));
+    }
+}
+
+fn killed_after(moment: Duration, options: &[&str]) -> bool {
     let folder = tempfile::tempdir().unwrap();
-    let recording = Recording::start(folder.path(), &["-i", "200ms"]);
+    let recording = Recording::start(folder.path(), options);
     let server = sink();
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
@@ -281,7 +288,9 @@ fn killed_after(moment: Duration) -> bool {
     recording.wait();
     stop.store(true, Relaxed);
     let log = client.join().unwrap();
-    assert_eq!(info(folder.path(), 0)["source"], "scan");
+    let info = info(folder.path(), 0);
+    assert_eq!(info["source"], "scan");
+    assert!(!options.contains(&"--section") || info["sections"].as_u64() > Some(1), "{info}");
     let dump = run(&["dump", "out.nfcap"], folder.path(), 0);
     run(&["report", "out.nfcap", "--keep-loopback"], folder.path(), 0);
     let remote = Value::from(server.to_string());

@@ -19,9 +19,9 @@ use crate::scenarios::compare_all;
 
 /// Bytes written and read, connections established, closed and seen, by the port of the end that counts and the other's.
 /// A client's port is used again.
-type Counts = BTreeMap<(u64, u64), [u64; 5]>;
+pub(crate) type Counts = BTreeMap<(u64, u64), [u64; 5]>;
 
-fn add(counts: &mut Counts, more: impl IntoIterator<Item = ((u64, u64), [u64; 5])>) {
+pub(crate) fn add(counts: &mut Counts, more: impl IntoIterator<Item = ((u64, u64), [u64; 5])>) {
     for (ports, more) in more {
         let sum = counts.entry(ports).or_default();
         *sum = std::array::from_fn(|field| sum[field] + more[field]);
@@ -68,7 +68,7 @@ pub(crate) fn interrupt(child: Child) -> (i32, String) {
 }
 
 /// Both ends of a connection over which `chunks` go to the server and come back, with a break between; what they counted.
-fn talk(server: SocketAddr, chunks: usize, wait: Duration) -> [((u64, u64), [u64; 5]); 2] {
+pub(crate) fn talk(server: SocketAddr, chunks: usize, wait: Duration) -> [((u64, u64), [u64; 5]); 2] {
     let mut client = TcpStream::connect(server).unwrap();
     let ports = (u64::from(client.local_addr().unwrap().port()), u64::from(server.port()));
     let (mut written, mut read) = (0, 0);
@@ -86,7 +86,7 @@ fn talk(server: SocketAddr, chunks: usize, wait: Duration) -> [((u64, u64), [u64
 }
 
 /// A server that sends everything back.
-fn echo() -> SocketAddr {
+pub(crate) fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -106,7 +106,7 @@ fn echo() -> SocketAddr {
 }
 
 /// What the report on these files says of the ends with the port of the server.
-fn reported(folder: &Path, files: &[String], server: SocketAddr) -> Counts {
+pub(crate) fn reported(folder: &Path, files: &[String], server: SocketAddr) -> Counts {
     let mut arguments = vec!["report", "--json=-", "--no-fold", "--keep-loopback", "--by"];
     arguments.push("transport,src_ip,src_port,dst_ip,dst_port");
     arguments.extend(files.iter().map(String::as_str));

@@ -7,7 +7,7 @@
 use std::fmt::Display;
 use std::io::Read;
 
-use netflow_core::event::{Event, Header};
+use netflow_core::event::{Event, Header, Loss};
 use netflow_core::law::{Account, Law, Verdict};
 
 use super::error::{Damage, Malformed, ReadError};
@@ -26,9 +26,13 @@ pub enum IndexState {
     Differs(Vec<Malformed>),
 }
 
-/// What is known of a section once all of it was read.
+/// What is known of a section once all of it was read; or of several that go on with each other.
 #[derive(Debug, Clone)]
 pub struct SectionCheck {
+    /// How many sections.
+    pub sections: u64,
+    /// It goes on with the section before it.
+    pub goes_on: bool,
     /// How it came to be; empty when that is damaged.
     pub header: Header,
     /// Where it begins: bytes from the start of the input.
@@ -39,7 +43,9 @@ pub struct SectionCheck {
     pub blocks: u64,
     /// What its events add up to; `losses` are those that the last intact block states.
     pub totals: Totals,
-    /// What became of its connections.
+    /// Events of `totals` that said again what the section before had said. Of several sections, `totals` has no such.
+    pub said_again: u64,
+    /// What became of its connections, and of those of the sections with which it goes on.
     pub account: Account,
     /// How it ended.
     pub end: End,
@@ -79,12 +85,56 @@ impl SectionCheck {
             && self.account.strangers == 0
             && (self.account.tcp + self.account.udp).lost_closes == 0
     }
+
+    /// Adds the section that goes on with it.
+    fn join(&mut self, next: Self) {
+        self.sections += next.sections;
+        self.bytes = next.offset.saturating_sub(self.offset).saturating_add(next.bytes);
+        self.blocks = self.blocks.saturating_add(next.blocks);
+        let (totals, more) = (&mut self.totals, next.totals);
+        totals.events = totals.events.saturating_add(more.events.saturating_sub(next.said_again));
+        totals.blocks = totals.blocks.saturating_add(more.blocks);
+        totals.live_at_end = more.live_at_end;
+        totals.first_at = totals.first_at.or(more.first_at);
+        totals.last_at = more.last_at.or(totals.last_at);
+        totals.losses += more.losses;
+        self.account = next.account;
+        if self.end == End::Clean {
+            self.end = next.end;
+        }
+        self.index = match (std::mem::replace(&mut self.index, IndexState::Missing), next.index) {
+            (IndexState::Differs(mut all), IndexState::Differs(more)) => {
+                all.extend(more);
+                IndexState::Differs(all)
+            }
+            (differs @ IndexState::Differs(_), _) | (_, differs @ IndexState::Differs(_)) => differs,
+            (IndexState::Agrees, IndexState::Agrees) => IndexState::Agrees,
+            _ => IndexState::Missing,
+        };
+        self.damage.extend(next.damage);
+        self.damage_count = self.damage_count.saturating_add(next.damage_count);
+        self.events_lost = self.events_lost.saturating_add(next.events_lost);
+        self.least_cost = self.least_cost.saturating_add(next.least_cost);
+        self.passed_over = self.passed_over.and(next.passed_over);
+    }
 }
 
-/// Reads a capture to check it, section by section.
+/// Reads a capture to check it.
 pub struct Checker<R> {
     reader: CaptureReader<R>,
     began: bool,
+    /// The section that was read last, without its events.
+    last: Option<Last>,
+    /// One that was read and belongs to another recording than those before it.
+    ahead: Option<SectionCheck>,
+}
+
+/// What the next section may go on with.
+struct Last {
+    header: Header,
+    last_at: Option<u64>,
+    law: Law,
+    losses: Loss,
 }
 
 impl<R: Read> Checker<R> {
@@ -95,7 +145,27 @@ impl<R: Read> Checker<R> {
     pub fn new(input: R) -> Result<Self, ReadError> {
         let mut reader = CaptureReader::salvage(input)?;
         reader.check_everything();
-        Ok(Self { reader, began: false })
+        Ok(Self { reader, began: false, last: None, ahead: None })
+    }
+
+    /// Checks the next recording: a section and all that go on with it; `None` when there is none.
+    ///
+    /// # Errors
+    /// As for [`CaptureReader::next_section`].
+    pub fn next_recording(&mut self) -> Result<Option<SectionCheck>, ReadError> {
+        let first = match self.ahead.take() {
+            Some(first) => Some(first),
+            None => self.next_section()?,
+        };
+        let Some(mut check) = first else { return Ok(None) };
+        while let Some(next) = self.next_section()? {
+            if !next.goes_on {
+                self.ahead = Some(next);
+                break;
+            }
+            check.join(next);
+        }
+        Ok(Some(check))
     }
 
     /// Checks the next section; `None` when there is none.
@@ -103,17 +173,34 @@ impl<R: Read> Checker<R> {
     /// # Errors
     /// As for [`CaptureReader::next_section`].
     pub fn next_section(&mut self) -> Result<Option<SectionCheck>, ReadError> {
-        let Some(mut section) = Section::next(&mut self.reader, &mut self.began)? else { return Ok(None) };
+        let mut last = self.last.take();
+        let (mut goes_on, mut losses) = (false, Loss::default());
+        let law = |header: &Header| {
+            let Some(mut last) = last.take().filter(|last| header.continues(&last.header, last.last_at)) else {
+                return Law::of(header);
+            };
+            (goes_on, losses) = (true, last.losses);
+            last.law.go_on();
+            last.law
+        };
+        let Some(mut section) = Section::next(&mut self.reader, &mut self.began, law)? else { return Ok(None) };
+        (section.goes_on, section.losses) = (goes_on, losses);
         for event in self.reader.by_ref() {
             section.push(&event?);
         }
-        Ok(Some(section.finish(&mut self.reader)))
+        let (check, law) = section.finish(&mut self.reader);
+        let (header, last_at) = (check.header.clone(), check.totals.last_at);
+        self.last = Some(Last { header, last_at, law, losses: check.account.losses });
+        Ok(Some(check))
     }
 }
 
 /// A section that is being read, by a reader that checks everything.
 pub(super) struct Section {
     law: Law,
+    goes_on: bool,
+    /// What the recorder lost in the sections with which it goes on.
+    losses: Loss,
     /// What was damaged before it.
     before: Sums,
 }
@@ -141,8 +228,13 @@ impl Sums {
 }
 
 impl Section {
-    /// The next section, of which nothing but its start is read; the first one when it has not yet `began`.
-    pub(super) fn next<R: Read>(reader: &mut CaptureReader<R>, began: &mut bool) -> Result<Option<Self>, ReadError> {
+    /// The next section, of which nothing but its start is read; the first one when it has not yet `began`. `law` gives the
+    /// law for what has its header.
+    pub(super) fn next<R: Read>(
+        reader: &mut CaptureReader<R>,
+        began: &mut bool,
+        law: impl FnOnce(&Header) -> Law,
+    ) -> Result<Option<Self>, ReadError> {
         let mut before = Sums::default();
         if std::mem::replace(began, true) {
             before = Sums::of(reader);
@@ -152,7 +244,7 @@ impl Section {
                 return Ok(None);
             }
         }
-        Ok(Some(Self { law: Law::of_part(reader.header().part), before }))
+        Ok(Some(Self { law: law(reader.header()), goes_on: false, losses: Loss::default(), before }))
     }
 
     pub(super) fn push(&mut self, event: &Event) {
@@ -165,7 +257,7 @@ impl Section {
     }
 
     /// All of it was read.
-    pub(super) fn finish<R: Read>(self, reader: &mut CaptureReader<R>) -> SectionCheck {
+    pub(super) fn finish<R: Read>(self, reader: &mut CaptureReader<R>) -> (SectionCheck, Law) {
         let now = Sums::of(reader);
         let mut audit = reader.take_audit();
         let end = reader.end().unwrap_or(End::NotClosed);
@@ -176,13 +268,18 @@ impl Section {
         };
         let losses = reader.losses();
         let made = audit.made.take(audit.live_at_end(), losses);
+        let mut all_losses = self.losses;
+        all_losses += losses;
         let mut check = SectionCheck {
+            sections: 1,
+            goes_on: self.goes_on,
             header: reader.header().clone(),
             offset: reader.section_offset(),
             bytes: reader.offset() - reader.section_offset(),
             blocks: audit.blocks,
             totals: made.totals.clone(),
-            account: self.law.account(losses, end == End::Clean),
+            said_again: self.law.said_again(),
+            account: self.law.account(all_losses, end == End::Clean),
             end,
             index: IndexState::Missing,
             damage: reader.damage()[self.before.listed..].to_vec(),
@@ -197,7 +294,7 @@ impl Section {
         if let Some(found) = &audit.found {
             check.index = compare(&check, &Index { totals: check.totals.clone(), ..made }, found);
         }
-        check
+        (check, self.law)
     }
 }
 
@@ -221,6 +318,10 @@ fn compare(check: &SectionCheck, made: &Index, found: &Closing) -> IndexState {
         same("events", &read.events, &index.events);
         for (name, (read, index)) in KIND_NAMES.iter().zip(read.counts.iter().zip(&index.counts)) {
             same(name, read, index);
+        }
+        // Who wrote it need not have counted these.
+        if index.said_again.iter().any(|count| *count > 0) {
+            same("events said again", &format!("{:?}", read.said_again), &format!("{:?}", index.said_again));
         }
         same("preexisting connections", &read.preexisting, &index.preexisting);
         same("connections without a close", &read.live_at_end, &index.live_at_end);

@@ -33,6 +33,8 @@ pub struct Totals {
     pub events: u64,
     /// Events of each kind, in the order of [`KIND_NAMES`].
     pub counts: [u64; 11],
+    /// Those of `counts` with which a section that goes on with another says again what held at its end.
+    pub said_again: [u64; 11],
     /// Connections that were open before the recording began, among the opens.
     pub preexisting: u64,
     /// Connections without a close at the end: they are still open, or their close is lost.
@@ -50,20 +52,7 @@ pub struct Totals {
 impl Totals {
     /// Counts one more event.
     pub fn count(&mut self, event: &Event) {
-        let kind = match &event.body {
-            Body::Open(_) => 0,
-            Body::Sample(_) => 1,
-            Body::Close(_) => 2,
-            Body::Tick(_) => 3,
-            Body::Process(_) => 4,
-            Body::Dns(_) => 5,
-            Body::Nat(_) => 6,
-            Body::Listen(_) => 7,
-            Body::K8s(_) => 8,
-            Body::Clock(_) => 9,
-            Body::Loss(_) => 10,
-        };
-        if let Some(count) = self.counts.get_mut(kind) {
+        if let Some(count) = self.counts.get_mut(kind(&event.body)) {
             *count += 1;
         }
         match &event.body {
@@ -74,6 +63,55 @@ impl Totals {
         self.events += 1;
         self.first_at.get_or_insert(event.at);
         self.last_at = Some(event.at);
+    }
+}
+
+/// The place of a kind of event in [`KIND_NAMES`].
+fn kind(body: &Body) -> usize {
+    match body {
+        Body::Open(_) => 0,
+        Body::Sample(_) => 1,
+        Body::Close(_) => 2,
+        Body::Tick(_) => 3,
+        Body::Process(_) => 4,
+        Body::Dns(_) => 5,
+        Body::Nat(_) => 6,
+        Body::Listen(_) => 7,
+        Body::K8s(_) => 8,
+        Body::Clock(_) => 9,
+        Body::Loss(_) => 10,
+    }
+}
+
+/// Counts what a section says again: up to its first tick, where all that is of one moment.
+#[derive(Debug, Default)]
+pub struct SaidAgain {
+    /// The section goes on with another, and all its events so far were of this moment, if there was one.
+    beginning: Option<Option<u64>>,
+    counts: [u64; 11],
+}
+
+impl SaidAgain {
+    /// Before the first event of the section with this header.
+    #[must_use]
+    pub fn of(header: &Header) -> Self {
+        Self { beginning: header.continues_from.map(|_| None), counts: [0; 11] }
+    }
+
+    /// Takes the next event of the section, and tells its totals what was said again once that is known.
+    pub fn count(&mut self, event: &Event, totals: &mut Totals) {
+        let Some(moment) = &mut self.beginning else { return };
+        if *moment.get_or_insert(event.at) != event.at {
+            self.beginning = None;
+            return;
+        }
+        if let Some(count) = self.counts.get_mut(kind(&event.body)) {
+            *count += 1;
+        }
+        if matches!(event.body, Body::Tick(_)) {
+            self.beginning = None;
+            totals.said_again = self.counts;
+        }
     }
 }
 
@@ -124,15 +162,18 @@ impl Index {
 
     /// Reads an index; also gives where it says that it is.
     pub(super) fn decode(payload: &[u8]) -> Result<(Self, u64), Malformed> {
-        let (record, _) = record::decode::<IndexRecord>("index", payload)?;
-        let mut counts = [0; 11];
-        for (count, stored) in counts.iter_mut().zip(&record.counts) {
+        let (record, length) = record::decode::<IndexRecord>("index", payload)?;
+        let rest = payload.get(length..).unwrap_or_default();
+        let again = if rest.is_empty() { Vec::new() } else { record::decode::<Vec<u64>>("index", rest)?.0 };
+        let (mut counts, mut said_again) = ([0; 11], [0; 11]);
+        for (count, stored) in counts.iter_mut().zip(&record.counts).chain(said_again.iter_mut().zip(&again)) {
             *count = *stored;
         }
         let totals = Totals {
             // Kinds that a later version added count here though they have no name yet.
             events: record.counts.iter().fold(0, |sum, count| count.saturating_add(sum)),
             counts,
+            said_again,
             preexisting: record.preexisting,
             live_at_end: record.live_at_end,
             blocks: record.blocks,
@@ -148,14 +189,21 @@ impl Index {
 #[derive(Default)]
 pub(super) struct IndexBuilder {
     totals: Totals,
+    said_again: SaidAgain,
     entries: Vec<IndexEntry>,
     /// Blocks that an entry stands for before the next one begins.
     run: u32,
 }
 
 impl IndexBuilder {
+    /// Of the section with this header.
+    pub(super) fn of(header: &Header) -> Self {
+        Self { said_again: SaidAgain::of(header), ..Self::default() }
+    }
+
     pub(super) fn count(&mut self, event: &Event) {
         self.totals.count(event);
+        self.said_again.count(event, &mut self.totals);
     }
 
     pub(super) fn block(&mut self, offset: u64, header: &BlockHeader) {
@@ -227,6 +275,9 @@ impl IndexBuilder {
         };
         let mut payload = Vec::new();
         record::encode("the index", &record, &mut payload)?;
+        if totals.said_again.iter().any(|count| *count > 0) {
+            record::encode("the index", &totals.said_again.to_vec(), &mut payload)?;
+        }
         Ok((payload, totals))
     }
 }
@@ -253,27 +304,27 @@ pub struct SectionIndex {
 /// # Errors
 /// When the input cannot seek or read.
 pub fn read_index<R: Read + Seek>(mut input: R) -> io::Result<Option<Vec<SectionIndex>>> {
-    let mut end = input.seek(SeekFrom::End(0))?;
+    let end = input.seek(SeekFrom::End(0))?;
+    let sections = read_chain(&mut input, end)?;
+    input.seek(SeekFrom::Start(0))?;
+    Ok(sections)
+}
+
+/// The sections before `end`, where one ends; `None` when any has no intact index, or there is none.
+pub(super) fn read_chain<R: Read + Seek>(input: &mut R, mut end: u64) -> io::Result<Option<Vec<SectionIndex>>> {
     let mut sections = Vec::new();
     while end > 0 {
-        match read_section(&mut input, end) {
+        match read_section(input, end) {
             Ok(Some(section)) if section.offset < end => {
                 end = section.offset;
                 sections.push(section);
             }
-            Ok(_) => {
-                sections.clear();
-                break;
-            }
+            Ok(_) => return Ok(None),
             // A length that points outside of the file is no failure of the input.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                sections.clear();
-                break;
-            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         }
     }
-    input.seek(SeekFrom::Start(0))?;
     sections.reverse();
     Ok((!sections.is_empty()).then_some(sections))
 }

@@ -5,7 +5,8 @@
 //!
 //! [`CaptureWriter`] writes, [`CaptureReader`] reads whatever is intact and lists what is not, as events or as the
 //! [`Columns`] of whole blocks of which only a [`Selection`] is decoded, [`read_index`] finds the
-//! totals of a file that was closed cleanly without reading its events. [`Checker`] tells whether all of a file is sound,
+//! totals of a file that was closed cleanly without reading its events. [`Seams`] says where a long capture is divided into
+//! sections. [`Checker`] tells whether all of a file is sound,
 //! [`recover`] writes what is intact of it into a new one.
 
 mod block;
@@ -23,6 +24,7 @@ mod encode;
 mod error;
 mod index;
 mod judge;
+mod layout;
 mod live;
 mod magic;
 mod number;
@@ -31,6 +33,7 @@ mod reader;
 mod record;
 mod recover;
 mod rows;
+mod seams;
 mod selection;
 mod source;
 mod stream;
@@ -42,12 +45,14 @@ pub use check::{Checker, IndexState, SectionCheck};
 pub use columns::Columns;
 pub use definition::Definitions;
 pub use error::{Damage, DamagedPart, Malformed, NotACapture, ReadError, WriteError};
-pub use index::{Index, IndexEntry, KIND_NAMES, SectionIndex, Totals, read_index};
+pub use index::{Index, IndexEntry, KIND_NAMES, SaidAgain, SectionIndex, Totals, read_index};
+pub use layout::{Layout, find_sections};
 pub use magic::{FORMAT_MAJOR, FORMAT_MINOR};
 pub use netflow_core::batch::Profile;
 pub use passed_over::PassedOver;
 pub use reader::{CaptureReader, End};
-pub use recover::{RecoverError, Recovered, recover};
+pub use recover::{RecoverError, Recovered, recover, recover_divided};
+pub use seams::{EVERY as SECTION_EVERY, Seams};
 pub use selection::{Field, Selection};
 pub use writer::{CaptureWriter, WriterOptions};
 

@@ -25,6 +25,17 @@ impl PassedOver {
         *self == Self::default()
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            blocks: self.blocks.saturating_add(other.blocks),
+            block_events: self.block_events.saturating_add(other.block_events),
+            events: self.events.saturating_add(other.events),
+            wider_blocks: self.wider_blocks.saturating_add(other.wider_blocks),
+        }
+    }
+
     /// What was passed over since this was `before`.
     #[must_use]
     pub fn since(self, before: Self) -> Self {

@@ -242,7 +242,7 @@ impl<R: Read> CaptureReader<R> {
     /// Checks also what reading events does not need: for who wants to know whether a file is sound. It is slower. To be
     /// called before the first event is read.
     pub fn check_everything(&mut self) {
-        self.audit = Some(Audit::default());
+        self.audit = Some(Audit::of(&self.header));
     }
 
     /// What was damaged so far, in the order of the file, for all sections: at most the first 10,000 places.

@@ -58,10 +58,20 @@ impl Default for WriterOptions {
 
 /// What is known of a connection that is open.
 struct Live {
+    /// What each block says of it that the event which says it is not in.
     identity: Arc<Identity>,
     /// The block that has a definition of it, and the row there.
     block: u32,
     row: u32,
+}
+
+/// What later blocks say of a connection: when it was opened is said once, for in each of them it would take as many bytes as
+/// all the rest.
+fn said_later(identity: &Arc<Identity>) -> Arc<Identity> {
+    match identity.opened_at {
+        None => Arc::clone(identity),
+        Some(_) => Arc::new(Identity { opened_at: None, ..(**identity).clone() }),
+    }
 }
 
 /// Writes a capture. The same header, events and options give the same bytes (unless the caller seals blocks itself).
@@ -73,9 +83,15 @@ pub struct CaptureWriter<W: Write> {
     live: LiveTable<Live>,
     index: IndexBuilder,
     buffer: Vec<u8>,
+    /// Bytes written, in all sections.
     offset: u64,
+    /// Where the section begins.
+    section_offset: u64,
     sequence: u32,
+    /// Events of the section.
     events: u64,
+    /// Those of the sections before.
+    events_before: u64,
     last_at: u64,
     losses: Loss,
     failed: Option<u64>,
@@ -99,23 +115,48 @@ impl<W: Write> CaptureWriter<W> {
             builder: BlockBuilder::default(),
             columns: ColumnWriter::new(options.level)?,
             live: LiveTable::default(),
-            index: IndexBuilder::default(),
+            index: IndexBuilder::of(header),
             buffer: Vec::new(),
             offset: 0,
+            section_offset: 0,
             sequence: 0,
             events: 0,
+            events_before: 0,
             last_at: 0,
             losses: Loss::default(),
             failed: None,
         };
+        writer.begin_section(header)?;
+        Ok(writer)
+    }
+
+    fn begin_section(&mut self, header: &Header) -> Result<(), WriteError> {
         let mut payload = Vec::new();
         record::encode_header(header, &mut payload)?;
         if payload.len() > MAX_METADATA_BYTES {
             return Err(WriteError::TooLong { what: "header", limit: MAX_METADATA_BYTES, found: payload.len() });
         }
-        writer.buffer.extend_from_slice(&file_header());
-        writer.write_block(BlockKind::Metadata, &payload)?;
-        Ok(writer)
+        self.buffer.extend_from_slice(&file_header());
+        self.write_block(BlockKind::Metadata, &payload)
+    }
+
+    /// Ends the section and begins another behind it: nothing is known of any connection there. Gives the totals of the
+    /// section that ended.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new) and [`finish`](Self::finish).
+    pub fn next_section(&mut self, header: &Header) -> Result<Totals, WriteError> {
+        let totals = self.end_section()?;
+        self.section_offset = self.offset;
+        self.sequence = 0;
+        self.events_before += std::mem::take(&mut self.events);
+        self.last_at = 0;
+        self.losses = Loss::default();
+        self.live = LiveTable::default();
+        self.index = IndexBuilder::of(header);
+        // Without its beginning, what follows would be no section.
+        self.begin_section(header).inspect_err(|_| _ = self.failed.get_or_insert(self.offset))?;
+        Ok(totals)
     }
 
     /// Adds an event. It reaches the output when its block is full, or with [`seal`](Self::seal).
@@ -179,7 +220,7 @@ impl<W: Write> CaptureWriter<W> {
             let row = self.builder.define(at, conn, identity)?;
             // What is closed at once is not looked for again.
             if kind != CLOSE {
-                self.live.insert(conn, Live { identity: Arc::clone(identity), block, row });
+                self.live.insert(conn, Live { identity: said_later(identity), block, row });
             }
             return Ok(row);
         };
@@ -189,7 +230,7 @@ impl<W: Write> CaptureWriter<W> {
             live.row = self.builder.define(at, conn, changed.unwrap_or(&live.identity))?;
             live.block = block;
             if let Some(identity) = changed {
-                live.identity = Arc::clone(identity);
+                live.identity = said_later(identity);
             }
         }
         Ok(live.row)
@@ -280,37 +321,48 @@ impl<W: Write> CaptureWriter<W> {
             self.failed = Some(offset);
             return Err(WriteError::Io { offset, source });
         }
-        self.index.block(offset, &header);
+        self.index.block(offset - self.section_offset, &header);
         self.offset += self.buffer.len() as u64;
         self.buffer.clear();
         self.sequence = self.sequence.wrapping_add(1);
         Ok(())
     }
 
-    /// Seals the last block, writes index and end, flushes, and gives the output back with the totals.
+    /// Seals the last block, writes index and end, flushes, and gives the output back with the totals of the (last) section.
     ///
     /// # Errors
     /// When the output fails.
     pub fn finish(mut self) -> Result<(W, Totals), WriteError> {
-        self.seal()?;
-        let index_offset = self.offset;
-        let (payload, totals) = self.index.finish(index_offset, self.live.len(), self.losses)?;
-        self.write_block(BlockKind::Index, &payload)?;
-        let back = (self.offset - index_offset).to_le_bytes();
-        self.write_block(BlockKind::End, &back)?;
+        let totals = self.end_section()?;
         if let Err(source) = self.output.flush() {
             return Err(WriteError::Io { offset: self.offset, source });
         }
         Ok((self.output, totals))
     }
 
-    /// Bytes written so far.
+    fn end_section(&mut self) -> Result<Totals, WriteError> {
+        self.seal()?;
+        let index_offset = self.offset;
+        let own_offset = index_offset - self.section_offset;
+        let (payload, totals) = self.index.finish(own_offset, self.live.len(), self.losses)?;
+        self.write_block(BlockKind::Index, &payload)?;
+        let back = (self.offset - index_offset).to_le_bytes();
+        self.write_block(BlockKind::End, &back)?;
+        Ok(totals)
+    }
+
+    /// Bytes written so far, of all sections.
     pub fn bytes(&self) -> u64 {
         self.offset
     }
 
-    /// Events pushed so far.
+    /// Events pushed so far, into all sections.
     pub fn events(&self) -> u64 {
+        self.events_before + self.events
+    }
+
+    /// Events of the present section so far.
+    pub fn section_events(&self) -> u64 {
         self.events
     }
 

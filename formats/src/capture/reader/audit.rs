@@ -3,7 +3,7 @@
 //! In: each block and event as it is read. Out: the index as it should be, and the one that was found. Never here: damage
 //! (the reader lists it), the verdict.
 
-use netflow_core::event::{Body, Event, Loss};
+use netflow_core::event::{Body, Event, Header, Loss};
 use rustc_hash::FxHashSet;
 
 use crate::capture::block::BlockHeader;
@@ -33,6 +33,11 @@ pub(in crate::capture) struct Audit {
 }
 
 impl Audit {
+    /// Of the section with this header.
+    pub(super) fn of(header: &Header) -> Self {
+        Self { made: IndexBuilder::of(header), ..Self::default() }
+    }
+
     pub(super) fn block(&mut self, offset: u64, header: &BlockHeader) {
         self.blocks += 1;
         self.made.block(offset, header);

@@ -8,7 +8,7 @@ use std::io::Read;
 use netflow_core::event::{Header, Loss};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{CaptureReader, End, Phase};
+use super::{Audit, CaptureReader, End, Phase};
 use crate::capture::MAX_METADATA_BYTES;
 use crate::capture::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind, hex};
 use crate::capture::damage::Place;
@@ -33,6 +33,9 @@ impl<R: Read> CaptureReader<R> {
         self.closed = false;
         self.end = None;
         let complete = self.read_file_header()? && self.read_metadata()?;
+        if let Some(audit) = &mut self.audit {
+            *audit = Audit::of(&self.header);
+        }
         if !complete {
             // What follows a capture is damage, not another kind of file.
             if self.section_offset == 0 {

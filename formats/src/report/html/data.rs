@@ -219,19 +219,19 @@ fn failures(relations: &Report, several: bool) -> Table {
     .top(&["failed", "opened", "conns"], |sums| sums.tcp.map_or(0, |tcp| tcp.connect_failures))
 }
 
-/// How each recording was made, in the order of the captures. The files of one recording are told of once.
+/// How each recording was made, in the order of the captures. The sections of one recording, in whichever files, are told of once.
 fn recordings(headers: &[Header]) -> Vec<Vec<(&'static str, String)>> {
     let mut recordings: Vec<(&Header, u64)> = Vec::new();
     for header in headers {
         match recordings.iter_mut().find(|(known, _)| known.is_of_same_recording(header)) {
-            Some((_, files)) => *files += 1,
+            Some((_, sections)) => *sections += 1,
             None => recordings.push((header, 1)),
         }
     }
-    recordings.into_iter().map(|(header, files)| recording(header, files)).collect()
+    recordings.into_iter().map(|(header, sections)| recording(header, sections)).collect()
 }
 
-fn recording(header: &Header, files: u64) -> Vec<(&'static str, String)> {
+fn recording(header: &Header, sections: u64) -> Vec<(&'static str, String)> {
     let began = (header.began_at > 0)
         .then(|| header.boot_time_ns.saturating_add(i64::try_from(header.began_at).unwrap_or(i64::MAX)))
         .and_then(|ns| rfc3339(ns.div_euclid(1_000)).ok());
@@ -249,7 +249,7 @@ fn recording(header: &Header, files: u64) -> Vec<(&'static str, String)> {
         ("began", began.unwrap_or_default()),
         ("connections sampled", if header.interval_ms > 0 { every(header.interval_ms) } else { String::new() }),
         ("clients' ports", ports),
-        ("files", if files > 1 { files.to_string() } else { String::new() }),
+        ("sections", if sections > 1 { sections.to_string() } else { String::new() }),
         ("cut out", cut.to_owned()),
         ("boot", header.boot_id.clone()),
     ]
