@@ -79,3 +79,42 @@ fn a_disk_may_be_full_at_any_byte() {
     }
     assert_eq!(readable, 40);
 }
+
+/// The events in two sections.
+fn write_sections(output: &mut Disk) -> Result<(), WriteError> {
+    let mut writer = CaptureWriter::new(output, &Header::default(), options())?;
+    events()[..20].iter().try_for_each(|event| writer.push(event))?;
+    let next = writer.next_section(&Header { part: 1, ..Header::default() });
+    if next.is_err() {
+        assert!(matches!(writer.push(&events()[39]), Err(WriteError::Failed { .. })));
+    }
+    next?;
+    events()[20..].iter().try_for_each(|event| writer.push(event))?;
+    writer.finish().map(|_| ())
+}
+
+#[test]
+fn a_disk_that_is_full_where_a_section_ends_costs_nothing_before_it() {
+    let mut whole = Disk { room: usize::MAX, bytes: Vec::new() };
+    write_sections(&mut whole).unwrap();
+    let mut readable = std::collections::BTreeSet::new();
+    for room in 0..whole.bytes.len() {
+        let mut disk = Disk { room, bytes: Vec::new() };
+        let Err(WriteError::Io { offset, .. }) = write_sections(&mut disk) else { panic!("{room}") };
+        let offset = usize::try_from(offset).unwrap();
+        assert!(offset <= room && disk.bytes == whole.bytes[..room], "{room} {offset}");
+        if offset == 0 {
+            continue;
+        }
+        let mut reader = CaptureReader::new(&disk.bytes[..offset]).unwrap();
+        let mut read: Vec<Event> = reader.by_ref().map(Result::unwrap).collect();
+        if reader.next_section().unwrap() {
+            assert_eq!((read.len(), reader.header().part), (20, 1), "{room}");
+            read.extend(reader.by_ref().map(Result::unwrap));
+        }
+        assert_eq!((read.len() % 10, &read[..]), (0, &events()[..read.len()]), "{room}");
+        assert_eq!(reader.damage_count(), 0, "{room}");
+        readable.insert(read.len());
+    }
+    assert_eq!(readable.into_iter().collect::<Vec<_>>(), [0, 10, 20, 30, 40]);
+}

@@ -74,7 +74,8 @@ proptest! {
         prop_assert_eq!((closed.len(), open), (lists.len(), None));
         prop_assert_eq!(Some(closed.clone()), read_index(Cursor::new(&bytes)).unwrap());
         let cut = cut.index(bytes.len());
-        let expected: Vec<_> = closed.iter().filter(|section| (section.offset + section.bytes) as usize <= cut).collect();
+        let expected: Vec<_> =
+            closed.iter().filter(|section| section.offset + section.bytes <= cut as u64).collect();
         match find_sections(Cursor::new(&bytes[..cut])).unwrap() {
             Some(found) => {
                 prop_assert_eq!(found.closed.iter().collect::<Vec<_>>(), expected.clone());

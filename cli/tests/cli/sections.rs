@@ -210,3 +210,29 @@ fn all_sections_are_told_of_as_one_recording() {
     let ran = netflow(path, &["report", "one.nfcap", "day.nfcap"]);
     assert!(ran.stderr.contains("the same time of one recording"), "{}", ran.stderr);
 }
+
+#[test]
+fn what_is_damaged_is_divided_and_states_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    day(&path.join("whole.nfcap"));
+    let mut bytes = fs::read(path.join("whole.nfcap")).unwrap();
+    for place in [bytes.len() / 3, bytes.len() / 2] {
+        bytes[place] ^= 1;
+    }
+    fs::write(path.join("one.nfcap"), &bytes).unwrap();
+    for (out, options) in [("day.nfcap", &[][..]), ("same.nfcap", &["--section", "0s"])] {
+        let ran = netflow(path, &[&["merge", "one.nfcap", "-o", out], options].concat());
+        assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+        assert!(ran.stderr.contains("warning: one.nfcap: at least "), "{}", ran.stderr);
+    }
+    let of = |name: &str| {
+        let report = said(netflow(path, &["report", "--csv=-", "--by", "process_name,src_ip", name]));
+        let verified: Value = serde_json::from_str(&netflow(path, &["verify", "--json", name]).stdout).unwrap();
+        assert_eq!((&verified["intact"], &verified["law"]["verdict"]), (&true.into(), &"holds".into()), "{verified}");
+        (report, verified["losses"].clone(), verified["law"].clone(), verified["events"].clone())
+    };
+    assert!(of("day.nfcap") == of("same.nfcap"));
+    assert_eq!(of("day.nfcap").0.0, Some(3));
+    assert!(of("day.nfcap").1["queue_full"].as_u64() > Some(200));
+}

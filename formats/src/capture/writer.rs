@@ -137,7 +137,11 @@ impl<W: Write> CaptureWriter<W> {
             return Err(WriteError::TooLong { what: "header", limit: MAX_METADATA_BYTES, found: payload.len() });
         }
         self.buffer.extend_from_slice(&file_header());
-        self.write_block(BlockKind::Metadata, &payload)
+        self.write_block(BlockKind::Metadata, &payload).map_err(|error| match error {
+            // Without its metadata there is no section, so all before it is what is whole.
+            WriteError::Io { source, .. } => WriteError::Io { offset: self.section_offset, source },
+            other => other,
+        })
     }
 
     /// Ends the section and begins another behind it: nothing is known of any connection there. Gives the totals of the
