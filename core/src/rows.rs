@@ -282,6 +282,17 @@ impl Rows {
         }
     }
 
+    /// Rows to which something is to be added soon: where there are many, memory is waited for once for all of them.
+    pub(crate) fn expect(&self, rows: impl Iterator<Item = u32>) {
+        if self.count as usize >= PIECE {
+            for row in rows {
+                let words = self.words(row);
+                let (first, last) = (words.get(self.key), words.last());
+                std::hint::black_box(first.copied().unwrap_or(0) ^ last.copied().unwrap_or(0));
+            }
+        }
+    }
+
     /// A connection is in a row's group, too, of which its last totals tell everything: see [`Layout::add_one`].
     #[inline]
     pub(crate) fn add_one(&mut self, row: u32, is_tcp: bool, totals: &[&[u64]; 9], place: usize) {
