@@ -82,12 +82,11 @@ fn hash_of(value: &Value) -> u32 {
         Value::Ip(IpAddr::V6(ip)) => hasher.write_u128(ip.to_bits()),
         value => std::hash::Hash::hash(value, &mut hasher),
     }
-    mixed(hasher)
+    mixed(&hasher)
 }
 
 /// The order of hashes is that of places, so the upper bits are those that count.
-#[expect(clippy::cast_possible_truncation, reason = "the upper half")]
-fn mixed(hasher: FxHasher) -> u32 {
+fn mixed(hasher: &FxHasher) -> u32 {
     (hasher.finish().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
@@ -369,7 +368,7 @@ fn is_same(a: &[u32], b: &[u32]) -> bool {
 fn hash_words(words: &[u32]) -> u32 {
     let mut hasher = FxHasher::default();
     words.iter().for_each(|word| hasher.write_u32(*word));
-    mixed(hasher)
+    mixed(&hasher)
 }
 
 #[cfg(test)]
