@@ -64,8 +64,10 @@ pub(crate) fn read(
                     kept.push_back(columns);
                     // Who took them may look at the last ones for a while.
                     while kept.front().is_some_and(|first| Arc::strong_count(first) == 1) {
-                        // Nobody takes it back at the end.
-                        let _ = kept.pop_front().and_then(Arc::into_inner).map(|columns| used.try_send(columns));
+                        if let Some(columns) = kept.pop_front().and_then(Arc::into_inner) {
+                            // Nobody takes it back at the end.
+                            let _ = used.try_send(columns);
+                        }
                     }
                 }
                 Parcel::Events(events) => events.iter().try_for_each(|event| take(Piece::Event(event)))?,

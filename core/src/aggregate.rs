@@ -36,11 +36,11 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    fn add(&mut self, window: i64, is_tcp: bool, delta: &Delta) {
+    fn add(&mut self, window: i64, is_tcp: impl FnOnce() -> bool, delta: &Delta) {
         let sums = match self.windows.iter_mut().rev().find(|(known, _)| *known == window) {
             Some((_, sums)) => sums,
             None => {
-                self.windows.push((window, Sums::of_one_connection(is_tcp)));
+                self.windows.push((window, Sums::of_one_connection(is_tcp())));
                 match self.windows.last_mut() {
                     Some((_, sums)) => sums,
                     None => return,
@@ -99,21 +99,8 @@ impl Groups {
     /// Takes what one event brought about.
     pub(crate) fn apply(&mut self, section: &mut Section, steps: &mut Vec<Step>) {
         for step in steps.drain(..) {
-            if let Step::Delta(Delta { slot, at, .. }) = step {
-                section.surroundings.see(slot, at, &section.deltas.connection(slot).identity);
-                if section.pending.len() <= slot {
-                    section.pending.resize_with(slot + 1, Pending::default);
-                }
-                let boot_time_ns = section.utc_ns(0);
-                section.pending[slot].boot_time_ns.get_or_insert(boot_time_ns);
-            }
             match step {
-                Step::Delta(delta) if self.options.filter.keeps_change(&delta.counts) => {
-                    let window = self.window_start(section.utc_ns(delta.at));
-                    let is_tcp = section.deltas.connection(delta.slot).identity.transport == Transport::Tcp;
-                    section.pending[delta.slot].add(window, is_tcp, &delta);
-                }
-                Step::Delta(_) => {}
+                Step::Delta(delta) => self.change(section, &delta),
                 Step::Ended(slot) => {
                     let pending = section.pending.get_mut(slot).map(std::mem::take).unwrap_or_default();
                     self.end(section, slot, pending);
@@ -125,6 +112,24 @@ impl Groups {
                     section.surroundings.forget(slot);
                 }
             }
+        }
+    }
+
+    /// Takes a change of a connection.
+    pub(crate) fn change(&mut self, section: &mut Section, delta: &Delta) {
+        let slot = delta.slot;
+        let boot_time_ns = section.utc_ns(0);
+        let connection = section.deltas.connection(slot);
+        section.surroundings.see(slot, delta.at, &connection.identity);
+        let is_tcp = || connection.identity.transport == Transport::Tcp;
+        if section.pending.len() <= slot {
+            section.pending.resize_with(slot + 1, Pending::default);
+        }
+        let window = self.window_of(section, delta.at);
+        let pending = &mut section.pending[slot];
+        pending.boot_time_ns.get_or_insert(boot_time_ns);
+        if self.options.filter.keeps_change(&delta.counts) {
+            pending.add(window, is_tcp, delta);
         }
     }
 

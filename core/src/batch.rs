@@ -170,13 +170,30 @@ impl<'a> Batch<'a> {
         let mut place = Place::default();
         std::iter::from_fn(move || {
             loop {
-                let before = place;
-                place.pass(*self.kinds.get(place.event)?);
-                if let Some(event) = self.event(before) {
+                let next = self.next(&mut place)?;
+                if let Some(event) = self.event(next) {
                     return Some(event);
                 }
             }
         })
+    }
+
+    /// Goes on behind the next event; gives its place.
+    #[inline]
+    pub(crate) fn next(&self, place: &mut Place) -> Option<Place> {
+        let next = *place;
+        place.pass(*self.kinds.get(next.event)?);
+        Some(next)
+    }
+
+    /// The time, connection and totals of the event at a place if it is a sample that does not say who that is.
+    #[inline]
+    pub(crate) fn plain_sample(&self, place: Place) -> Option<(u64, u64, Totals)> {
+        if *self.kinds.get(place.event)? != Self::SAMPLE || *self.carried.get(place.total)? != 0 {
+            return None;
+        }
+        let conn = *self.definitions.conns.get(self.row(place)?)?;
+        Some((*self.at.get(place.event)?, conn, self.totals(place.total)))
     }
 
     /// Goes on behind the next event that is about none of the definitions, or one of which `is_wanted`; gives its place.
@@ -228,6 +245,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The numbers of a sample or close.
+    #[inline]
     pub(crate) fn totals(&self, place: usize) -> Totals {
         let [sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, rtt, rtt_var, unacked, unread] =
             self.totals.map(|values| values.get(place).copied().unwrap_or(0));

@@ -19,6 +19,9 @@ use crate::event::{Body, Close, Event, Open, TcpStates, Totals, Transport};
 use crate::key::{Key, Known, Outcome, Plan};
 use crate::pipeline::{ReportOptions, Section};
 
+/// Connections that are added together.
+const TOGETHER: usize = 64;
+
 /// What becomes of a definition's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Fate {
@@ -315,13 +318,19 @@ impl Lot {
     fn fold(&self, groups: &mut Groups) -> u64 {
         let totals = self.block.batch().totals;
         let mut events = 0;
-        let Lives { fates, lives } = &self.lives;
-        for life in fates.iter().zip(lives).filter(|(fate, _)| **fate == Fate::Brief).map(|(_, life)| life) {
-            events += 2;
-            match life.outcome {
-                Outcome::Row(row) => groups.rows.add_one(row, life.is_tcp, &totals, life.total as usize),
-                Outcome::LeftOut(cause) => groups.left_out.count(cause),
-                Outcome::Waits => {}
+        for (fates, lives) in self.lives.fates.chunks(TOGETHER).zip(self.lives.lives.chunks(TOGETHER)) {
+            let brief = || fates.iter().zip(lives).filter(|(fate, _)| **fate == Fate::Brief).map(|(_, life)| life);
+            groups.rows.expect(brief().filter_map(|life| match life.outcome {
+                Outcome::Row(row) => Some(row),
+                _ => None,
+            }));
+            for life in brief() {
+                events += 2;
+                match life.outcome {
+                    Outcome::Row(row) => groups.rows.add_one(row, life.is_tcp, &totals, life.total as usize),
+                    Outcome::LeftOut(cause) => groups.left_out.count(cause),
+                    Outcome::Waits => {}
+                }
             }
         }
         events

@@ -234,11 +234,8 @@ impl Deltas {
         match &event.body {
             Body::Open(open) => self.open(event.at, open.conn, &open.identity, steps),
             Body::Sample(sample) => {
-                if let Some(slot) = self.see(event.at, sample.conn, sample.identity.as_ref()) {
-                    let established = self.establish(slot);
-                    let counts = Counts { established, ..self.advance(slot, &sample.totals) };
-                    steps.push(delta(slot, event.at, counts, &sample.totals));
-                }
+                let slot = self.see(event.at, sample.conn, sample.identity.as_ref());
+                steps.extend(slot.map(|slot| Step::Delta(self.sample(slot, event.at, &sample.totals))));
             }
             Body::Close(close) => self.close(event.at, close, steps),
             Body::Tick(tick) => {
@@ -250,6 +247,15 @@ impl Deltas {
             Body::Loss(loss) => self.diagnostics.loss += *loss,
             Body::Process(_) | Body::Dns(_) | Body::Nat(_) | Body::Listen(_) | Body::K8s(_) | Body::Clock(_) => {}
         }
+    }
+
+    /// As [`push`](Self::push) of a sample that does not say whose it is; gives its change, which comes behind `steps`.
+    pub(crate) fn push_sample(&mut self, at: u64, id: u64, totals: &Totals, steps: &mut Vec<Step>) -> Option<Delta> {
+        self.reuse_told();
+        self.diagnostics.events += 1;
+        self.retire(at, steps);
+        let slot = self.see(at, id, None)?;
+        Some(self.sample(slot, at, totals))
     }
 
     /// Takes the open and the close of a connection that was over before the last event, but lingers.
@@ -281,6 +287,12 @@ impl Deltas {
         self.lingering.clear();
         self.told.extend(&slots);
         steps.extend(slots.into_iter().map(Step::Ended));
+    }
+
+    fn sample(&mut self, slot: usize, at: u64, totals: &Totals) -> Delta {
+        let established = self.establish(slot);
+        let counts = Counts { established, ..self.advance(slot, totals) };
+        change(slot, at, counts, totals)
     }
 
     fn open(&mut self, at: u64, id: u64, identity: &Arc<Identity>, steps: &mut Vec<Step>) {
@@ -417,12 +429,18 @@ impl Deltas {
     }
 
     fn reuse_told(&mut self) {
-        self.free.append(&mut self.told);
+        if !self.told.is_empty() {
+            self.free.append(&mut self.told);
+        }
     }
 }
 
 fn delta(slot: usize, at: u64, counts: Counts, totals: &Totals) -> Step {
-    Step::Delta(Delta { slot, at, counts, rtt_us: totals.rtt_us, rtt_var_us: totals.rtt_var_us })
+    Step::Delta(change(slot, at, counts, totals))
+}
+
+fn change(slot: usize, at: u64, counts: Counts, totals: &Totals) -> Delta {
+    Delta { slot, at, counts, rtt_us: totals.rtt_us, rtt_var_us: totals.rtt_var_us }
 }
 
 /// The last known value wins, and what is unknown now does not undo what was known. Two things never change: the

@@ -54,7 +54,6 @@ impl Index {
     }
 
     fn put(&mut self, new: u64) {
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half")]
         let mut place = self.place((new >> 32) as u32);
         // A quarter of the slots is free.
         while let Some(slot) = self.slots.get_mut(place) {
@@ -80,7 +79,7 @@ impl Index {
     /// Where a hash belongs.
     #[inline]
     fn place(&self, hash: u32) -> usize {
-        (hash as usize * self.slots.len()) >> 32
+        usize::try_from((u64::from(hash) * self.slots.len() as u64) >> 32).unwrap_or(0)
     }
 }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use crate::again::Again;
 use crate::aggregate::{Groups, Pending};
-use crate::batch::{Block, Place};
+use crate::batch::{Batch, Block, Place};
 use crate::brief::Briefs;
 use crate::choice::Note;
 use crate::column::{Column, Tag};
 use crate::delta::{Deltas, Diagnostics, LINGER_NS, Step};
-use crate::event::{Body, Event, Header, Loss, Nat};
+use crate::event::{Body, Event, Header, Loss, Nat, Totals};
 use crate::filter::{BuiltIn, Filter, Having};
 use crate::flow::{PortOptions, Surroundings};
 use crate::grouped::Grouped;
@@ -244,24 +244,23 @@ impl Pipeline {
     pub fn push_block(&mut self, block: &Arc<dyn Block>) {
         let Some(section) = &mut self.section else { return };
         let batch = block.batch();
+        // Events of kinds that are not known happened at no time.
         let is_plain = matches!(section.again, Again::Over)
-            && !batch.others.iter().flatten().any(|body| matches!(body, Body::Clock(_)));
+            && batch.others.iter().all(|body| body.as_ref().is_some_and(|body| !matches!(body, Body::Clock(_))));
         let (Some(first), Some(last)) = (batch.at.first(), batch.at.last()) else { return };
-        if !is_plain || !self.briefs.sort_out(block, section, &mut self.groups) {
+        if !is_plain {
             batch.events().for_each(|event| self.push(&event));
             self.briefs.end_batch();
             return;
         }
+        let has_brief = self.briefs.sort_out(block, section, &mut self.groups);
         section.see_time(*first, &mut self.span);
         let mut are_brief = std::mem::take(&mut self.are_brief);
-        self.briefs.are_brief(&mut are_brief);
-        let is_of_brief = |row: usize| are_brief.get(row) == Some(&true);
-        let mut place = Place::default();
-        while let Some(before) = batch.next_where(&mut place, |row| !is_of_brief(row)) {
-            if let Some(event) = batch.event(before) {
-                self.push(&event);
-            }
+        are_brief.clear();
+        if has_brief {
+            self.briefs.are_brief(&mut are_brief);
         }
+        self.push_others(&batch, &are_brief);
         self.are_brief = are_brief;
         self.briefs.end_batch();
         // What is left of a long block is not worth keeping it.
@@ -273,6 +272,46 @@ impl Pipeline {
             section.see_time(*last, &mut self.span);
             let now = if is_long { u64::MAX } else { *last };
             section.deltas.pass_over(self.briefs.fold(now, &mut self.groups));
+        }
+    }
+
+    /// Takes the events of a batch that are not those of brief connections.
+    fn push_others(&mut self, batch: &Batch<'_>, are_brief: &[bool]) {
+        let is_of_brief = |row: usize| are_brief.get(row) == Some(&true);
+        let mut place = Place::default();
+        loop {
+            let next = if are_brief.is_empty() {
+                batch.next(&mut place)
+            } else {
+                batch.next_where(&mut place, |row| !is_of_brief(row))
+            };
+            let Some(next) = next else { return };
+            match batch.plain_sample(next) {
+                Some((at, conn, totals)) if self.is_for_nobody_else(conn) => self.take_sample(at, conn, &totals),
+                _ => {
+                    if let Some(event) = batch.event(next) {
+                        self.push(&event);
+                    }
+                }
+            }
+        }
+    }
+
+    /// No brief connection that lingers can be meant.
+    fn is_for_nobody_else(&self, conn: u64) -> bool {
+        self.briefs.is_empty() || self.section.as_ref().is_some_and(|section| section.deltas.slot_of(conn).is_some())
+    }
+
+    /// As [`take`](Self::take) of a sample in the midst of a capture, without the event; its time was seen.
+    fn take_sample(&mut self, at: u64, conn: u64, totals: &Totals) {
+        self.briefs.note(conn);
+        let Some(section) = &mut self.section else { return };
+        let delta = section.deltas.push_sample(at, conn, totals, &mut self.steps);
+        if !self.steps.is_empty() {
+            self.groups.apply(section, &mut self.steps);
+        }
+        if let Some(delta) = delta {
+            self.groups.change(section, &delta);
         }
     }
 

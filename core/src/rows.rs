@@ -96,12 +96,11 @@ fn hash_of(value: &Value) -> u32 {
         Value::Ip(IpAddr::V6(ip)) => hasher.write_u128(ip.to_bits()),
         value => std::hash::Hash::hash(value, &mut hasher),
     }
-    mixed(hasher)
+    mixed(&hasher)
 }
 
 /// The order of hashes is that of places, so the upper bits are those that count.
-#[expect(clippy::cast_possible_truncation, reason = "the upper half")]
-fn mixed(hasher: FxHasher) -> u32 {
+fn mixed(hasher: &FxHasher) -> u32 {
     (hasher.finish().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
@@ -324,6 +323,17 @@ impl Rows {
         }
     }
 
+    /// Rows to which something is to be added soon: where there are many, memory is waited for once for all of them.
+    pub(crate) fn expect(&self, rows: impl Iterator<Item = u32>) {
+        if self.count as usize >= PIECE {
+            for row in rows {
+                let words = self.words(row);
+                let (first, last) = (words.get(self.key), words.last());
+                std::hint::black_box(first.copied().unwrap_or(0) ^ last.copied().unwrap_or(0));
+            }
+        }
+    }
+
     /// A connection is in a row's group, too, of which its last totals tell everything: see [`Layout::add_one`].
     #[inline]
     pub(crate) fn add_one(&mut self, row: u32, is_tcp: bool, totals: &[&[u64]; 9], place: usize) {
@@ -417,7 +427,7 @@ fn is_same(a: &[u32], b: &[u32]) -> bool {
 fn hash_words(words: &[u32]) -> u32 {
     let mut hasher = FxHasher::default();
     words.iter().for_each(|word| hasher.write_u32(*word));
-    mixed(hasher)
+    mixed(&hasher)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ NAMES = {
     "src_ip": "src", "srcAddr": "src", "dst_ip": "dst", "dstAddr": "dst", "src_port": "sport", "srcPort": "sport",
     "dst_port": "dport", "dstPort": "dport", "transport": "proto", "bytes_written": "bytes_out", "inBytes": "bytes_out",
     "bytes_read": "bytes_in", "outBytes": "bytes_in", "packets_written": "packets_out", "inPackets": "packets_out",
-    "packets_read": "packets_in", "outPackets": "packets_in", "flows": "connections", "firstSeen": "first",
+    "packets_read": "packets_in", "outPackets": "packets_in", "flows": "connections", "firstSeen": "first", "began": "first",
     "lastSeen": "last", "fl": "connections", "ibyt": "bytes_out", "bytes": "bytes_out", "packets": "packets_out",
 }  # fmt: skip
 PROTOCOLS = {"tcp": 6, "udp": 17, "TCP": 6, "UDP": 17}

@@ -10,15 +10,25 @@ import shlex
 # Of all connections nothing is left out and no port is folded, so that all tools see the same records.
 WHOLE = "--no-fold --keep-loopback --keep-idle --keep-unspecified"
 
+SUMMED = "bytes_written,bytes_read,connections"
+GROUPED = "src_ip,dst_ip,dst_port"
+RECORDED = "src_ip,dst_ip,src_port,dst_port,transport"
+
 NETFLOW = {
     "netflow": {
         "start": "{netflow} --version",
-        "top-src": f"{{netflow}} report {{capture}} {WHOLE} --by src_ip --sort bytes_written --top 20 --csv=-",
-        "top-dst": f"{{netflow}} report {{capture}} {WHOLE} --by dst_ip --sort bytes_written --top 20 --csv=-",
-        "groups": f"{{netflow}} report {{capture}} {WHOLE} --by src_ip,dst_ip,dst_port --csv=-",
-        "top-groups": f"{{netflow}} report {{capture}} {WHOLE} --by src_ip,dst_ip,dst_port --sort bytes_written --top 20 --csv=-",
+        "top-src": f"{{netflow}} report {{capture}} {WHOLE} --by src_ip --columns src_ip,{SUMMED} --sort bytes_written --top 20 --csv=-",
+        "top-dst": f"{{netflow}} report {{capture}} {WHOLE} --by dst_ip --columns dst_ip,{SUMMED} --sort bytes_written --top 20 --csv=-",
+        "groups": f"{{netflow}} report {{capture}} {WHOLE} --by {GROUPED} --columns {GROUPED},{SUMMED} --csv=-",
+        "top-groups": f"{{netflow}} report {{capture}} {WHOLE} --by {GROUPED} --columns {GROUPED},{SUMMED}"
+        " --sort bytes_written --top 20 --csv=-",
         "filter": f"{{netflow}} report {{capture}} {WHOLE} --filter 'dst_ip in {{net}} and dst_port == 443'"
-        " --by src_ip,src_port,dst_ip,dst_port,transport --csv=-",
+        f" --by {RECORDED} --columns {RECORDED},{SUMMED} --csv=-",
+    },
+    # A row tells when its connection began and not when it ended.
+    "netflow/less": {
+        "dump": f"{{netflow}} report {{capture}} {WHOLE} --by connection,began,{RECORDED}"
+        f" --columns began,{RECORDED},bytes_written,bytes_read,packets_written,packets_read --csv=-",
     },
 }
 # With a capture of long connections, which the peers' files have no form for.
@@ -64,7 +74,7 @@ KEYS = {
 }
 RECORD = ["first", "last", "src", "dst", "sport", "dport", "proto", "bytes_out", "bytes_in", "packets_out", "packets_in"]
 # Whose answers may lack columns. They are measured and compared as far as they go, but are nobody's best.
-LESS = ["nfdump/less"]
+LESS = ["netflow/less", "nfdump/less"]
 TITLES = {
     "start": "start and do nothing",
     "top-src": "top 20 sources",

@@ -62,7 +62,7 @@ def as_text(chosen, versions, sizes, taken, alone):
         rows.append([jobs.TITLES[job], *cells, f"{ratio['wall']:.2f} ({ratio['cpu']:.2f})" if ratio else ""])
     grid(rows)
     print("\nEvery variant: seconds by the clock, with the least and the most; processor seconds; peak MiB.")
-    print(f"{', '.join(jobs.LESS)} tells bytes one way only, and so is not in the table above.\n")
+    print(f"{', '.join(jobs.LESS)} tell less than was asked, and so are not in the table above.\n")
     rows = [["", "tool", "median", "least", "most", "processor", "MiB"]]
     for (job, name), runs in sorted(taken.items(), key=lambda item: chosen.jobs.index(item[0][0])):
         walls = [run.wall for run in runs]

@@ -65,9 +65,12 @@ struct Fields {
     bytes: Vec<u8>,
     /// Where each ends.
     ends: Vec<usize>,
-    /// The last time and its field: rows in order have one window after the other.
-    time: Option<(i64, String)>,
+    /// The second of the last time, in µs, and its field up to there: the next time is mostly in the same.
+    second: Option<(i64, String)>,
 }
+
+/// Fields of so many bytes are copied as if they had as many: a copy of a known length is no call.
+const SHORT: usize = 16;
 
 impl Fields {
     /// Makes the fields of a column's different values, once, unless it has fewer rows than values.
@@ -79,6 +82,7 @@ impl Fields {
                 push(&mut self.bytes, value)?;
                 self.ends.push(self.bytes.len());
             }
+            self.bytes.extend_from_slice(&[0; SHORT]);
         }
         Ok(())
     }
@@ -89,7 +93,14 @@ impl Fields {
                 let code = codes.get(row).map_or(usize::MAX, |code| *code as usize);
                 if let Some(end) = self.ends.get(code) {
                     let start = code.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-                    line.extend_from_slice(self.bytes.get(start..*end).unwrap_or_default());
+                    match self.bytes.get(start..).and_then(<[u8]>::first_chunk::<SHORT>) {
+                        Some(chunk) if end - start <= SHORT => {
+                            let length = line.len() + end - start;
+                            line.extend_from_slice(chunk);
+                            line.truncate(length);
+                        }
+                        _ => line.extend_from_slice(self.bytes.get(start..*end).unwrap_or_default()),
+                    }
                     return Ok(());
                 }
                 values.get(code)
@@ -97,16 +108,28 @@ impl Fields {
             Part::Values(values) => values.get(row),
         };
         match value {
-            Some(Value::Time(micros)) => {
-                if self.time.as_ref().is_none_or(|(known, _)| known != micros) {
-                    self.time = Some((*micros, rfc3339(*micros)?));
-                }
-                line.extend_from_slice(self.time.as_ref().map_or("", |(_, text)| text).as_bytes());
-                Ok(())
-            }
+            Some(Value::Time(micros)) => self.push_time(line, *micros),
             Some(value) => push(line, value),
             None => Ok(()),
         }
+    }
+
+    fn push_time(&mut self, line: &mut Vec<u8>, micros: i64) -> Result<(), ReportError> {
+        let mut within = micros.rem_euclid(1_000_000);
+        let second = micros.saturating_sub(within);
+        if self.second.as_ref().is_none_or(|(known, _)| *known != second) {
+            let whole = rfc3339(micros)?;
+            let (text, _) = whole.split_once('.').unwrap_or((&whole, ""));
+            self.second = Some((second, text.to_owned()));
+        }
+        line.extend_from_slice(self.second.as_ref().map_or("", |(_, text)| text).as_bytes());
+        let mut fraction = *b".000000Z";
+        for digit in fraction[1..7].iter_mut().rev() {
+            *digit += u8::try_from(within % 10).unwrap_or(0);
+            within /= 10;
+        }
+        line.extend_from_slice(&fraction);
+        Ok(())
     }
 }
 
