@@ -304,7 +304,7 @@ impl Rows {
                 Values::Own(values, _) => hasher.write_u64(values.get(*code as usize).copied().unwrap_or(0)),
             }
         }
-        mixed(hasher)
+        mixed(&hasher)
     }
 
     /// The words of a row that say of which group it is.
