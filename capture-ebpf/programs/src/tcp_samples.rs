@@ -53,10 +53,18 @@ pub fn has_room<T>(seq: *mut seq_file, value: *const T) -> bool {
     fits
 }
 
-/// Whether the open needs no telling, or is this program's to tell, with a record that there is room for.
+/// Whether neither open nor owner need telling, or both are this program's to tell, with a record that there is room for.
 #[inline(always)]
 fn may_sample(seq: *mut seq_file, record: Tcp, flags: u32) -> bool {
-    flags & OPEN_SENT != 0 || (has_room::<TcpRecord>(seq, record.0) && record.claim_open())
+    if flags & (OPEN_SENT | OWNER_CHANGED) == OPEN_SENT {
+        return true;
+    }
+    if !has_room::<TcpRecord>(seq, record.0) || (flags & OPEN_SENT == 0 && !record.claim_open()) {
+        return false;
+    }
+    // Before the owner is copied: who becomes it from now on is told again.
+    record.clear(OWNER_CHANGED);
+    true
 }
 
 /// Nanoseconds for which a connection that is over is left to its application, which may still read what came, and to the
@@ -149,9 +157,6 @@ fn sample(seq: *mut seq_file, socket: Kernel) -> Option<()> {
         if !written {
             return None;
         }
-    }
-    if flags & OWNER_CHANGED != 0 {
-        record.clear(OWNER_CHANGED);
     }
     if stopped() && record.set(COUNTED_LIVE) & COUNTED_LIVE == 0 {
         add(count::TCP_LIVE);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use netflow_capture_abi::{
     COUNTED_LIVE, FlowRecord, Head, Identity, KIND_TCP_CLOSE, KIND_TCP_KNOWN_SAMPLE, KIND_TCP_SAMPLE, OPEN_SENT,
-    OVERFLOW, PREEXISTING, Plain as _, TcpRecord, TcpSample,
+    OVERFLOW, OWNER_CHANGED, PREEXISTING, Plain as _, TcpRecord, TcpSample,
 };
 use netflow_core::event::Event;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -107,7 +107,7 @@ impl Capture {
         for record in self.tcp.records() {
             match (record.head.kind, closed.get(&record.head.id)) {
                 (KIND_TCP_CLOSE, _) => tcp_close(&record, events),
-                (KIND_TCP_SAMPLE, Some(close)) => events.extend(open_of_closed(&record, close)),
+                (KIND_TCP_SAMPLE, Some(close)) => events.extend(news_of_closed(&record, close)),
                 // A walk over sockets that come and go may see one twice, and so may several walks.
                 (KIND_TCP_SAMPLE, None) if seen.conns.insert(record.head.id) => tcp_sample(&record, events),
                 _ => {}
@@ -141,15 +141,22 @@ impl Capture {
     }
 }
 
-/// The open of a connection that ended while the walk was about to tell it. The walk has claimed it, so nobody else tells or
-/// counts it; but the close of one that is older than the recording may bring it along.
-fn open_of_closed(record: &TcpRecord, close: &Head) -> Option<Event> {
-    if record.head.flags & OPEN_SENT != 0 || close.flags & (OPEN_SENT | PREEXISTING) == PREEXISTING {
-        return None;
-    }
+/// The open, or another owner, of a connection that ended while the walk was about to tell it. The walk has claimed it, so
+/// nobody else tells or counts it; but the close of one that is older than the recording may bring its open along.
+fn news_of_closed(record: &TcpRecord, close: &Head) -> Option<Event> {
     // The walk may have read the clock later than the other processor.
     let at = record.head.at.min(close.at.saturating_sub(1));
-    Some(tcp_open(&Head { at, ..record.head }, &record.identity))
+    let record = TcpRecord { head: Head { at, ..record.head }, ..*record };
+    if record.head.flags & OPEN_SENT == 0 {
+        let is_brought = close.flags & (OPEN_SENT | PREEXISTING) == PREEXISTING;
+        return (!is_brought).then(|| tcp_open(&record.head, &record.identity));
+    }
+    let is_news = record.head.flags & OWNER_CHANGED != 0;
+    let mut told = Vec::new();
+    if is_news {
+        tcp_sample(&record, &mut told);
+    }
+    told.pop()
 }
 
 #[cfg(test)]
@@ -160,22 +167,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_open_of_what_ended_during_the_walk_comes_before_its_close() {
+    fn news_of_what_ended_during_the_walk_come_before_its_close() {
         let record =
             |flags, at| TcpRecord { head: Head { flags, at, id: 7, ..Head::default() }, ..TcpRecord::default() };
         let told = |sampled: TcpRecord, close: Head| {
-            open_of_closed(&sampled, &close).map(|event| {
-                assert!(matches!(event.body, Body::Open(_)));
-                event.at
-            })
+            news_of_closed(&sampled, &close).map(|event| (event.at, matches!(event.body, Body::Open(_))))
         };
         let close = |flags| record(flags, 100).head;
-        assert_eq!(told(record(OPENED, 90), close(OPENED | OPEN_SENT)), Some(90));
-        assert_eq!(told(record(OPENED, 101), close(OPENED | OPEN_SENT)), Some(99));
-        assert_eq!(told(record(OPENED, 100), close(OPENED)), Some(99), "the close was copied before the claim");
+        assert_eq!(told(record(OPENED, 90), close(OPENED | OPEN_SENT)), Some((90, true)));
+        assert_eq!(told(record(OPENED, 101), close(OPENED | OPEN_SENT)), Some((99, true)));
+        assert_eq!(told(record(OPENED, 100), close(OPENED)), Some((99, true)), "the close was copied before the claim");
         assert_eq!(told(record(OPENED | OPEN_SENT, 90), close(OPENED | OPEN_SENT)), None, "told long ago");
         let older = OPENED | PREEXISTING;
         assert_eq!(told(record(older, 90), close(older)), None, "the close brings it along");
-        assert_eq!(told(record(older, 90), close(older | OPEN_SENT)), Some(90));
+        assert_eq!(told(record(older, 90), close(older | OPEN_SENT)), Some((90, true)));
+        let moved = OPENED | OPEN_SENT | OWNER_CHANGED;
+        assert_eq!(told(record(moved, 101), close(OPENED | OPEN_SENT)), Some((99, false)), "the close relies on it");
     }
 }
