@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::address::Endpoint;
 use crate::event::{Body, Close, Direction, Event, Identity, Open, Reason, Sample, TcpStates, Tick, Totals, Transport};
+pub use crate::lives::Lives;
 
 /// What many connections have in common: whose they are, and the end that stays the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +120,8 @@ pub struct Batch<'a> {
     pub incomplete: &'a [u8],
     /// The other events; `None` for kinds that are not known.
     pub others: &'a [Option<Body>],
+    /// Its whole lives; `None` when nobody looked for them, which is as if there were none.
+    pub lives: Option<&'a Lives>,
 }
 
 /// The next row of each group of columns.

@@ -10,66 +10,28 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::aggregate::Groups;
-use crate::batch::{Batch, Block};
+use crate::batch::{Batch, Block, Lives};
 use crate::delta::{Counts, LINGER_NS};
-use crate::event::{Body, Close, Event, Open, TcpStates, Totals, Transport};
+use crate::event::{Body, Close, Event, Open, TcpStates, Totals};
 use crate::key::{Key, Known, Outcome, Plan};
+use crate::lives::Life;
 use crate::pipeline::{ReportOptions, Section};
 
 /// Connections that are added together.
 const TOGETHER: usize = 64;
 
-/// What becomes of a definition's connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Fate {
-    #[default]
-    Unseen,
-    Open,
-    Closed,
-    /// It goes the way of single events.
-    Other,
-    /// Its whole life is in the batch; it lingers, or is in its group.
-    Brief,
-}
-
-/// What becomes of it when it is opened, spoken of, and closed without another word.
-const NEXT: [[Fate; 3]; 5] = {
-    use Fate::{Closed, Open, Other};
-    [[Open, Other, Other], [Other, Other, Closed], [Other; 3], [Other; 3], [Other; 3]]
-};
-
-/// The events of one definition in a batch.
-#[derive(Debug, Clone, Copy, Default)]
-struct Life {
-    /// When it was opened, and closed.
-    at: [u64; 2],
-    outcome: Outcome,
-    /// The row of totals of its close.
-    total: u32,
-    is_tcp: bool,
-    /// It is in its group because nothing is known beside the connections.
-    relies: bool,
-}
-
-/// The events of all definitions in a batch, by row.
-#[derive(Debug, Default)]
-struct Lives {
-    fates: Vec<Fate>,
-    /// Of those that were closed.
-    lives: Vec<Life>,
-}
-
 /// The connections of one batch.
 #[derive(Debug)]
 struct Lot {
     block: Arc<dyn Block>,
-    lives: Lives,
+    /// What becomes of each of its whole lives.
+    outcomes: Vec<Outcome>,
     /// Until then any of them lingers.
     until: u64,
-    /// The definition of each that is brief, by id, when somebody asks.
+    /// The place of each that is brief, by id, when somebody asks.
     places: Option<FxHashMap<u64, usize>>,
 }
 
@@ -83,8 +45,8 @@ pub(crate) struct Briefs {
     /// The greatest id of any connection, and of any before the present batch.
     greatest: Option<u64>,
     before: Option<u64>,
-    /// Memory for the lives of the next lots.
-    spare: Vec<Lives>,
+    /// Memory for the outcomes of the next lots.
+    spare: Vec<Vec<Outcome>>,
     known: Known,
 }
 
@@ -127,70 +89,77 @@ impl Briefs {
     /// Which definitions of the batch that was sorted out last are those of brief connections.
     pub(crate) fn are_brief(&self, are_brief: &mut Vec<bool>) {
         are_brief.clear();
-        let fates = self.lots.back().map(|lot| lot.lives.fates.iter());
-        are_brief.extend(fates.into_iter().flatten().map(|fate| *fate == Fate::Brief));
+        let Some(lot) = self.lots.back() else { return };
+        let batch = lot.block.batch();
+        are_brief.resize(batch.definitions.conns.len(), false);
+        for (life, _) in lot.brief(&batch) {
+            if let Some(is_brief) = are_brief.get_mut(life.row as usize) {
+                *is_brief = true;
+            }
+        }
     }
 
     /// Finds the brief connections of a block and what becomes of them; false when there is none.
     pub(crate) fn sort_out(&mut self, block: &Arc<dyn Block>, section: &Section, groups: &mut Groups) -> bool {
-        let mut lives = self.spare.pop().unwrap_or_default();
-        let until = self.find(&block.batch(), &mut lives, section, groups);
+        let mut outcomes = self.spare.pop().unwrap_or_default();
+        let until = self.find(&block.batch(), &mut outcomes, section, groups);
         match until {
-            Some(until) => self.lots.push_back(Lot { block: Arc::clone(block), lives, until, places: None }),
-            None => self.spare.push(lives),
+            Some(until) => self.lots.push_back(Lot { block: Arc::clone(block), outcomes, until, places: None }),
+            None => self.spare.push(outcomes),
         }
         until.is_some()
     }
 
-    /// The lives of a batch, and until when those that are brief linger; `None` when there is none.
-    fn find(&mut self, batch: &Batch<'_>, found: &mut Lives, section: &Section, groups: &mut Groups) -> Option<u64> {
+    /// What becomes of each whole life of a batch, and until when those that are brief linger; `None` when there is none.
+    fn find(
+        &mut self,
+        batch: &Batch<'_>,
+        outcomes: &mut Vec<Outcome>,
+        section: &Section,
+        groups: &mut Groups,
+    ) -> Option<u64> {
         let plan = self.plan.as_ref()?;
-        let has_attributes = batch.others.iter().flatten().any(|body| !matches!(body, Body::Loss(_)));
-        let is_alone = section.surroundings.is_empty() && !has_attributes;
         let definitions = &batch.definitions;
+        let lives = batch.lives.map_or(&[][..], Lives::all);
         self.before = self.greatest;
-        self.greatest = self.greatest.max(definitions.conns.iter().max().copied());
-        if !follow(found, batch) {
+        self.greatest = self.greatest.max(batch.lives.and_then(Lives::greatest));
+        if lives.is_empty() {
             return None;
         }
-        // Each of these is heard of again.
-        let twice = twice(definitions.conns);
+        let has_attributes = batch.others.iter().flatten().any(|body| !matches!(body, Body::Loss(_)));
+        let is_alone = section.surroundings.is_empty() && !has_attributes;
         self.known.begin(plan, definitions.profiles.len(), definitions.addresses.len());
+        outcomes.clear();
+        outcomes.resize(lives.len(), Outcome::Other);
         let mut last = None;
-        let Lives { fates, lives } = found;
-        for (row, (fate, conn)) in fates.iter_mut().zip(definitions.conns).enumerate() {
-            let is_closed = std::mem::replace(fate, Fate::Other) == Fate::Closed;
-            if !is_closed
-                || !twice.is_empty() && twice.contains(conn)
-                || self.before.is_some_and(|before| *conn <= before) && {
-                    section.deltas.slot_of(*conn).is_some() || self.lots.iter_mut().any(|lot| lot.find(*conn).is_some())
+        for (place, life) in lives.iter().enumerate() {
+            let Some(key) = Key::new(definitions, life.row as usize) else { continue };
+            let relies = !plan.is_told_by(key.profile);
+            let [opened, closed] = life.at;
+            if !plan.is_possible(key.profile)
+                || (relies && !is_alone)
+                || !groups.is_one_window(section, opened, closed)
+                || self.before.is_some_and(|before| key.conn <= before) && {
+                    let is_meant = self.lots.iter_mut().any(|lot| lot.find(key.conn).is_some());
+                    is_meant || section.deltas.slot_of(key.conn).is_some()
                 }
             {
                 continue;
             }
-            let (Some(life), Some(key)) = (lives.get_mut(row), Key::new(definitions, row)) else { continue };
-            let [opened, closed] = life.at;
-            life.relies = !plan.is_told_by(key.profile);
-            life.is_tcp = key.profile.transport == Transport::Tcp;
-            if !plan.is_possible(key.profile)
-                || (life.relies && !is_alone)
-                || !groups.is_one_window(section, opened, closed)
-            {
-                continue;
-            }
             let is_active = || life.is_tcp || counts(&batch.totals(life.total as usize), 0).is_active();
-            let Some(outcome) = self.known.outcome(plan, &key, section, groups, opened, is_active) else {
+            let Some(outcome) = self.known.outcome(plan, &key, section, groups, (place, life), is_active) else {
                 continue;
             };
-            life.outcome = outcome;
-            *fate = Fate::Brief;
-            self.relying |= life.relies;
+            if let Some(known) = outcomes.get_mut(place) {
+                *known = outcome;
+            }
+            self.relying |= relies;
             last = last.max(Some(closed));
             if self.known.is_full() {
-                self.known.settle(plan, batch, groups, |row, group| settle(lives, row, group));
+                self.known.settle(plan, batch, groups, |place, group| settle(outcomes, place, group));
             }
         }
-        self.known.settle(plan, batch, groups, |row, group| settle(lives, row, group));
+        self.known.settle(plan, batch, groups, |place, group| settle(outcomes, place, group));
         last.map(|last| last.saturating_add(LINGER_NS))
     }
 
@@ -199,7 +168,7 @@ impl Briefs {
         let mut events = 0;
         while let Some(lot) = self.lots.pop_front_if(|lot| lot.until <= now) {
             events += lot.fold(groups);
-            self.spare.push(lot.lives);
+            self.spare.push(lot.outcomes);
         }
         events
     }
@@ -210,82 +179,29 @@ impl Briefs {
             return None;
         }
         self.lots.iter_mut().find_map(|lot| {
-            let row = lot.find(conn)?;
-            lot.take(row, at)
+            let place = lot.find(conn)?;
+            lot.take(place, at)
         })
     }
 
     /// Likewise of all that linger at `at`.
     pub(crate) fn take_all(&mut self, at: u64) -> Vec<[Event; 2]> {
-        self.take_some(at, |_| true)
+        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, |_, _| true)).collect()
     }
 
     /// Likewise of those that rely on it that nothing is known beside the connections.
     pub(crate) fn take_relying(&mut self, at: u64) -> Vec<[Event; 2]> {
-        if std::mem::take(&mut self.relying) { self.take_some(at, |life| life.relies) } else { Vec::new() }
-    }
-
-    fn take_some(&mut self, at: u64, is_meant: impl Fn(&Life) -> bool) -> Vec<[Event; 2]> {
-        let mut events = Vec::new();
-        for lot in &mut self.lots {
-            for row in 0..lot.lives.fates.len() {
-                if lot.lives.lives.get(row).is_some_and(&is_meant) {
-                    events.extend(lot.take(row, at));
-                }
-            }
-        }
-        events
+        let Some(plan) = self.plan.as_ref().filter(|_| std::mem::take(&mut self.relying)) else { return Vec::new() };
+        let relies = |batch: &Batch<'_>, life: &Life| {
+            Key::new(&batch.definitions, life.row as usize).is_some_and(|key| !plan.is_told_by(key.profile))
+        };
+        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, relies)).collect()
     }
 }
 
-/// Follows the events of each definition; false when none can be brief. There are as many opens as closes in no order, which
-/// no processor guesses: so there is no choice between them.
-fn follow(found: &mut Lives, batch: &Batch<'_>) -> bool {
-    let Lives { fates, lives } = found;
-    let count = batch.definitions.conns.len();
-    fates.clear();
-    fates.resize(count, Fate::Unseen);
-    lives.resize(count, Life::default());
-    let (mut total, mut ticks) = (0_u32, 0);
-    let mut rows = batch.rows.iter();
-    for (kind, at) in batch.kinds.iter().zip(batch.at) {
-        if *kind > Batch::CLOSE {
-            // Whoever misses one of two snapshots is taken for lost.
-            ticks += u32::from(*kind == Batch::TICK);
-            continue;
-        }
-        let Some(row) = rows.next().map(|row| *row as usize) else { return false };
-        let (Some(fate), Some(life)) = (fates.get_mut(row), lives.get_mut(row)) else { return false };
-        let is_total = usize::from(*kind != Batch::OPEN);
-        let is_carried = batch.carried.get(total as usize).is_none_or(|carried| *carried != 0);
-        *fate = NEXT[*fate as usize][is_total + usize::from((*kind == Batch::CLOSE) & !is_carried)];
-        life.at[is_total] = *at;
-        life.total = total;
-        total += u32::from(*kind != Batch::OPEN);
-    }
-    ticks < 2 && fates.contains(&Fate::Closed)
-}
-
-/// The ids that stand there more than once. Most ids are greater than all before them.
-fn twice(ids: &[u64]) -> FxHashSet<u64> {
-    let (mut twice, mut others) = (FxHashSet::default(), FxHashSet::default());
-    let mut peaks: Vec<u64> = Vec::new();
-    if ids.is_sorted_by(|a, b| a < b) {
-        return twice;
-    }
-    for id in ids {
-        if peaks.last().is_none_or(|peak| id > peak) {
-            peaks.push(*id);
-        } else if peaks.binary_search(id).is_ok() || !others.insert(*id) {
-            twice.insert(*id);
-        }
-    }
-    twice
-}
-
-fn settle(lives: &mut [Life], row: usize, group: u32) {
-    if let Some(life) = lives.get_mut(row) {
-        life.outcome = Outcome::Row(group);
+fn settle(outcomes: &mut [Outcome], place: usize, group: u32) {
+    if let Some(outcome) = outcomes.get_mut(place) {
+        *outcome = Outcome::Row(group);
     }
 }
 
@@ -304,31 +220,41 @@ fn counts(totals: &Totals, tcp: u64) -> Counts {
 }
 
 impl Lot {
-    /// The definition of a brief connection.
+    /// Its brief connections, and what becomes of them.
+    fn brief<'a>(&'a self, batch: &Batch<'a>) -> impl Iterator<Item = (&'a Life, Outcome)> {
+        let lives = batch.lives.map_or(&[][..], Lives::all).iter().zip(self.outcomes.iter().copied());
+        lives.filter(|(_, outcome)| !matches!(outcome, Outcome::Other))
+    }
+
+    /// The place of a brief connection.
     fn find(&mut self, conn: u64) -> Option<usize> {
-        let (block, fates) = (&self.block, &self.lives.fates);
+        let (block, outcomes) = (&self.block, &self.outcomes);
         let places = self.places.get_or_insert_with(|| {
-            let conns = fates.iter().zip(block.batch().definitions.conns).enumerate();
-            conns.filter(|(_, (fate, _))| **fate == Fate::Brief).map(|(row, (_, conn))| (*conn, row)).collect()
+            let batch = block.batch();
+            let lives = batch.lives.map_or(&[][..], Lives::all).iter().zip(outcomes).enumerate();
+            let brief = lives.filter(|(_, (_, outcome))| !matches!(outcome, Outcome::Other));
+            let conns = brief.map(|(place, (life, _))| (batch.definitions.conns.get(life.row as usize), place));
+            conns.filter_map(|(conn, place)| Some((*conn?, place))).collect()
         });
         places.get(&conn).copied()
     }
 
     /// Adds all to their groups; gives how many events they had.
     fn fold(&self, groups: &mut Groups) -> u64 {
-        let totals = self.block.batch().totals;
+        let batch = self.block.batch();
+        let lives = batch.lives.map_or(&[][..], Lives::all);
         let mut events = 0;
-        for (fates, lives) in self.lives.fates.chunks(TOGETHER).zip(self.lives.lives.chunks(TOGETHER)) {
-            let brief = || fates.iter().zip(lives).filter(|(fate, _)| **fate == Fate::Brief).map(|(_, life)| life);
-            groups.rows.expect(brief().filter_map(|life| match life.outcome {
-                Outcome::Row(row) => Some(row),
+        for (lives, outcomes) in lives.chunks(TOGETHER).zip(self.outcomes.chunks(TOGETHER)) {
+            groups.rows.expect(outcomes.iter().filter_map(|outcome| match outcome {
+                Outcome::Row(row) => Some(*row),
                 _ => None,
             }));
-            for life in brief() {
+            for (life, outcome) in lives.iter().zip(outcomes) {
                 events += 2;
-                match life.outcome {
-                    Outcome::Row(row) => groups.rows.add_one(row, life.is_tcp, &totals, life.total as usize),
-                    Outcome::LeftOut(cause) => groups.left_out.count(cause),
+                match outcome {
+                    Outcome::Row(row) => groups.rows.add_one(*row, life.is_tcp, &batch.totals, life.total as usize),
+                    Outcome::LeftOut(cause) => groups.left_out.count(*cause),
+                    Outcome::Other => events -= 2,
                     Outcome::Waits => {}
                 }
             }
@@ -337,14 +263,15 @@ impl Lot {
     }
 
     /// The open and the close of a connection, which is in no lot any longer.
-    fn take(&mut self, row: usize, at: u64) -> Option<[Event; 2]> {
-        let fate = self.lives.fates.get_mut(row).filter(|fate| **fate == Fate::Brief)?;
-        let life = self.lives.lives.get(row).filter(|life| !life.is_over(at))?;
+    fn take(&mut self, place: usize, at: u64) -> Option<[Event; 2]> {
+        let outcome = self.outcomes.get_mut(place).filter(|outcome| !matches!(outcome, Outcome::Other))?;
         let batch = self.block.batch();
+        let life = batch.lives?.all().get(place).filter(|life| !is_over(life, at))?;
+        let row = life.row as usize;
         let conn = *batch.definitions.conns.get(row)?;
         let identity = Arc::new(batch.definitions.identity(row)?);
         let totals = batch.totals(life.total as usize);
-        *fate = Fate::Other;
+        *outcome = Outcome::Other;
         self.places = None;
         let [opened, closed] = life.at;
         // Whoever was established needs no states to tell that it was.
@@ -354,11 +281,17 @@ impl Lot {
             Event { at: closed, body: Body::Close(close) },
         ])
     }
+
+    fn take_some(&mut self, at: u64, is_meant: impl Fn(&Batch<'_>, &Life) -> bool) -> Vec<[Event; 2]> {
+        let block = Arc::clone(&self.block);
+        let batch = block.batch();
+        let lives = batch.lives.map_or(&[][..], Lives::all).iter().enumerate();
+        lives.filter(|(_, life)| is_meant(&batch, life)).filter_map(|(place, _)| self.take(place, at)).collect()
+    }
 }
 
-impl Life {
-    fn is_over(&self, now: u64) -> bool {
-        let [_, closed] = self.at;
-        closed.saturating_add(LINGER_NS) <= now
-    }
+/// Nothing can come of it any more.
+fn is_over(life: &Life, now: u64) -> bool {
+    let [_, closed] = life.at;
+    closed.saturating_add(LINGER_NS) <= now
 }

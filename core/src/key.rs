@@ -18,6 +18,7 @@ use crate::column::Tag;
 use crate::event::{Direction, Transport};
 use crate::field::Field;
 use crate::filter::{Check, Ends, LeftOut, Question, Special};
+use crate::lives::Life;
 use crate::pipeline::{ReportOptions, Section};
 use crate::value::Value;
 
@@ -57,8 +58,10 @@ struct Asked {
 /// What becomes of a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Outcome {
-    /// [`Known::settle`] tells.
+    /// It goes the way of single events.
     #[default]
+    Other,
+    /// [`Known::settle`] tells.
     Waits,
     LeftOut(LeftOut),
     /// It is in the group of this row.
@@ -85,7 +88,7 @@ pub(crate) struct Plan {
 pub(crate) struct Key<'a> {
     definitions: &'a Definitions<'a>,
     row: usize,
-    conn: u64,
+    pub(crate) conn: u64,
     profile_row: usize,
     pub(crate) profile: &'a Profile,
     remote_row: usize,
@@ -304,7 +307,7 @@ impl Known {
         self.waiting.len() >= TOGETHER
     }
 
-    /// What becomes of those of the batch that wait: tells each one's row in it, and that of its group.
+    /// What becomes of those of the batch that wait: tells each one's place, and the row of its group.
     pub(crate) fn settle(
         &mut self,
         plan: &Plan,
@@ -318,8 +321,8 @@ impl Known {
             }
         }
         groups.rows.rows(&self.wanted, &mut self.found);
-        for ((row, _), found) in self.waiting.iter().zip(&self.found) {
-            tell(*row, *found);
+        for ((place, _), found) in self.waiting.iter().zip(&self.found) {
+            tell(*place, *found);
         }
         self.waiting.clear();
         self.wanted.clear();
@@ -356,17 +359,18 @@ impl Known {
         }
     }
 
-    /// What becomes of a connection that began at `at`; `None` when the batch does not say who it is.
+    /// What becomes of a life at a place; `None` when the batch does not say whose it is.
     pub(crate) fn outcome(
         &mut self,
         plan: &Plan,
         key: &Key<'_>,
         section: &Section,
         groups: &mut Groups,
-        at: u64,
+        (place, life): (usize, &Life),
         is_active: impl FnOnce() -> bool,
     ) -> Option<Outcome> {
         let entry = self.entry(plan, key, section, groups)?;
+        let [at, _] = life.at;
         let began = || Value::Time(section.utc_us(key.opened_at().unwrap_or(at)));
         if let Some(filter) = &plan.filter
             && !filter.holds_by(&mut |asked, check| self.holds(*asked, check, key, entry, began))
@@ -396,8 +400,8 @@ impl Known {
         let mut codes = std::mem::take(&mut self.codes);
         codes.clear();
         codes.extend_from_slice(&self.entries[entry].codes);
-        for (place, (_, part)) in plan.tags.iter().enumerate() {
-            codes[place] = match part {
+        for (tag, (_, part)) in plan.tags.iter().enumerate() {
+            codes[tag] = match part {
                 // Of remote addresses later, together.
                 Part::Profile(_) | Part::RemoteIp | Part::RemoteType => continue,
                 Part::LocalPort | Part::RemotePort => {
@@ -405,11 +409,11 @@ impl Known {
                     let ports = [key.local_port, key.remote_port];
                     let folds = groups.folds(section, key.profile.direction, is_local, ports);
                     let port = if is_local { key.local_port } else { key.remote_port };
-                    self.port_code(groups, place, (!folds).then_some(port))
+                    self.port_code(groups, tag, (!folds).then_some(port))
                 }
-                Part::Family => groups.rows.encode(place, key.family()),
-                Part::Connection => groups.rows.encode(place, Value::Number(key.conn)),
-                Part::Began => groups.rows.encode(place, began()),
+                Part::Family => groups.rows.encode(tag, key.family()),
+                Part::Connection => groups.rows.encode(tag, Value::Number(key.conn)),
+                Part::Began => groups.rows.encode(tag, began()),
             };
         }
         let outcome = if plan.is_by_profile {
@@ -419,7 +423,7 @@ impl Known {
         } else {
             groups.rows.begin_key(window, &mut self.wanted);
             self.wanted.extend_from_slice(&codes);
-            self.waiting.push((key.row, key.remote_row));
+            self.waiting.push((place, key.remote_row));
             Outcome::Waits
         };
         self.codes = codes;

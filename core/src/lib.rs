@@ -30,6 +30,7 @@ mod index;
 pub mod k8s;
 mod key;
 pub mod law;
+mod lives;
 pub mod measure;
 pub mod pipeline;
 pub mod processes;

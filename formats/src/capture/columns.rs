@@ -4,7 +4,7 @@
 //! everything was checked that they depend on, so that a block gives all that was asked for or nothing. Never here: what
 //! is known across blocks.
 
-use netflow_core::batch::{Batch, Block};
+use netflow_core::batch::{Batch, Block, Lives};
 use netflow_core::event::{Body, Loss, Reason, TcpStates};
 
 use super::block::BlockHeader;
@@ -48,6 +48,7 @@ pub struct Columns {
     pub(super) reasons: Vec<u8>,
     pub(super) incomplete: Vec<u8>,
     pub(super) others: Vec<Option<Body>>,
+    lives: Lives,
     stored: Vec<(u16, usize)>,
     scratch: Vec<u64>,
     firsts: Vec<bool>,
@@ -163,6 +164,13 @@ impl Columns {
         PassedOver { events, wider_blocks: self.is_wider.into(), ..PassedOver::default() }
     }
 
+    /// Finds the connections whose whole life is in the block.
+    pub(super) fn find_lives(&mut self) {
+        let mut lives = std::mem::take(&mut self.lives);
+        lives.find(&self.batch());
+        self.lives = lives;
+    }
+
     pub(super) fn clear(&mut self) {
         self.kinds.clear();
         self.ats.clear();
@@ -175,6 +183,7 @@ impl Columns {
         self.reasons.clear();
         self.incomplete.clear();
         self.others.clear();
+        self.lives.clear();
         self.after_gap = false;
         self.is_wider = false;
     }
@@ -488,6 +497,7 @@ impl Block for Columns {
             reasons: &self.reasons,
             incomplete: &self.incomplete,
             others: &self.others,
+            lives: Some(&self.lives),
         }
     }
 }

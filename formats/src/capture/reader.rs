@@ -226,6 +226,7 @@ impl<R: Read> CaptureReader<R> {
             return Ok(None);
         }
         std::mem::swap(self.block.columns(), &mut spare);
+        spare.find_lives();
         Ok(Some(spare))
     }
 
