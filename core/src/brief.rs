@@ -128,16 +128,15 @@ impl Briefs {
         }
         let has_attributes = batch.others.iter().flatten().any(|body| !matches!(body, Body::Loss(_)));
         let is_alone = section.surroundings.is_empty() && !has_attributes;
-        self.known.begin(plan, definitions.profiles.len(), definitions.addresses.len());
+        self.known.begin(plan, definitions, is_alone);
+        self.relying |= self.known.some_rely();
         outcomes.clear();
         outcomes.resize(lives.len(), Outcome::Other);
         let mut last = None;
         for (place, life) in lives.iter().enumerate() {
             let Some(key) = Key::new(definitions, life.row as usize) else { continue };
-            let relies = !plan.is_told_by(key.profile);
             let [opened, closed] = life.at;
-            if !plan.is_possible(key.profile)
-                || (relies && !is_alone)
+            if !self.known.is_possible(&key)
                 || !groups.is_one_window(section, opened, closed)
                 || self.before.is_some_and(|before| key.conn <= before) && {
                     let is_meant = self.lots.iter_mut().any(|lot| lot.find(key.conn).is_some());
@@ -153,7 +152,6 @@ impl Briefs {
             if let Some(known) = outcomes.get_mut(place) {
                 *known = outcome;
             }
-            self.relying |= relies;
             last = last.max(Some(closed));
             if self.known.is_full() {
                 self.known.settle(plan, batch, groups, |place, group| settle(outcomes, place, group));

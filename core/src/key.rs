@@ -140,6 +140,9 @@ const TOGETHER: usize = 256;
 pub(crate) struct Known {
     names: FxHashMap<Name, u32>,
     entries: Vec<Entry>,
+    /// By row of the batch's profiles: whether all can be found out here.
+    possible: Vec<bool>,
+    some_rely: bool,
     /// By row of the batch's profiles: the entry.
     profiles: Vec<u32>,
     /// By row of the batch's addresses.
@@ -236,7 +239,7 @@ impl Plan {
 
     /// All that is asked is told by the profile, as long as nothing is known beside the connections. Who began is guessed
     /// by ports otherwise, which connections of a profile do not share.
-    pub(crate) fn is_possible(&self, profile: &Profile) -> bool {
+    fn is_possible(&self, profile: &Profile) -> bool {
         !profile.preexisting && (!self.needs_direction || profile.direction.is_some())
     }
 
@@ -285,8 +288,16 @@ impl<'a> Key<'a> {
 }
 
 impl Known {
-    /// A batch with so many profiles and addresses follows.
-    pub(crate) fn begin(&mut self, plan: &Plan, profiles: usize, addresses: usize) {
+    /// A batch with these definitions follows. Its connections are alone when nothing is known beside them.
+    pub(crate) fn begin(&mut self, plan: &Plan, definitions: &Definitions<'_>, are_alone: bool) {
+        let (profiles, addresses) = (definitions.profiles.len(), definitions.addresses.len());
+        self.some_rely = false;
+        self.possible.clear();
+        self.possible.extend(definitions.profiles.iter().map(|profile| {
+            let relies = !plan.is_told_by(profile);
+            self.some_rely |= relies;
+            plan.is_possible(profile) && (are_alone || !relies)
+        }));
         self.remote_codes.clear();
         self.remote_codes.resize(addresses * plan.tags.len(), UNKNOWN);
         self.remote_tests.clear();
@@ -300,6 +311,17 @@ impl Known {
             self.entries.clear();
             self.names.clear();
         }
+    }
+
+    /// The group of a connection of the batch can be found here.
+    #[inline]
+    pub(crate) fn is_possible(&self, key: &Key<'_>) -> bool {
+        self.possible.get(key.profile_row) == Some(&true)
+    }
+
+    /// Some connections of the batch rely on it that nothing is known beside them.
+    pub(crate) fn some_rely(&self) -> bool {
+        self.some_rely
     }
 
     /// So many connections wait that their groups are worth to be looked for.
