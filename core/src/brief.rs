@@ -1,4 +1,4 @@
-//! Brief connections: those whose whole life is in one batch of events.
+//! Brief connections: those whose whole life is in one batch of events, or in two that follow each other.
 //!
 //! In: batches of columns. Out: the sums of these connections, added to their groups when nothing more can come of them.
 //! Never here: any other connection, which takes the way of single events; a rule of its own about what counts.
@@ -6,6 +6,9 @@
 //! A brief connection is opened, closed and not heard of in between, so its only change are its last totals. What its group
 //! depends on is found out once for each profile, address and port. For [`LINGER_NS`](crate::delta::LINGER_NS) after its
 //! close somebody may still speak of it: then its open and close go the other way after all, before that event does.
+//!
+//! One that is opened in a batch and not heard of again in it is a half. In the next batch it is closed without another word,
+//! or its open goes the other way, before anything else does that is in the batch.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,24 +18,18 @@ use rustc_hash::FxHashMap;
 use crate::aggregate::Groups;
 use crate::batch::{Batch, Block, Lives};
 use crate::delta::{Counts, LINGER_NS};
-use crate::event::{Body, Close, Event, Open, TcpStates, Totals};
+use crate::event::{Body, Event, Totals};
 use crate::key::{Key, Known, Outcome, Plan};
 use crate::lives::Life;
+use crate::lot::{Crossing, Lot, open};
 use crate::pipeline::{ReportOptions, Section};
 
-/// Connections that are added together.
-const TOGETHER: usize = 64;
-
-/// The connections of one batch.
+/// Connections that began in a batch, of which nothing else is known yet.
 #[derive(Debug)]
-struct Lot {
+struct Halves {
     block: Arc<dyn Block>,
-    /// What becomes of each of its whole lives.
-    outcomes: Vec<Outcome>,
-    /// Until then any of them lingers.
-    until: u64,
-    /// The place of each that is brief, by id, when somebody asks.
-    places: Option<FxHashMap<u64, usize>>,
+    /// By id.
+    lives: FxHashMap<u64, Crossing>,
 }
 
 /// The brief connections of a section.
@@ -40,6 +37,9 @@ struct Lot {
 pub(crate) struct Briefs {
     plan: Option<Plan>,
     lots: VecDeque<Lot>,
+    /// Of the batch before, and of the present one.
+    halves: Option<Halves>,
+    next_halves: Option<Halves>,
     /// Some rely on it that nothing is known beside the connections.
     relying: bool,
     /// The greatest id of any connection, and of any before the present batch.
@@ -56,6 +56,8 @@ impl Briefs {
         Self {
             plan: Plan::new(options),
             lots: VecDeque::new(),
+            halves: None,
+            next_halves: None,
             relying: false,
             greatest: None,
             before: None,
@@ -67,6 +69,7 @@ impl Briefs {
     /// Another section begins, where everything is in other groups.
     pub(crate) fn begin(&mut self) {
         self.lots.clear();
+        (self.halves, self.next_halves) = (None, None);
         (self.relying, self.greatest, self.before) = (false, None, None);
         self.known = Known::default();
     }
@@ -84,55 +87,107 @@ impl Briefs {
     /// The batch is over.
     pub(crate) fn end_batch(&mut self) {
         self.before = self.greatest;
+        self.halves = self.next_halves.take();
     }
 
-    /// Which definitions of the batch that was sorted out last are those of brief connections.
-    pub(crate) fn are_brief(&self, are_brief: &mut Vec<bool>) {
-        are_brief.clear();
-        let Some(lot) = self.lots.back() else { return };
-        let batch = lot.block.batch();
-        are_brief.resize(batch.definitions.conns.len(), false);
-        for (life, _) in lot.brief(&batch) {
-            if let Some(is_brief) = are_brief.get_mut(life.row as usize) {
-                *is_brief = true;
-            }
-        }
-    }
-
-    /// Finds the brief connections of a block and what becomes of them; false when there is none.
-    pub(crate) fn sort_out(&mut self, block: &Arc<dyn Block>, section: &Section, groups: &mut Groups) -> bool {
-        let mut outcomes = self.spare.pop().unwrap_or_default();
-        let until = self.find(&block.batch(), &mut outcomes, section, groups);
-        match until {
-            Some(until) => self.lots.push_back(Lot { block: Arc::clone(block), outcomes, until, places: None }),
-            None => self.spare.push(outcomes),
-        }
-        until.is_some()
-    }
-
-    /// What becomes of each whole life of a batch, and until when those that are brief linger; `None` when there is none.
-    fn find(
+    /// Finds the brief connections of a block and what becomes of them. By definition of the block, `are_brief` tells whose
+    /// events do not go the way of single events; it is empty when that is so for none.
+    pub(crate) fn sort_out(
         &mut self,
-        batch: &Batch<'_>,
-        outcomes: &mut Vec<Outcome>,
+        block: &Arc<dyn Block>,
         section: &Section,
         groups: &mut Groups,
-    ) -> Option<u64> {
-        let plan = self.plan.as_ref()?;
-        let definitions = &batch.definitions;
-        let lives = batch.lives.map_or(&[][..], Lives::all);
+        are_brief: &mut Vec<bool>,
+    ) {
+        let batch = block.batch();
+        are_brief.clear();
         self.before = self.greatest;
         self.greatest = self.greatest.max(batch.lives.and_then(Lives::greatest));
-        if lives.is_empty() {
-            return None;
+        let Some(lives) = batch.lives.filter(|_| self.plan.is_some()) else { return };
+        if lives.whole().is_empty() && lives.begun().is_empty() && (lives.ended().is_empty() || self.halves.is_none()) {
+            return;
         }
         let has_attributes = batch.others.iter().flatten().any(|body| !matches!(body, Body::Loss(_)));
         let is_alone = section.surroundings.is_empty() && !has_attributes;
-        self.known.begin(plan, definitions, is_alone);
-        self.relying |= self.known.some_rely();
+        are_brief.resize(batch.definitions.conns.len(), false);
+        let mut mark = |life: &Life| {
+            if let Some(is_brief) = are_brief.get_mut(life.row as usize) {
+                *is_brief = true;
+            }
+        };
+        let is_whole = |at: [u64; 2]| groups.is_one_window(section, at[0], at[1]);
+        let crossing = self.complete(&batch, lives.ended(), is_alone, is_whole, &mut mark);
+        if let Some(plan) = &self.plan {
+            self.known.begin(plan, &batch.definitions, is_alone);
+        }
+        let mut outcomes = self.spare.pop().unwrap_or_default();
+        self.find(&batch, lives.begun(), &mut outcomes, section, groups);
+        // Of others it is not known yet whether anything happens in them.
+        let is_certain = |life: &Life| life.is_tcp || groups.keeps_idle();
+        let begun = lives.begun().iter().zip(&outcomes);
+        let begun =
+            begun.filter(|(life, outcome)| outcome.is_brief() && is_certain(life)).filter_map(|(life, outcome)| {
+                let key = Key::new(&batch.definitions, life.row as usize)?;
+                let relies = self.known.relies(&key);
+                mark(life);
+                Some((key.conn, Crossing { conn: key.conn, life: *life, outcome: *outcome, relies }))
+            });
+        let begun: FxHashMap<u64, Crossing> = begun.collect();
+        self.next_halves = (!begun.is_empty()).then(|| Halves { block: Arc::clone(block), lives: begun });
+        self.find(&batch, lives.whole(), &mut outcomes, section, groups);
+        let mut last = crossing.iter().map(|crossing| crossing.life.at[1]).max();
+        for (life, _) in lives.whole().iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_brief()) {
+            mark(life);
+            last = last.max(Some(life.at[1]));
+        }
+        match last {
+            Some(last) => {
+                let before = self.halves.as_ref().filter(|_| !crossing.is_empty());
+                let before = before.map(|halves| Arc::clone(&halves.block));
+                let until = last.saturating_add(LINGER_NS);
+                self.lots.push_back(Lot::new(Arc::clone(block), outcomes, crossing, before, until));
+            }
+            None => self.spare.push(outcomes),
+        }
+    }
+
+    /// Those of the halves that are closed here without another word.
+    fn complete(
+        &mut self,
+        batch: &Batch<'_>,
+        ended: &[Life],
+        is_alone: bool,
+        is_whole: impl Fn([u64; 2]) -> bool,
+        mut mark: impl FnMut(&Life),
+    ) -> Vec<Crossing> {
+        let Some(halves) = self.halves.as_mut().filter(|_| !ended.is_empty()) else { return Vec::new() };
+        let mut crossing = Vec::new();
+        for end in ended {
+            let Some(conn) = batch.definitions.conns.get(end.row as usize) else { continue };
+            let Some(half) = halves.lives.get(conn) else { continue };
+            let at = [half.life.at[0], end.at[1]];
+            if is_whole(at) && (is_alone || !half.relies) {
+                crossing.push(Crossing { life: Life { at, total: end.total, ..half.life }, ..*half });
+                mark(end);
+                halves.lives.remove(conn);
+            }
+        }
+        crossing
+    }
+
+    /// What becomes of each of these lives.
+    fn find(
+        &mut self,
+        batch: &Batch<'_>,
+        lives: &[Life],
+        outcomes: &mut Vec<Outcome>,
+        section: &Section,
+        groups: &mut Groups,
+    ) {
+        let Some(plan) = &self.plan else { return };
+        let definitions = &batch.definitions;
         outcomes.clear();
         outcomes.resize(lives.len(), Outcome::Other);
-        let mut last = None;
         for (place, life) in lives.iter().enumerate() {
             let Some(key) = Key::new(definitions, life.row as usize) else { continue };
             let [opened, closed] = life.at;
@@ -140,7 +195,8 @@ impl Briefs {
                 || !groups.is_one_window(section, opened, closed)
                 || self.before.is_some_and(|before| key.conn <= before) && {
                     let is_meant = self.lots.iter_mut().any(|lot| lot.find(key.conn).is_some());
-                    is_meant || section.deltas.slot_of(key.conn).is_some()
+                    let is_half = self.halves.as_ref().is_some_and(|halves| halves.lives.contains_key(&key.conn));
+                    is_meant || is_half || section.deltas.slot_of(key.conn).is_some()
                 }
             {
                 continue;
@@ -151,14 +207,27 @@ impl Briefs {
             };
             if let Some(known) = outcomes.get_mut(place) {
                 *known = outcome;
+                self.relying |= self.known.relies(&key);
             }
-            last = last.max(Some(closed));
             if self.known.is_full() {
                 self.known.settle(plan, batch, groups, |place, group| settle(outcomes, place, group));
             }
         }
         self.known.settle(plan, batch, groups, |place, group| settle(outcomes, place, group));
-        last.map(|last| last.saturating_add(LINGER_NS))
+    }
+
+    /// The opens of the halves of the batch before, which are none any longer, in order of time.
+    pub(crate) fn take_halves(&mut self) -> Vec<Event> {
+        let Some(halves) = self.halves.take() else { return Vec::new() };
+        let batch = halves.block.batch();
+        let mut opens: Vec<Event> = halves.lives.values().filter_map(|half| open(&batch, &half.life)).collect();
+        opens.sort_unstable_by_key(|event| (event.at, event.body.conn()));
+        opens
+    }
+
+    /// There are halves of the batch before.
+    pub(crate) fn has_halves(&self) -> bool {
+        self.halves.is_some()
     }
 
     /// Adds to their groups those of blocks of which nothing can come any more at `now`; gives how many events they had.
@@ -184,7 +253,7 @@ impl Briefs {
 
     /// Likewise of all that linger at `at`.
     pub(crate) fn take_all(&mut self, at: u64) -> Vec<[Event; 2]> {
-        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, |_, _| true)).collect()
+        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, None)).collect()
     }
 
     /// Likewise of those that rely on it that nothing is known beside the connections.
@@ -193,7 +262,7 @@ impl Briefs {
         let relies = |batch: &Batch<'_>, life: &Life| {
             Key::new(&batch.definitions, life.row as usize).is_some_and(|key| !plan.is_told_by(key.profile))
         };
-        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, relies)).collect()
+        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, Some(&relies))).collect()
     }
 }
 
@@ -215,81 +284,4 @@ fn counts(totals: &Totals, tcp: u64) -> Counts {
         closed: tcp,
         connect_failures: 0,
     }
-}
-
-impl Lot {
-    /// Its brief connections, and what becomes of them.
-    fn brief<'a>(&'a self, batch: &Batch<'a>) -> impl Iterator<Item = (&'a Life, Outcome)> {
-        let lives = batch.lives.map_or(&[][..], Lives::all).iter().zip(self.outcomes.iter().copied());
-        lives.filter(|(_, outcome)| !matches!(outcome, Outcome::Other))
-    }
-
-    /// The place of a brief connection.
-    fn find(&mut self, conn: u64) -> Option<usize> {
-        let (block, outcomes) = (&self.block, &self.outcomes);
-        let places = self.places.get_or_insert_with(|| {
-            let batch = block.batch();
-            let lives = batch.lives.map_or(&[][..], Lives::all).iter().zip(outcomes).enumerate();
-            let brief = lives.filter(|(_, (_, outcome))| !matches!(outcome, Outcome::Other));
-            let conns = brief.map(|(place, (life, _))| (batch.definitions.conns.get(life.row as usize), place));
-            conns.filter_map(|(conn, place)| Some((*conn?, place))).collect()
-        });
-        places.get(&conn).copied()
-    }
-
-    /// Adds all to their groups; gives how many events they had.
-    fn fold(&self, groups: &mut Groups) -> u64 {
-        let batch = self.block.batch();
-        let lives = batch.lives.map_or(&[][..], Lives::all);
-        let mut events = 0;
-        for (lives, outcomes) in lives.chunks(TOGETHER).zip(self.outcomes.chunks(TOGETHER)) {
-            groups.rows.expect(outcomes.iter().filter_map(|outcome| match outcome {
-                Outcome::Row(row) => Some(*row),
-                _ => None,
-            }));
-            for (life, outcome) in lives.iter().zip(outcomes) {
-                events += 2;
-                match outcome {
-                    Outcome::Row(row) => groups.rows.add_one(*row, life.is_tcp, &batch.totals, life.total as usize),
-                    Outcome::LeftOut(cause) => groups.left_out.count(*cause),
-                    Outcome::Other => events -= 2,
-                    Outcome::Waits => {}
-                }
-            }
-        }
-        events
-    }
-
-    /// The open and the close of a connection, which is in no lot any longer.
-    fn take(&mut self, place: usize, at: u64) -> Option<[Event; 2]> {
-        let outcome = self.outcomes.get_mut(place).filter(|outcome| !matches!(outcome, Outcome::Other))?;
-        let batch = self.block.batch();
-        let life = batch.lives?.all().get(place).filter(|life| !is_over(life, at))?;
-        let row = life.row as usize;
-        let conn = *batch.definitions.conns.get(row)?;
-        let identity = Arc::new(batch.definitions.identity(row)?);
-        let totals = batch.totals(life.total as usize);
-        *outcome = Outcome::Other;
-        self.places = None;
-        let [opened, closed] = life.at;
-        // Whoever was established needs no states to tell that it was.
-        let close = Close { conn, totals, identity: None, tcp_states: TcpStates::default(), reason: None };
-        Some([
-            Event { at: opened, body: Body::Open(Open { conn, identity }) },
-            Event { at: closed, body: Body::Close(close) },
-        ])
-    }
-
-    fn take_some(&mut self, at: u64, is_meant: impl Fn(&Batch<'_>, &Life) -> bool) -> Vec<[Event; 2]> {
-        let block = Arc::clone(&self.block);
-        let batch = block.batch();
-        let lives = batch.lives.map_or(&[][..], Lives::all).iter().enumerate();
-        lives.filter(|(_, life)| is_meant(&batch, life)).filter_map(|(place, _)| self.take(place, at)).collect()
-    }
-}
-
-/// Nothing can come of it any more.
-fn is_over(life: &Life, now: u64) -> bool {
-    let [_, closed] = life.at;
-    closed.saturating_add(LINGER_NS) <= now
 }

@@ -68,6 +68,13 @@ pub(crate) enum Outcome {
     Row(u32),
 }
 
+impl Outcome {
+    /// It goes not the way of single events.
+    pub(crate) fn is_brief(self) -> bool {
+        !matches!(self, Self::Other)
+    }
+}
+
 /// How the group of a connection is found.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -140,9 +147,9 @@ const TOGETHER: usize = 256;
 pub(crate) struct Known {
     names: FxHashMap<Name, u32>,
     entries: Vec<Entry>,
-    /// By row of the batch's profiles: whether all can be found out here.
-    possible: Vec<bool>,
-    some_rely: bool,
+    /// By row of the batch's profiles: whether all can be found out here, and whether that relies on it that nothing is known
+    /// beside the connections.
+    possible: Vec<(bool, bool)>,
     /// By row of the batch's profiles: the entry.
     profiles: Vec<u32>,
     /// By row of the batch's addresses.
@@ -291,12 +298,10 @@ impl Known {
     /// A batch with these definitions follows. Its connections are alone when nothing is known beside them.
     pub(crate) fn begin(&mut self, plan: &Plan, definitions: &Definitions<'_>, are_alone: bool) {
         let (profiles, addresses) = (definitions.profiles.len(), definitions.addresses.len());
-        self.some_rely = false;
         self.possible.clear();
         self.possible.extend(definitions.profiles.iter().map(|profile| {
             let relies = !plan.is_told_by(profile);
-            self.some_rely |= relies;
-            plan.is_possible(profile) && (are_alone || !relies)
+            (plan.is_possible(profile) && (are_alone || !relies), relies)
         }));
         self.remote_codes.clear();
         self.remote_codes.resize(addresses * plan.tags.len(), UNKNOWN);
@@ -316,12 +321,13 @@ impl Known {
     /// The group of a connection of the batch can be found here.
     #[inline]
     pub(crate) fn is_possible(&self, key: &Key<'_>) -> bool {
-        self.possible.get(key.profile_row) == Some(&true)
+        self.possible.get(key.profile_row).is_some_and(|(is_possible, _)| *is_possible)
     }
 
-    /// Some connections of the batch rely on it that nothing is known beside them.
-    pub(crate) fn some_rely(&self) -> bool {
-        self.some_rely
+    /// It relies on it that nothing is known beside the connections.
+    #[inline]
+    pub(crate) fn relies(&self, key: &Key<'_>) -> bool {
+        self.possible.get(key.profile_row).is_none_or(|(_, relies)| *relies)
     }
 
     /// So many connections wait that their groups are worth to be looked for.

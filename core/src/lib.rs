@@ -31,6 +31,7 @@ pub mod k8s;
 mod key;
 pub mod law;
 mod lives;
+mod lot;
 pub mod measure;
 pub mod pipeline;
 pub mod processes;

@@ -1,6 +1,6 @@
-//! Whole lives: the connections of a batch that are opened and closed in it and not heard of in between.
+//! Lives: the connections of a batch of which nothing is told but that they are opened, or closed, or both.
 //!
-//! In: the columns of a batch. Out: its whole lives. This depends on nothing but the batch, so whoever has the columns finds
+//! In: the columns of a batch. Out: its lives: whole ones, and halves of such as begin in one batch and end in the next. This depends on nothing but the batch, so whoever has the columns finds
 //! them beside what is done with other batches. Never here: what becomes of these connections.
 
 use rustc_hash::FxHashSet;
@@ -13,26 +13,30 @@ use crate::event::Transport;
 enum Fate {
     #[default]
     Unseen,
-    Open,
-    Closed,
-    /// Not in the way of a whole life.
+    /// It was opened.
+    Begun,
+    /// It was opened, and closed.
+    Whole,
+    /// It was closed.
+    Ended,
+    /// Something else was told.
     Other,
 }
 
 /// How it goes on when it is opened, spoken of, and closed without another word.
-const NEXT: [[Fate; 3]; 4] = {
-    use Fate::{Closed, Open, Other};
-    [[Open, Other, Other], [Other, Other, Closed], [Other; 3], [Other; 3]]
+const NEXT: [[Fate; 3]; 5] = {
+    use Fate::{Begun, Ended, Other, Whole};
+    [[Begun, Other, Ended], [Other, Other, Whole], [Other; 3], [Other; 3], [Other; 3]]
 };
 
-/// A connection that was opened and closed.
+/// A connection that was opened, or closed, or both.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Life {
     /// Its row in the definitions.
     pub(crate) row: u32,
-    /// The row of totals of its close.
+    /// The row of totals of its close, if that is here.
     pub(crate) total: u32,
-    /// When it was opened, and closed.
+    /// When it was opened, and closed. Where only one is here, the other says nothing.
     pub(crate) at: [u64; 2],
     pub(crate) is_tcp: bool,
 }
@@ -45,18 +49,31 @@ struct Told {
     fate: Fate,
 }
 
-/// The whole lives of a batch, and memory for those of the next.
+/// The lives of a batch, and memory for those of the next: in the order of their definitions. No connection is there twice, or
+/// has another definition in the batch.
 #[derive(Debug, Default)]
 pub struct Lives {
-    lives: Vec<Life>,
+    whole: Vec<Life>,
+    begun: Vec<Life>,
+    ended: Vec<Life>,
     greatest: Option<u64>,
     told: Vec<Told>,
 }
 
 impl Lives {
-    /// In the order of their definitions. No connection is there twice, or has another definition in the batch.
-    pub(crate) fn all(&self) -> &[Life] {
-        &self.lives
+    /// Those that are opened and closed.
+    pub(crate) fn whole(&self) -> &[Life] {
+        &self.whole
+    }
+
+    /// Those that are opened, when there is no tick.
+    pub(crate) fn begun(&self) -> &[Life] {
+        &self.begun
+    }
+
+    /// Those that are closed.
+    pub(crate) fn ended(&self) -> &[Life] {
+        &self.ended
     }
 
     /// The greatest id of any connection of the batch.
@@ -66,7 +83,9 @@ impl Lives {
 
     /// Forgets the batch.
     pub fn clear(&mut self) {
-        self.lives.clear();
+        self.whole.clear();
+        self.begun.clear();
+        self.ended.clear();
         self.greatest = None;
     }
 
@@ -75,32 +94,43 @@ impl Lives {
         self.clear();
         let definitions = &batch.definitions;
         self.greatest = definitions.conns.iter().max().copied();
-        if !batch.kinds.contains(&Batch::OPEN) || !batch.kinds.contains(&Batch::CLOSE) || !self.follow(batch) {
+        if !batch.kinds.contains(&Batch::OPEN) && !batch.kinds.contains(&Batch::CLOSE) {
+            return;
+        }
+        let ticks = batch.kinds.iter().filter(|kind| **kind == Batch::TICK).count();
+        // Whoever misses one of two snapshots is taken for lost.
+        if ticks > 1 || !self.follow(batch) {
             return;
         }
         // Each of these is heard of again.
         let twice = twice(definitions.conns);
         let told = self.told.iter().zip(definitions.conns).zip(definitions.profile_rows);
         for (row, ((told, conn), profile)) in (0..).zip(told) {
-            if told.fate == Fate::Closed && (twice.is_empty() || !twice.contains(conn)) {
+            let lives = match told.fate {
+                Fate::Whole => &mut self.whole,
+                Fate::Begun if ticks == 0 => &mut self.begun,
+                Fate::Ended => &mut self.ended,
+                Fate::Unseen | Fate::Begun | Fate::Other => continue,
+            };
+            if twice.is_empty() || !twice.contains(conn) {
                 let profile = definitions.profiles.get(*profile as usize);
                 let is_tcp = profile.is_some_and(|profile| profile.transport == Transport::Tcp);
-                self.lives.push(Life { row, total: told.total, at: told.at, is_tcp });
+                let [opened, _] = told.at;
+                let at = if told.fate == Fate::Begun { [opened, opened] } else { told.at };
+                lives.push(Life { row, total: told.total, at, is_tcp });
             }
         }
     }
 
-    /// Follows the events of each definition; false when none can be whole. There are as many opens as closes in no order,
+    /// Follows the events of each definition; false when the columns do not fit each other. There are as many opens as closes in no order,
     /// which no processor guesses: so there is no choice between them.
     fn follow(&mut self, batch: &Batch<'_>) -> bool {
         self.told.clear();
         self.told.resize(batch.definitions.conns.len(), Told::default());
-        let (mut total, mut ticks) = (0_u32, 0);
+        let mut total = 0_u32;
         let mut rows = batch.rows.iter();
         for (kind, at) in batch.kinds.iter().zip(batch.at) {
             if *kind > Batch::CLOSE {
-                // Whoever misses one of two snapshots is taken for lost.
-                ticks += u32::from(*kind == Batch::TICK);
                 continue;
             }
             let Some(told) = rows.next().and_then(|row| self.told.get_mut(*row as usize)) else { return false };
@@ -111,7 +141,7 @@ impl Lives {
             told.total = total;
             total += u32::from(*kind != Batch::OPEN);
         }
-        ticks < 2
+        true
     }
 }
 

@@ -195,6 +195,7 @@ impl Pipeline {
         let continued = self.is_continued_by(header);
         self.headers.push(header.clone());
         if continued {
+            self.push_halves();
             self.briefs.take_all(self.last_at()).iter().for_each(|events| self.push_late(events));
         }
         if continued && let Some(section) = &mut self.section {
@@ -222,6 +223,7 @@ impl Pipeline {
     /// The cluster that the host of the capture that began last belongs to. A `k8s` event carries text, which is not for
     /// here to read: whoever reads it calls this, and again when a later event says otherwise.
     pub fn set_cluster(&mut self, cluster: Arc<Cluster>) {
+        self.push_halves();
         self.briefs.take_relying(self.last_at()).iter().for_each(|events| self.push_late(events));
         if let Some(section) = &mut self.section {
             section.surroundings.cluster = Some(cluster);
@@ -249,16 +251,16 @@ impl Pipeline {
             && batch.others.iter().all(|body| body.as_ref().is_some_and(|body| !matches!(body, Body::Clock(_))));
         let (Some(first), Some(last)) = (batch.at.first(), batch.at.last()) else { return };
         if !is_plain {
+            self.push_halves();
             batch.events().for_each(|event| self.push(&event));
             self.briefs.end_batch();
             return;
         }
-        let has_brief = self.briefs.sort_out(block, section, &mut self.groups);
-        section.see_time(*first, &mut self.span);
         let mut are_brief = std::mem::take(&mut self.are_brief);
-        are_brief.clear();
-        if has_brief {
-            self.briefs.are_brief(&mut are_brief);
+        self.briefs.sort_out(block, section, &mut self.groups, &mut are_brief);
+        self.push_halves();
+        if let Some(section) = &mut self.section {
+            section.see_time(*first, &mut self.span);
         }
         self.push_others(&batch, &are_brief);
         self.are_brief = are_brief;
@@ -339,6 +341,19 @@ impl Pipeline {
         self.section.as_ref().and_then(|section| section.last_at).unwrap_or(0)
     }
 
+    /// The connections that began in the block before and of which this says nothing take the way of single events.
+    fn push_halves(&mut self) {
+        if !self.briefs.has_halves() {
+            return;
+        }
+        let opens = self.briefs.take_halves();
+        let Some(section) = &mut self.section else { return };
+        for open in opens {
+            section.deltas.push(&open, &mut self.steps);
+            self.groups.apply(section, &mut self.steps);
+        }
+    }
+
     fn push_late(&mut self, events: &[Event; 2]) {
         let Some(section) = &mut self.section else { return };
         section.deltas.push_late(events, &mut self.steps);
@@ -347,6 +362,7 @@ impl Pipeline {
 
     /// Takes the next event; true when it ends an interval.
     pub(crate) fn take(&mut self, event: &Event) -> bool {
+        self.push_halves();
         if !self.briefs.is_empty() {
             self.let_go(event);
         }
@@ -404,6 +420,7 @@ impl Pipeline {
 
     /// Ends the interval that began with the last call, or with the capture: the report on it.
     pub(crate) fn end_interval(&mut self) -> Report {
+        self.push_halves();
         let window = self.section.as_mut().and_then(|section| {
             let window = section.end_interval();
             self.groups.fold_all(section);
@@ -433,6 +450,7 @@ impl Pipeline {
 
     /// Ends the capture that is being read: what is still open in it, and what was strange.
     pub(crate) fn end_section(&mut self) {
+        self.push_halves();
         let Some(mut section) = self.section.take() else { return };
         section.deltas.pass_over(self.briefs.fold(u64::MAX, &mut self.groups));
         self.groups.unclosed_others = 0;
