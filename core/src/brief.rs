@@ -169,6 +169,7 @@ impl Briefs {
             if is_whole(at) && (is_alone || !half.relies) {
                 crossing.push(Crossing { life: Life { at, total: end.total, ..half.life }, ..*half });
                 mark(end);
+                self.relying |= half.relies;
                 halves.lives.remove(conn);
             }
         }
