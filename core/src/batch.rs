@@ -142,6 +142,13 @@ impl Place {
         self.close += kinds.iter().filter(|kind| **kind == Batch::CLOSE).count();
     }
 
+    /// Goes on behind samples.
+    pub(crate) fn pass_samples(&mut self, count: usize) {
+        self.event += count;
+        self.row += count;
+        self.total += count;
+    }
+
     /// Goes on behind an event of this kind.
     #[inline]
     fn pass(&mut self, kind: u8) {
@@ -186,14 +193,20 @@ impl<'a> Batch<'a> {
         Some(next)
     }
 
-    /// The time, connection and totals of the event at a place if it is a sample that does not say who that is.
+    /// The times, connections and totals of the events at a place and behind it, as long as they are samples that do not say
+    /// who that is.
     #[inline]
-    pub(crate) fn plain_sample(&self, place: Place) -> Option<(u64, u64, Totals)> {
-        if *self.kinds.get(place.event)? != Self::SAMPLE || *self.carried.get(place.total)? != 0 {
-            return None;
-        }
-        let conn = *self.definitions.conns.get(self.row(place)?)?;
-        Some((*self.at.get(place.event)?, conn, self.totals(place.total)))
+    pub(crate) fn plain_samples(&self, place: Place) -> impl Iterator<Item = (u64, u64, Totals)> + use<'_> {
+        let kinds = self.kinds.get(place.event..).unwrap_or_default();
+        let times = self.at.get(place.event..).unwrap_or_default();
+        let rows = self.rows.get(place.row..).unwrap_or_default();
+        let carried = self.carried.get(place.total..).unwrap_or_default();
+        let samples = kinds.iter().zip(times).zip(rows).zip(carried).enumerate();
+        samples.map_while(move |(number, (((kind, at), row), carried))| {
+            let is_plain = *kind == Self::SAMPLE && *carried == 0;
+            let conn = self.definitions.conns.get(*row as usize).filter(|_| is_plain)?;
+            Some((*at, *conn, self.totals(place.total + number)))
+        })
     }
 
     /// Goes on behind the next event that is about none of the definitions, or one of which `is_wanted`; gives its place.

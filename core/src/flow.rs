@@ -193,6 +193,18 @@ impl Surroundings {
         self.beside[slot] = beside;
     }
 
+    /// How much was learned: to have seen a connection twice without learning something in between is to have seen it once.
+    pub(crate) fn learned(&self) -> u64 {
+        self.learned
+    }
+
+    /// The connection in a slot was heard of up to this time, and there was nothing new to find.
+    pub(crate) fn hear(&mut self, slot: usize, at: u64) {
+        if let Some(beside) = self.beside.get_mut(slot) {
+            beside.at = at;
+        }
+    }
+
     /// The connection in a slot is over; the slot may serve another one.
     pub fn forget(&mut self, slot: usize) {
         let Some(beside) = self.beside.get_mut(slot).map(std::mem::take) else { return };
