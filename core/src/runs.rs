@@ -35,12 +35,16 @@ impl Run {
     /// `keeps_idle`. False: it was not taken.
     #[inline]
     pub(crate) fn take(&mut self, at: u64, totals: &Totals, keeps_idle: bool) -> bool {
-        let (before, now) = (self.totals.counters(), totals.counters());
-        let pairs = || before.iter().zip(&now);
-        if pairs().fold(false, |any, (before, now)| any | (now < before)) {
+        let Totals { sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, .. } = self.totals;
+        let is_backwards = (totals.sent_bytes < sent_bytes)
+            | (totals.recv_bytes < recv_bytes)
+            | (totals.sent_packets < sent_packets)
+            | (totals.recv_packets < recv_packets)
+            | (totals.retransmits < retransmits);
+        if is_backwards {
             return false;
         }
-        if keeps_idle || before != now {
+        if keeps_idle || totals.counters() != self.totals.counters() {
             self.rtt.add(totals.rtt_us);
             self.rtt_var.add(totals.rtt_var_us);
         }

@@ -40,6 +40,16 @@ fn write(header: &Header, events: &[Event], max_rows: u32) -> Vec<u8> {
     writer.finish().unwrap().0
 }
 
+/// Two files, of which the second goes on with the first.
+fn parts(events: &[Event], cut: f64, max_rows: u32) -> Vec<Vec<u8>> {
+    let place = (events.len() as f64 * cut) as usize;
+    let mut carry = netflow_core::carry::Carry::new();
+    events[..place].iter().for_each(|event| carry.learn(event));
+    let at = events[..place].last().map_or(0, |event| event.at);
+    let second: Vec<Event> = carry.restate(at).chain(events[place..].iter().cloned()).collect();
+    vec![write(&header(), &events[..place], max_rows), write(&Header { part: 1, ..header() }, &second, max_rows)]
+}
+
 /// How many blocks were taken as a whole is given, too.
 fn by_batches(files: &[Vec<u8>], options: &ReportOptions) -> (Report, usize) {
     let mut pipeline = Pipeline::new(options.clone());
@@ -258,6 +268,71 @@ fn stream(seed: u64) -> Vec<Event> {
     events
 }
 
+/// Connections that live for many snapshots, each of which goes through them in order: counters grow, stay or go backwards,
+/// some are missing, some end, their ids are used again, and in between something else may become known.
+fn snapshots(seed: u64) -> Vec<Event> {
+    let mut chance = Chance(seed);
+    let (calm, oddities) = (chance.below(10) < 4, chance.of(&[0, 0, 30, 8]));
+    let (mut at, mut events, mut live) = (1_000 * MS, Vec::new(), Vec::<(u64, Totals)>::new());
+    let ids = chance.of(&[8, 30, 1 << 40]);
+    for snapshot in 0..chance.below(12) {
+        for _ in 0..if snapshot == 0 { 12 } else { chance.below(4) } {
+            let conn = chance.below(ids);
+            if live.iter().all(|(known, _)| *known != conn) {
+                live.push((conn, Totals::default()));
+                events.push(Event { at, body: Body::Open(Open { conn, identity: chance.identity() }) });
+            }
+        }
+        let step = chance.of(&[0, 0, 0, MS, 20 * MS, 700 * MS]);
+        let mut place = 0;
+        while place < live.len() {
+            at += step;
+            let is_odd = oddities > 0 && chance.below(oddities) == 0;
+            let (conn, totals) = &mut live[place];
+            let mut grow = |value: &mut u64| {
+                *value = match chance.below(40) {
+                    0 if is_odd => chance.of(&[0, *value / 2, u64::MAX / 3 * 2]),
+                    0..20 => *value,
+                    _ => value.saturating_add(chance.below(1000)),
+                };
+            };
+            [&mut totals.sent_bytes, &mut totals.recv_bytes, &mut totals.sent_packets].into_iter().for_each(&mut grow);
+            [&mut totals.recv_packets, &mut totals.retransmits].into_iter().for_each(&mut grow);
+            (totals.rtt_us, totals.rtt_var_us) = (chance.of(&[0, 0, 7, 300]), chance.of(&[0, 1, 90]));
+            let (conn, totals, mut is_over) = (*conn, *totals, false);
+            let body = match if is_odd { chance.below(8) } else { 9 } {
+                0 | 1 => {
+                    is_over = true;
+                    let tcp_states = TcpStates::default();
+                    Body::Close(Close { conn, totals, identity: None, tcp_states, reason: None })
+                }
+                2 => Body::Sample(Sample { conn, totals, identity: Some(chance.identity()) }),
+                3 => Body::Open(Open { conn, identity: chance.identity() }),
+                4 => Body::Loss(Loss { ring_full: 1, ..Loss::default() }),
+                5 if !calm => chance.attribute(),
+                // It is gone, or only missed.
+                6 => {
+                    is_over = chance.below(2) == 0;
+                    Body::Loss(Loss::default())
+                }
+                _ => Body::Sample(Sample { conn, totals, identity: None }),
+            };
+            events.push(Event { at, body });
+            if is_over {
+                live.remove(place);
+            } else {
+                place += 1;
+            }
+        }
+        if !calm && chance.below(2) == 0 {
+            events.push(Event { at, body: chance.attribute() });
+        }
+        events.push(Event { at, body: Body::Tick(Tick { complete: chance.below(3) > 0 }) });
+        at += chance.of(&[MS, 500 * MS, 3_000 * MS]);
+    }
+    events
+}
+
 fn header() -> Header {
     Header {
         host: "h".into(),
@@ -280,6 +355,27 @@ proptest! {
     }
 
     #[test]
+    fn blocks_of_snapshots_are_their_events(seed in any::<u64>(), max_rows in prop_oneof![1..40_u32, Just(1000)]) {
+        let file = write(&header(), &snapshots(seed), max_rows);
+        let idle = BuiltIn { keep_idle: true, ..BuiltIn::default() };
+        for options in questions().into_iter().step_by(3) {
+            assert_same(std::slice::from_ref(&file), &options);
+            let windows = ReportOptions { every_ns: Some(300 * MS), ..options.clone() };
+            assert_same(std::slice::from_ref(&file), &windows);
+            assert_same(std::slice::from_ref(&file), &ReportOptions { filter: idle, ..windows });
+        }
+    }
+
+    #[test]
+    fn parts_of_snapshots_are_their_events(seed in any::<u64>(), max_rows in 1..30_u32, cut in 0.0..1.0_f64) {
+        let files = parts(&snapshots(seed), cut, max_rows);
+        for options in questions().into_iter().skip(1).step_by(4) {
+            assert_same(&files, &options);
+            assert_same(&files, &ReportOptions { every_ns: Some(300 * MS), ..options });
+        }
+    }
+
+    #[test]
     fn blocks_of_anything_are_their_events(events in events::events(), header in events::header(), max_rows in 1..40_u32) {
         let file = write(&header, &events, max_rows);
         for options in questions() {
@@ -289,13 +385,7 @@ proptest! {
 
     #[test]
     fn parts_and_damaged_files_are_their_events(seed in any::<u64>(), max_rows in 1..30_u32, cut in 0.0..1.0_f64, hurt in option_byte()) {
-        let events = stream(seed);
-        let place = (events.len() as f64 * cut) as usize;
-        let mut carry = netflow_core::carry::Carry::new();
-        events[..place].iter().for_each(|event| carry.learn(event));
-        let at = events[..place].last().map_or(0, |event| event.at);
-        let second: Vec<Event> = carry.restate(at).chain(events[place..].iter().cloned()).collect();
-        let mut files = vec![write(&header(), &events[..place], max_rows), write(&Header { part: 1, ..header() }, &second, max_rows)];
+        let mut files = parts(&stream(seed), cut, max_rows);
         if let Some((byte, bit)) = hurt {
             let length = files[0].len();
             let byte = 200 + byte % length.saturating_sub(200).max(1);
