@@ -208,6 +208,22 @@ impl Chance {
             _ => Body::Clock(Clock { boot_time_ns: self.below(9) as i64 * 1_000_000_000 }),
         }
     }
+
+    /// Something that is likely to say something of this connection.
+    fn attribute_of(&mut self, identity: &Identity) -> Body {
+        let Identity { transport, local, remote, netns, .. } = *identity;
+        let pid = identity.pid.unwrap_or(7);
+        match self.attribute() {
+            Body::Process(process) => Body::Process(Process { pid, ..process }),
+            Body::Dns(dns) => {
+                let name = self.of(&["d", "e"]).into();
+                Body::Dns(Dns { name, addr: remote.ip(), ttl_s: self.of(&[0, 1]), netns, ..dns })
+            }
+            Body::Nat(nat) => Body::Nat(Nat { transport, local, remote, netns, ..nat }),
+            Body::Listen(listen) => Body::Listen(Listen { transport, local, netns, ..listen }),
+            other => other,
+        }
+    }
 }
 
 /// Connections that come and go, of which some are spoken of later; `calm` of ten streams know of nothing else.
@@ -269,18 +285,19 @@ fn stream(seed: u64) -> Vec<Event> {
 }
 
 /// Connections that live for many snapshots, each of which goes through them in order: counters grow, stay or go backwards,
-/// some are missing, some end, their ids are used again, and in between something else may become known.
+/// some are missing, some end, their ids are used again, and in between something may become known of them.
 fn snapshots(seed: u64) -> Vec<Event> {
     let mut chance = Chance(seed);
     let (calm, oddities) = (chance.below(10) < 4, chance.of(&[0, 0, 30, 8]));
-    let (mut at, mut events, mut live) = (1_000 * MS, Vec::new(), Vec::<(u64, Totals)>::new());
+    let (mut at, mut events, mut live) = (1_000 * MS, Vec::new(), Vec::<(u64, Totals, Arc<Identity>)>::new());
     let ids = chance.of(&[8, 30, 1 << 40]);
     for snapshot in 0..chance.below(12) {
         for _ in 0..if snapshot == 0 { 12 } else { chance.below(4) } {
             let conn = chance.below(ids);
-            if live.iter().all(|(known, _)| *known != conn) {
-                live.push((conn, Totals::default()));
-                events.push(Event { at, body: Body::Open(Open { conn, identity: chance.identity() }) });
+            if live.iter().all(|(known, ..)| *known != conn) {
+                let identity = chance.identity();
+                live.push((conn, Totals::default(), Arc::clone(&identity)));
+                events.push(Event { at, body: Body::Open(Open { conn, identity }) });
             }
         }
         let step = chance.of(&[0, 0, 0, MS, 20 * MS, 700 * MS]);
@@ -288,7 +305,7 @@ fn snapshots(seed: u64) -> Vec<Event> {
         while place < live.len() {
             at += step;
             let is_odd = oddities > 0 && chance.below(oddities) == 0;
-            let (conn, totals) = &mut live[place];
+            let (conn, totals, identity) = &mut live[place];
             let mut grow = |value: &mut u64| {
                 *value = match chance.below(40) {
                     0 if is_odd => chance.of(&[0, *value / 2, u64::MAX / 3 * 2]),
@@ -302,14 +319,15 @@ fn snapshots(seed: u64) -> Vec<Event> {
             let (conn, totals, mut is_over) = (*conn, *totals, false);
             let body = match if is_odd { chance.below(8) } else { 9 } {
                 0 | 1 => {
-                    is_over = true;
+                    // Or it does not know yet.
+                    is_over = chance.below(3) > 0;
                     let tcp_states = TcpStates::default();
                     Body::Close(Close { conn, totals, identity: None, tcp_states, reason: None })
                 }
                 2 => Body::Sample(Sample { conn, totals, identity: Some(chance.identity()) }),
                 3 => Body::Open(Open { conn, identity: chance.identity() }),
                 4 => Body::Loss(Loss { ring_full: 1, ..Loss::default() }),
-                5 if !calm => chance.attribute(),
+                5 if !calm => chance.attribute_of(identity),
                 // It is gone, or only missed.
                 6 => {
                     is_over = chance.below(2) == 0;
@@ -324,8 +342,9 @@ fn snapshots(seed: u64) -> Vec<Event> {
                 place += 1;
             }
         }
-        if !calm && chance.below(2) == 0 {
-            events.push(Event { at, body: chance.attribute() });
+        for _ in 0..if calm || live.is_empty() { 0 } else { chance.below(4) } {
+            let (.., identity) = chance.of(&live);
+            events.push(Event { at, body: chance.attribute_of(&identity) });
         }
         events.push(Event { at, body: Body::Tick(Tick { complete: chance.below(3) > 0 }) });
         at += chance.of(&[MS, 500 * MS, 3_000 * MS]);
