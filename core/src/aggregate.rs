@@ -147,7 +147,8 @@ impl Groups {
             (deltas.lingers_until(), surroundings.learned(), self.options.filter.keep_idle);
         let (mut taken, mut window) = (0, 0..0);
         for (at, conn, totals) in samples {
-            let slot = if runs.is_of(deltas.guess(), conn) { Some(deltas.guess()) } else { deltas.slot_of(conn) };
+            let guess = deltas.guess();
+            let slot = if runs.is_of(guess, conn) { Some(guess) } else { deltas.slot_of(conn) };
             let Some((slot, run)) = slot.and_then(|slot| Some((slot, runs.of(slot, conn)?))) else { break };
             if !window.contains(&at) {
                 window = self.window_around(utc_ns(boot_time_ns, at), at);

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use crate::address::Endpoint;
 use crate::event::{Body, Close, Direction, Event, Identity, Open, Reason, Sample, TcpStates, Tick, Totals, Transport};
 
+/// Numbers of a column that nobody asked for: so many samples are looked at at a time.
+const NONE: [u64; 1 << 10] = [0; 1 << 10];
+
 /// What many connections have in common: whose they are, and the end that stays the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
@@ -193,19 +196,26 @@ impl<'a> Batch<'a> {
         Some(next)
     }
 
-    /// The times, connections and totals of the events at a place and behind it, as long as they are samples that do not say
-    /// who that is.
+    /// The times, connections and totals of some of the events at a place and behind it, as long as they are samples that do
+    /// not say who that is.
     #[inline]
-    pub(crate) fn plain_samples(&self, place: Place) -> impl Iterator<Item = (u64, u64, Totals)> + use<'_> {
+    pub(crate) fn plain_samples(&self, place: Place) -> impl Iterator<Item = (u64, u64, Totals)> + use<'a> {
         let kinds = self.kinds.get(place.event..).unwrap_or_default();
         let times = self.at.get(place.event..).unwrap_or_default();
         let rows = self.rows.get(place.row..).unwrap_or_default();
         let carried = self.carried.get(place.total..).unwrap_or_default();
-        let samples = kinds.iter().zip(times).zip(rows).zip(carried).enumerate();
-        samples.map_while(move |(number, (((kind, at), row), carried))| {
+        // One length of all columns spares looking at each of them.
+        let count = kinds.len().min(rows.len()).min(carried.len()).min(NONE.len());
+        let none = NONE.get(..count).unwrap_or_default();
+        let [a, b, c, d, e, f, g, h, i] =
+            self.totals.map(|values| values.get(place.total..).and_then(|rest| rest.get(..count)).unwrap_or(none));
+        let numbers = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h).zip(i);
+        let conns = self.definitions.conns;
+        let samples = kinds.iter().zip(times).zip(rows).zip(carried).zip(numbers);
+        samples.map_while(move |((((kind, at), row), carried), ((((((((a, b), c), d), e), f), g), h), i))| {
             let is_plain = *kind == Self::SAMPLE && *carried == 0;
-            let conn = self.definitions.conns.get(*row as usize).filter(|_| is_plain)?;
-            Some((*at, *conn, self.totals(place.total + number)))
+            let conn = conns.get(*row as usize).filter(|_| is_plain)?;
+            Some((*at, *conn, totals_of([*a, *b, *c, *d, *e, *f, *g, *h, *i])))
         })
     }
 
@@ -260,19 +270,24 @@ impl<'a> Batch<'a> {
     /// The numbers of a sample or close.
     #[inline]
     pub(crate) fn totals(&self, place: usize) -> Totals {
-        let [sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, rtt, rtt_var, unacked, unread] =
-            self.totals.map(|values| values.get(place).copied().unwrap_or(0));
-        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        Totals {
-            sent_bytes,
-            recv_bytes,
-            sent_packets,
-            recv_packets,
-            retransmits,
-            rtt_us: small(rtt),
-            rtt_var_us: small(rtt_var),
-            unacked_bytes: unacked,
-            unread_bytes: unread,
-        }
+        totals_of(self.totals.map(|values| values.get(place).copied().unwrap_or(0)))
+    }
+}
+
+/// Totals of their numbers.
+#[inline]
+fn totals_of(numbers: [u64; 9]) -> Totals {
+    let [sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, rtt, rtt_var, unacked, unread] = numbers;
+    let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    Totals {
+        sent_bytes,
+        recv_bytes,
+        sent_packets,
+        recv_packets,
+        retransmits,
+        rtt_us: small(rtt),
+        rtt_var_us: small(rtt_var),
+        unacked_bytes: unacked,
+        unread_bytes: unread,
     }
 }
