@@ -242,9 +242,6 @@ impl Briefs {
 /// no processor guesses: so there is no choice between them.
 fn follow(found: &mut Lives, batch: &Batch<'_>) -> bool {
     let Lives { fates, lives } = found;
-    if !batch.kinds.contains(&Batch::CLOSE) {
-        return false;
-    }
     let count = batch.definitions.conns.len();
     fates.clear();
     fates.resize(count, Fate::Unseen);
