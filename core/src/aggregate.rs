@@ -171,8 +171,7 @@ impl Groups {
     pub(crate) fn settle(&self, section: &mut Section, slot: usize) {
         let Some(run) = section.runs.end(slot) else { return };
         section.surroundings.hear(slot, run.at);
-        // What was measured is in the run.
-        let delta = Delta { rtt_us: 0, rtt_var_us: 0, ..section.deltas.catch_up(slot, run.at, &run.totals) };
+        let delta = section.deltas.catch_up(slot, run.at, &run.totals());
         if let Some(tcp) = self.count(section, &delta).and_then(|sums| sums.tcp.as_mut()) {
             tcp.rtt.merge(&run.rtt);
             tcp.rtt_var.merge(&run.rtt_var);

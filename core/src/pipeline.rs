@@ -323,7 +323,9 @@ impl Pipeline {
         }
         if let Some(delta) = delta {
             self.groups.change(section, &delta);
-            section.runs.begin(delta.slot, Run::new(conn, at, totals, section.surroundings.learned()));
+            if let Some(run) = Run::new(conn, at, totals, section.surroundings.learned()) {
+                section.runs.begin(delta.slot, run);
+            }
         }
     }
 

@@ -7,50 +7,66 @@
 use crate::event::Totals;
 use crate::sums::Measurements;
 
-/// The samples of one connection since its last change was told.
-#[derive(Debug, Clone, Default)]
+/// What was known when somebody looked last, in a run that is over.
+const OVER: u64 = u64::MAX;
+
+/// The samples of one connection since its last change was told. Whoever goes through many of them waits for their memory, so
+/// there is little in it.
+#[derive(Debug, Clone)]
 pub(crate) struct Run {
     /// The connection's id.
     id: u64,
-    /// Nobody said anything else of it since.
-    is_open: bool,
     /// When the last of them was.
     pub(crate) at: u64,
     /// What was known beside the connections when somebody last looked, as a count of what was learned.
     pub(crate) learned: u64,
-    /// Its totals now.
-    pub(crate) totals: Totals,
+    /// The counters of its totals now; the other totals are 0.
+    counters: [u64; 5],
     pub(crate) rtt: Measurements,
     pub(crate) rtt_var: Measurements,
 }
 
 impl Run {
-    /// A run that goes on behind a sample that was told.
-    pub(crate) fn new(id: u64, at: u64, totals: &Totals, learned: u64) -> Self {
-        let none = Measurements::default();
-        Self { id, is_open: true, at, learned, totals: *totals, rtt: none, rtt_var: none }
+    /// A run that goes on behind a sample that was told, if that was one for a run.
+    pub(crate) fn new(id: u64, at: u64, totals: &Totals, learned: u64) -> Option<Self> {
+        is_for_run(totals).then(|| Self { id, at, learned, counters: totals.counters(), ..Self::default() })
     }
 
-    /// Takes the next sample, unless its counters went backwards; measurements are kept of one in which nothing happened if
-    /// `keeps_idle`. False: it was not taken.
+    /// Takes the next sample; measurements are kept of one in which nothing happened if `keeps_idle`. False when it is not
+    /// for a run, or its counters went backwards.
     #[inline]
     pub(crate) fn take(&mut self, at: u64, totals: &Totals, keeps_idle: bool) -> bool {
-        let Totals { sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, .. } = self.totals;
-        let is_backwards = (totals.sent_bytes < sent_bytes)
-            | (totals.recv_bytes < recv_bytes)
-            | (totals.sent_packets < sent_packets)
-            | (totals.recv_packets < recv_packets)
-            | (totals.retransmits < retransmits);
-        if is_backwards {
+        let counters = totals.counters();
+        let is_backwards = self.counters.iter().zip(&counters).fold(false, |any, (before, now)| any | (now < before));
+        if is_backwards || !is_for_run(totals) {
             return false;
         }
-        if keeps_idle || totals.counters() != self.totals.counters() {
+        if keeps_idle || counters != self.counters {
             self.rtt.add(totals.rtt_us);
             self.rtt_var.add(totals.rtt_var_us);
         }
-        (self.at, self.totals) = (at, *totals);
+        (self.at, self.counters) = (at, counters);
         true
     }
+
+    /// The totals now, without what was measured.
+    pub(crate) fn totals(&self) -> Totals {
+        let [sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits] = self.counters;
+        Totals { sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, ..Totals::default() }
+    }
+}
+
+impl Default for Run {
+    /// One that is over.
+    fn default() -> Self {
+        let (rtt, rtt_var) = Default::default();
+        Self { id: 0, at: 0, learned: OVER, counters: [0; 5], rtt, rtt_var }
+    }
+}
+
+/// The sample does not tell what is under way: no sum is made of that, and who reads blocks does not ask for it.
+fn is_for_run(totals: &Totals) -> bool {
+    totals.unacked_bytes | totals.unread_bytes == 0
 }
 
 /// The runs of all connections, by slot.
@@ -69,13 +85,13 @@ impl Runs {
     /// There is a run in a slot, and it is of this connection.
     #[inline]
     pub(crate) fn is_of(&self, slot: usize, id: u64) -> bool {
-        self.runs.get(slot).is_some_and(|run| run.is_open && run.id == id)
+        self.runs.get(slot).is_some_and(|run| run.id == id && run.learned != OVER)
     }
 
     /// The run in a slot, if there is one, and it is of this connection.
     #[inline]
     pub(crate) fn of(&mut self, slot: usize, id: u64) -> Option<&mut Run> {
-        self.runs.get_mut(slot).filter(|run| run.is_open && run.id == id)
+        self.runs.get_mut(slot).filter(|run| run.id == id && run.learned != OVER)
     }
 
     /// A run begins.
@@ -84,17 +100,16 @@ impl Runs {
             self.runs.resize(slot + 1, Run::default());
         }
         if let Some(place) = self.runs.get_mut(slot) {
-            self.open += usize::from(!place.is_open);
+            self.open += usize::from(place.learned == OVER);
             *place = run;
         }
     }
 
     /// The run in a slot is over.
     pub(crate) fn end(&mut self, slot: usize) -> Option<Run> {
-        let run = self.runs.get_mut(slot).filter(|run| run.is_open)?;
+        let run = self.runs.get_mut(slot).filter(|run| run.learned != OVER)?;
         self.open -= 1;
-        run.is_open = false;
-        Some(run.clone())
+        Some(std::mem::take(run))
     }
 
     /// How many slots there are.
