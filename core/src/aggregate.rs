@@ -6,6 +6,7 @@
 //! folded into its group: once, when all is known of it, so that an attribute that was learned late holds for the whole
 //! connection; or, tick by tick, at the end of each interval with what is known by then. Nothing is counted twice.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
@@ -14,7 +15,7 @@ use crate::choice::Note;
 use crate::column::Tag;
 use crate::delta::{Delta, Step};
 use crate::direction;
-use crate::event::{Direction, Identity, Transport};
+use crate::event::{Direction, Identity, Totals, Transport};
 use crate::filter::{Ends, LeftOut, LeftOutCounts};
 use crate::flow::{Flow, Surroundings};
 use crate::grouped::{Grouped, Numbers};
@@ -36,18 +37,18 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    fn add(&mut self, window: i64, is_tcp: impl FnOnce() -> bool, delta: &Delta) {
-        let sums = match self.windows.iter_mut().rev().find(|(known, _)| *known == window) {
-            Some((_, sums)) => sums,
-            None => {
-                self.windows.push((window, Sums::of_one_connection(is_tcp())));
-                match self.windows.last_mut() {
-                    Some((_, sums)) => sums,
-                    None => return,
-                }
-            }
-        };
+    /// Gives the sums that it was added to.
+    fn add(&mut self, window: i64, is_tcp: impl FnOnce() -> bool, delta: &Delta) -> Option<&mut Sums> {
+        let place = self.windows.iter().rposition(|(known, _)| *known == window);
+        let place = place.unwrap_or_else(|| {
+            // Often it is the only one.
+            self.windows.reserve_exact(usize::from(self.windows.is_empty()));
+            self.windows.push((window, Sums::of_one_connection(is_tcp())));
+            self.windows.len() - 1
+        });
+        let (_, sums) = self.windows.get_mut(place)?;
         sums.add(delta);
+        Some(sums)
     }
 }
 
@@ -102,6 +103,7 @@ impl Groups {
             match step {
                 Step::Delta(delta) => self.change(section, &delta),
                 Step::Ended(slot) => {
+                    self.settle(section, slot);
                     let pending = section.pending.get_mut(slot).map(std::mem::take).unwrap_or_default();
                     self.end(section, slot, pending);
                     if let Note::Released(choice, released) = &mut self.note
@@ -117,19 +119,69 @@ impl Groups {
 
     /// Takes a change of a connection.
     pub(crate) fn change(&mut self, section: &mut Section, delta: &Delta) {
+        let connection = section.deltas.connection(delta.slot);
+        section.surroundings.see(delta.slot, delta.at, &connection.identity);
+        self.count(section, delta);
+    }
+
+    /// Counts a change of a connection; gives the sums that it went to, if it counts.
+    fn count<'a>(&self, section: &'a mut Section, delta: &Delta) -> Option<&'a mut Sums> {
         let slot = delta.slot;
         let boot_time_ns = section.utc_ns(0);
+        let window = self.window_of(section, delta.at);
         let connection = section.deltas.connection(slot);
-        section.surroundings.see(slot, delta.at, &connection.identity);
         let is_tcp = || connection.identity.transport == Transport::Tcp;
         if section.pending.len() <= slot {
             section.pending.resize_with(slot + 1, Pending::default);
         }
-        let window = self.window_of(section, delta.at);
         let pending = &mut section.pending[slot];
         pending.boot_time_ns.get_or_insert(boot_time_ns);
-        if self.options.filter.keeps_change(&delta.counts) {
-            pending.add(window, is_tcp, delta);
+        if self.options.filter.keeps_change(&delta.counts) { pending.add(window, is_tcp, delta) } else { None }
+    }
+
+    /// Takes the next samples of connections, as long as each goes on with a run of its connection; gives how many it took.
+    pub(crate) fn go_on(&self, section: &mut Section, samples: impl Iterator<Item = (u64, u64, Totals)>) -> usize {
+        let boot_time_ns = section.utc_ns(0);
+        let Section { deltas, surroundings, runs, .. } = section;
+        let (until, learned, keeps_idle) =
+            (deltas.lingers_until(), surroundings.learned(), self.options.filter.keep_idle);
+        let (mut taken, mut window) = (0, 0..0);
+        for (at, conn, totals) in samples {
+            let guess = deltas.guess();
+            let slot = if runs.is_of(guess, conn) { Some(guess) } else { deltas.slot_of(conn) };
+            let Some((slot, run)) = slot.and_then(|slot| Some((slot, runs.of(slot, conn)?))) else { break };
+            if !window.contains(&at) {
+                window = self.window_around(utc_ns(boot_time_ns, at), at);
+            }
+            if at >= until || !window.contains(&run.at) || !run.take(at, &totals, keeps_idle) {
+                break;
+            }
+            if run.learned != learned {
+                surroundings.see(slot, at, &deltas.connection(slot).identity);
+                run.learned = learned;
+            }
+            deltas.pass(slot);
+            taken += 1;
+        }
+        deltas.pass_over(taken as u64);
+        taken
+    }
+
+    /// The run of samples in a slot is over, if there is one: what they changed is counted.
+    pub(crate) fn settle(&self, section: &mut Section, slot: usize) {
+        let Some(run) = section.runs.end(slot) else { return };
+        section.surroundings.hear(slot, run.at);
+        let delta = section.deltas.catch_up(slot, run.at, &run.totals());
+        if let Some(tcp) = self.count(section, &delta).and_then(|sums| sums.tcp.as_mut()) {
+            tcp.rtt.merge(&run.rtt);
+            tcp.rtt_var.merge(&run.rtt_var);
+        }
+    }
+
+    /// Likewise in all slots.
+    pub(crate) fn settle_all(&self, section: &mut Section) {
+        for slot in 0..section.runs.len() {
+            self.settle(section, slot);
         }
     }
 
@@ -158,6 +210,7 @@ impl Groups {
 
     /// An interval is over: what every connection did in it goes to its group, by what is known of it now.
     pub(crate) fn fold_all(&mut self, section: &mut Section) {
+        self.settle_all(section);
         for slot in 0..section.pending.len() {
             let windows = std::mem::take(&mut section.pending[slot].windows);
             if !windows.is_empty() {
@@ -290,6 +343,13 @@ impl Groups {
 
     fn admits(&self, flow: &Flow) -> bool {
         self.options.only.as_ref().is_none_or(|only| only.admits(flow))
+    }
+
+    /// Times since boot that are in the window of `at`, which is at `utc_ns`.
+    fn window_around(&self, utc_ns: i64, at: u64) -> Range<u64> {
+        let Some(every) = self.every_ns() else { return 0..u64::MAX };
+        let past = utc_ns.rem_euclid(every);
+        at.saturating_sub(past.unsigned_abs())..at.saturating_add((every - past).unsigned_abs())
     }
 
     /// The start of the window in µs; without windows, everything is in one that starts at 0.

@@ -10,6 +10,9 @@ use crate::address::Endpoint;
 use crate::event::{Body, Close, Direction, Event, Identity, Open, Reason, Sample, TcpStates, Tick, Totals, Transport};
 pub use crate::lives::Lives;
 
+/// Numbers of a column that nobody asked for: so many samples are looked at at a time.
+const NONE: [u64; 1 << 10] = [0; 1 << 10];
+
 /// What many connections have in common: whose they are, and the end that stays the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
@@ -145,6 +148,13 @@ impl Place {
         self.close += kinds.iter().filter(|kind| **kind == Batch::CLOSE).count();
     }
 
+    /// Goes on behind samples.
+    pub(crate) fn pass_samples(&mut self, count: usize) {
+        self.event += count;
+        self.row += count;
+        self.total += count;
+    }
+
     /// Goes on behind an event of this kind.
     #[inline]
     fn pass(&mut self, kind: u8) {
@@ -189,14 +199,27 @@ impl<'a> Batch<'a> {
         Some(next)
     }
 
-    /// The time, connection and totals of the event at a place if it is a sample that does not say who that is.
+    /// The times, connections and totals of some of the events at a place and behind it, as long as they are samples that do
+    /// not say who that is.
     #[inline]
-    pub(crate) fn plain_sample(&self, place: Place) -> Option<(u64, u64, Totals)> {
-        if *self.kinds.get(place.event)? != Self::SAMPLE || *self.carried.get(place.total)? != 0 {
-            return None;
-        }
-        let conn = *self.definitions.conns.get(self.row(place)?)?;
-        Some((*self.at.get(place.event)?, conn, self.totals(place.total)))
+    pub(crate) fn plain_samples(&self, place: Place) -> impl Iterator<Item = (u64, u64, Totals)> + use<'a> {
+        let kinds = self.kinds.get(place.event..).unwrap_or_default();
+        let times = self.at.get(place.event..).unwrap_or_default();
+        let rows = self.rows.get(place.row..).unwrap_or_default();
+        let carried = self.carried.get(place.total..).unwrap_or_default();
+        // One length of all columns spares looking at each of them.
+        let count = kinds.len().min(rows.len()).min(carried.len()).min(NONE.len());
+        let none = NONE.get(..count).unwrap_or_default();
+        let [a, b, c, d, e, f, g, h, i] =
+            self.totals.map(|values| values.get(place.total..).and_then(|rest| rest.get(..count)).unwrap_or(none));
+        let numbers = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h).zip(i);
+        let conns = self.definitions.conns;
+        let samples = kinds.iter().zip(times).zip(rows).zip(carried).zip(numbers);
+        samples.map_while(move |((((kind, at), row), carried), ((((((((a, b), c), d), e), f), g), h), i))| {
+            let is_plain = *kind == Self::SAMPLE && *carried == 0;
+            let conn = conns.get(*row as usize).filter(|_| is_plain)?;
+            Some((*at, *conn, totals_of([*a, *b, *c, *d, *e, *f, *g, *h, *i])))
+        })
     }
 
     /// Goes on behind the next event that is about none of the definitions, or one of which `is_wanted`; gives its place.
@@ -250,19 +273,24 @@ impl<'a> Batch<'a> {
     /// The numbers of a sample or close.
     #[inline]
     pub(crate) fn totals(&self, place: usize) -> Totals {
-        let [sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, rtt, rtt_var, unacked, unread] =
-            self.totals.map(|values| values.get(place).copied().unwrap_or(0));
-        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        Totals {
-            sent_bytes,
-            recv_bytes,
-            sent_packets,
-            recv_packets,
-            retransmits,
-            rtt_us: small(rtt),
-            rtt_var_us: small(rtt_var),
-            unacked_bytes: unacked,
-            unread_bytes: unread,
-        }
+        totals_of(self.totals.map(|values| values.get(place).copied().unwrap_or(0)))
+    }
+}
+
+/// Totals of their numbers.
+#[inline]
+fn totals_of(numbers: [u64; 9]) -> Totals {
+    let [sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, rtt, rtt_var, unacked, unread] = numbers;
+    let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+    Totals {
+        sent_bytes,
+        recv_bytes,
+        sent_packets,
+        recv_packets,
+        retransmits,
+        rtt_us: small(rtt),
+        rtt_var_us: small(rtt_var),
+        unacked_bytes: unacked,
+        unread_bytes: unread,
     }
 }

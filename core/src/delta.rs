@@ -122,8 +122,6 @@ pub struct Connection {
     closed: bool,
     /// Nothing is known of it any longer.
     is_gone: bool,
-    /// The number of the snapshot in which it was last seen.
-    seen: u64,
 }
 
 impl Connection {
@@ -156,6 +154,8 @@ impl Connection {
 #[derive(Debug, Default)]
 pub struct Deltas {
     slots: Vec<Connection>,
+    /// Those that were seen since the last tick, by slot.
+    seen: Vec<bool>,
     by_id: FxHashMap<u64, usize>,
     /// The slot behind the one of the last event: snapshots go through connections in the order in which these were made.
     guess: usize,
@@ -164,7 +164,6 @@ pub struct Deltas {
     lingering: VecDeque<(u64, usize)>,
     /// Slots whose end was told in the last push.
     told: Vec<usize>,
-    snapshot: u64,
     /// Connections that were ever introduced.
     introduced: usize,
     diagnostics: Diagnostics,
@@ -198,7 +197,7 @@ impl Deltas {
 
     /// The connection in a slot was seen since the last tick.
     pub(crate) fn is_seen(&self, slot: usize) -> bool {
-        self.slots[slot].seen == self.snapshot
+        self.seen[slot]
     }
 
     /// The slot of the connection that has this id now.
@@ -242,7 +241,7 @@ impl Deltas {
                 if tick.complete {
                     self.forget_unseen(steps);
                 }
-                self.snapshot += 1;
+                self.seen.fill(false);
             }
             Body::Loss(loss) => self.diagnostics.loss += *loss,
             Body::Process(_) | Body::Dns(_) | Body::Nat(_) | Body::Listen(_) | Body::K8s(_) | Body::Clock(_) => {}
@@ -256,6 +255,29 @@ impl Deltas {
         self.retire(at, steps);
         let slot = self.see(at, id, None)?;
         Some(self.sample(slot, at, totals))
+    }
+
+    /// The slot behind that of the last event, which is likely to be that of the next.
+    pub(crate) fn guess(&self) -> usize {
+        self.guess
+    }
+
+    /// Takes one or more samples of a connection after which its totals are these, and none of which went backwards; they were
+    /// counted by [`pass_over`](Self::pass_over). Gives what they changed.
+    pub(crate) fn catch_up(&mut self, slot: usize, at: u64, totals: &Totals) -> Delta {
+        self.sample(slot, at, totals)
+    }
+
+    /// A connection was seen, of which somebody else takes the samples; the next one is likely to be in the slot behind it.
+    #[inline]
+    pub(crate) fn pass(&mut self, slot: usize) {
+        self.seen[slot] = true;
+        self.guess = slot + 1;
+    }
+
+    /// Until then no connection ends because it ended.
+    pub(crate) fn lingers_until(&self) -> u64 {
+        self.lingering.front().map_or(u64::MAX, |(until, _)| *until)
     }
 
     /// Takes the open and the close of a connection that was over before the last event, but lingers.
@@ -329,10 +351,9 @@ impl Deltas {
     fn see(&mut self, at: u64, id: u64, identity: Option<&Arc<Identity>>) -> Option<usize> {
         if let Some(slot) = self.slot_of(id) {
             self.guess = slot + 1;
-            let connection = &mut self.slots[slot];
-            connection.seen = self.snapshot;
+            self.seen[slot] = true;
             if let Some(identity) = identity {
-                learn(&mut connection.identity, identity);
+                learn(&mut self.slots[slot].identity, identity);
             }
             return Some(slot);
         }
@@ -349,7 +370,6 @@ impl Deltas {
             established: identity.preexisting,
             closed: false,
             is_gone: false,
-            seen: self.snapshot,
         };
         self.introduced += 1;
         let slot = match self.free.pop() {
@@ -359,9 +379,11 @@ impl Deltas {
             }
             None => {
                 self.slots.push(connection);
+                self.seen.push(true);
                 self.slots.len() - 1
             }
         };
+        self.seen[slot] = true;
         self.by_id.insert(id, slot);
         Some(slot)
     }
@@ -401,9 +423,9 @@ impl Deltas {
 
     /// Who is open and was not seen in a complete snapshot has closed unseen.
     fn forget_unseen(&mut self, steps: &mut Vec<Step>) {
-        let is_unseen = |known: &Connection| !known.is_gone && !known.closed && known.seen != self.snapshot;
-        let slots = self.slots.iter().enumerate();
-        let gone: Vec<usize> = slots.filter(|(_, known)| is_unseen(known)).map(|(slot, _)| slot).collect();
+        let is_open = |slot: &usize| self.slots.get(*slot).is_some_and(|known| !known.is_gone && !known.closed);
+        let unseen = self.seen.iter().enumerate().filter(|(_, seen)| !**seen).map(|(slot, _)| slot);
+        let gone: Vec<usize> = unseen.filter(is_open).collect();
         self.diagnostics.lost_closes += gone.len() as u64;
         for slot in gone {
             self.end(slot, steps);

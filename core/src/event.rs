@@ -250,6 +250,12 @@ impl Totals {
         *self == Self { rtt_us: self.rtt_us, rtt_var_us: self.rtt_var_us, ..*other }
     }
 
+    /// Those that only grow.
+    #[inline]
+    pub(crate) fn counters(&self) -> [u64; 5] {
+        [self.sent_bytes, self.recv_bytes, self.sent_packets, self.recv_packets, self.retransmits]
+    }
+
     /// All of them, in the order in which they stand above.
     #[must_use]
     pub fn numbers(&self) -> [u64; 9] {

@@ -145,6 +145,13 @@ struct Beside {
     at: u64,
     /// When it was first heard of with its owner.
     owned: u64,
+    /// Of most there is nothing.
+    found: Option<Box<Found>>,
+}
+
+/// What the tables said of a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Found {
     owner: Option<Owner>,
     domain: Option<Arc<str>>,
     nat: Option<Endpoint>,
@@ -193,6 +200,18 @@ impl Surroundings {
         self.beside[slot] = beside;
     }
 
+    /// How much was learned: to have seen a connection twice without learning something in between is to have seen it once.
+    pub(crate) fn learned(&self) -> u64 {
+        self.learned
+    }
+
+    /// The connection in a slot was heard of up to this time, and there was nothing new to find.
+    pub(crate) fn hear(&mut self, slot: usize, at: u64) {
+        if let Some(beside) = self.beside.get_mut(slot) {
+            beside.at = at;
+        }
+    }
+
     /// The connection in a slot is over; the slot may serve another one.
     pub fn forget(&mut self, slot: usize) {
         let Some(beside) = self.beside.get_mut(slot).map(std::mem::take) else { return };
@@ -226,26 +245,27 @@ impl Surroundings {
     pub(crate) fn kept(&self, slot: usize, at: u64, identity: &Arc<Identity>) -> Kept {
         let Identity { transport, local, remote, netns, pid, direction, .. } = **identity;
         let beside = self.beside(slot, identity);
+        let found = beside.found.map(|found| *found).unwrap_or_default();
         let mut kept = Kept::default();
         let needs = |owner: &Owner| identity.process.is_none() || owner.container_id.is_some();
-        if let Some(owner) = beside.owner.filter(|owner| !self.processes.is_restated(owner) && needs(owner)) {
+        if let Some(owner) = found.owner.filter(|owner| !self.processes.is_restated(owner) && needs(owner)) {
             let process = Process::new(owner.pid, owner.name);
             kept.owner = Some(Process { container_id: owner.container_id, exited: true, ..process });
         }
-        let nat = beside.nat.filter(|dst| {
+        let nat = found.nat.filter(|dst| {
             // Those that ended are not told of.
             self.translations.destination(identity, at.saturating_add(1), at) != Some(*dst)
         });
         if let Some(dst) = nat {
             kept.before.push(Body::Nat(Nat { transport, local, remote, dst, netns, end: false }));
         }
-        if beside.served && direction.is_none() && !self.listening.has(transport, netns, local) {
+        if found.served && direction.is_none() && !self.listening.has(transport, netns, local) {
             let listen = Listen { transport, local, netns, pid: None, process: None, end: false };
             kept.before.push(Body::Listen(listen.clone()));
             kept.after.push(Body::Listen(Listen { end: true, ..listen }));
         }
         // Names are said only after what is kept, so what keeps anything keeps its name too.
-        if let Some(name) = beside.domain
+        if let Some(name) = found.domain
             && (!kept.is_empty() || self.domains.name(remote.ip(), netns, at, at) != Some(&name))
         {
             kept.before.push(Body::Dns(Dns { name, addr: remote.ip(), ttl_s: 0, netns, pid }));
@@ -266,29 +286,35 @@ impl Surroundings {
         if beside.is_found(identity, self.learned) {
             return;
         }
+        let mut place = beside.found.take();
+        let mut found = place.as_deref_mut().map(std::mem::take).unwrap_or_default();
         let before = beside.identity.as_ref();
         if before.is_none() {
             beside.began = identity.opened_at.map_or(now, |opened_at| opened_at.min(now));
         }
         if before.is_none_or(|before| before.pid != identity.pid) {
             beside.owned = now;
-            beside.owner = None;
+            found.owner = None;
         }
         if let Some(pid) = identity.pid {
-            let owner = self.processes.owner(pid, beside.owned, beside.at, beside.owner.as_ref());
-            beside.owner = owner.or(beside.owner.take());
+            let owner = self.processes.owner(pid, beside.owned, beside.at, found.owner.as_ref());
+            found.owner = owner.or(found.owner.take());
         }
         // Who connects asked for the name before: what is asked later for the same address is another's business.
-        if beside.domain.is_none() {
-            beside.domain = self.domains.name(identity.remote.ip(), identity.netns, beside.at, now).cloned();
+        if found.domain.is_none() {
+            found.domain = self.domains.name(identity.remote.ip(), identity.netns, beside.at, now).cloned();
         }
         // After the connection's end, a translation may as well be the next one's with the same ends.
-        if beside.nat.is_none() || now == beside.at {
-            beside.nat = self.translations.destination(identity, beside.began, now).or(beside.nat);
+        if found.nat.is_none() || now == beside.at {
+            found.nat = self.translations.destination(identity, beside.began, now).or(found.nat);
         }
         // The listening socket may be gone before its connections are.
         let serves = |identity: &Identity| self.listening.has(identity.transport, identity.netns, identity.local);
-        beside.served = beside.served || (identity.direction.is_none() && serves(identity));
+        found.served = found.served || (identity.direction.is_none() && serves(identity));
+        if found != Found::default() {
+            **place.get_or_insert_default() = found;
+            beside.found = place;
+        }
         beside.identity = Some(Arc::clone(identity));
         beside.learned = self.learned;
     }
@@ -303,9 +329,9 @@ impl Surroundings {
         options: PortOptions,
         captured_min: u16,
     ) -> Flow {
-        let beside = self.beside(slot, identity);
+        let found = self.beside(slot, identity).found.map(|found| *found).unwrap_or_default();
         let min = options.min(captured_min);
-        let served = beside.served.then_some(Direction::Incoming);
+        let served = found.served.then_some(Direction::Incoming);
         let direction = identity
             .direction
             .or(served)
@@ -315,7 +341,7 @@ impl Surroundings {
         } else {
             direction::fold(identity, direction, min)
         };
-        let owner = beside.owner;
+        let owner = found.owner;
         let told = Flow::of_identity(identity);
         let mut flow = Flow {
             host: host.cloned(),
@@ -324,8 +350,8 @@ impl Surroundings {
             dst_port,
             process_name: told.process_name.or_else(|| owner.as_ref().map(|owner| Arc::clone(&owner.name))),
             container_id: owner.and_then(|owner| owner.container_id),
-            dst_nat: beside.nat,
-            dst_domain: beside.domain,
+            dst_nat: found.nat,
+            dst_domain: found.domain,
             ..told
         };
         if let Some(cluster) = &self.cluster {

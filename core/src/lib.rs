@@ -37,6 +37,7 @@ pub mod pipeline;
 pub mod processes;
 pub mod report;
 mod rows;
+mod runs;
 pub mod share;
 pub mod sieve;
 mod sorting;

@@ -20,6 +20,7 @@ use crate::grouped::Grouped;
 use crate::k8s::Cluster;
 use crate::measure::Measures;
 use crate::report::{Order, Report, Rest, Window};
+use crate::runs::{Run, Runs};
 use crate::share::Share;
 
 /// What to report.
@@ -100,6 +101,7 @@ pub(crate) struct Section {
     interval: Option<(u64, u64)>,
     pub(crate) deltas: Deltas,
     pub(crate) surroundings: Surroundings,
+    pub(crate) runs: Runs,
     /// By slot.
     pub(crate) pending: Vec<Pending>,
 }
@@ -199,6 +201,7 @@ impl Pipeline {
             self.briefs.take_all(self.last_at()).iter().for_each(|events| self.push_late(events));
         }
         if continued && let Some(section) = &mut self.section {
+            self.groups.settle_all(section);
             section.boot_time_ns = header.boot_time_ns;
             section.again = Again::Beginning;
             return;
@@ -215,6 +218,7 @@ impl Pipeline {
             interval: None,
             deltas: Deltas::new(),
             surroundings: Surroundings::default(),
+            runs: Runs::default(),
             pending: Vec::new(),
         });
         self.sections += 1;
@@ -288,7 +292,12 @@ impl Pipeline {
                 batch.next_where(&mut place, |row| !is_of_brief(row))
             };
             let Some(next) = next else { return };
-            match batch.plain_sample(next) {
+            let taken = self.go_on(batch, next);
+            if taken > 0 {
+                place.pass_samples(taken - 1);
+                continue;
+            }
+            match batch.plain_samples(next).next() {
                 Some((at, conn, totals)) if self.is_for_nobody_else(conn) => self.take_sample(at, conn, &totals),
                 _ => {
                     if let Some(event) = batch.event(next) {
@@ -304,9 +313,11 @@ impl Pipeline {
         self.briefs.is_empty() || self.section.as_ref().is_some_and(|section| section.deltas.slot_of(conn).is_some())
     }
 
-    /// As [`take`](Self::take) of a sample in the midst of a capture, without the event; its time was seen.
+    /// As [`take`](Self::take) of a sample in the midst of a capture, without the event; its time was seen. Those that follow
+    /// may go on with it.
     fn take_sample(&mut self, at: u64, conn: u64, totals: &Totals) {
         self.briefs.note(conn);
+        self.settle(conn);
         let Some(section) = &mut self.section else { return };
         let delta = section.deltas.push_sample(at, conn, totals, &mut self.steps);
         if !self.steps.is_empty() {
@@ -314,6 +325,24 @@ impl Pipeline {
         }
         if let Some(delta) = delta {
             self.groups.change(section, &delta);
+            if let Some(run) = Run::new(conn, at, totals, section.surroundings.learned()) {
+                section.runs.begin(delta.slot, run);
+            }
+        }
+    }
+
+    /// Takes the samples of a batch from a place on that go on with runs of their connections; gives how many these are.
+    fn go_on(&mut self, batch: &Batch<'_>, place: Place) -> usize {
+        self.section.as_mut().map_or(0, |section| self.groups.go_on(section, batch.plain_samples(place)))
+    }
+
+    /// The run of samples of a connection is over, because something else is to be said of it.
+    fn settle(&mut self, conn: u64) {
+        let Some(section) = &mut self.section else { return };
+        if !section.runs.is_empty()
+            && let Some(slot) = section.deltas.slot_of(conn)
+        {
+            self.groups.settle(section, slot);
         }
     }
 
@@ -368,6 +397,7 @@ impl Pipeline {
         }
         if let Some(conn) = event.body.conn() {
             self.briefs.note(conn);
+            self.settle(conn);
         }
         let Some(section) = &mut self.section else { return false };
         if section.again.has(event, |conn| section.deltas.has_seen(conn)) {
@@ -379,6 +409,8 @@ impl Pipeline {
             return false;
         }
         if let Body::Clock(clock) = &event.body {
+            // What was in the windows of the clock before is in these.
+            self.groups.settle_all(section);
             section.boot_time_ns = clock.boot_time_ns;
         }
         section.see_time(event.at, &mut self.span);

@@ -43,37 +43,39 @@ pub struct TcpSums {
 pub struct Measurements {
     sum: u64,
     count: u64,
-    range: Option<(u32, u32)>,
+    /// The smallest and the greatest; 0 when there is none, which no measurement is.
+    least: u32,
+    most: u32,
 }
 
 impl Measurements {
     /// Takes one more measurement.
+    #[inline]
     pub fn add(&mut self, value: u32) {
         if value > 0 {
-            self.merge(&Self { sum: value.into(), count: 1, range: Some((value, value)) });
+            self.merge(&Self { sum: value.into(), count: 1, least: value, most: value });
         }
     }
 
     /// Takes all measurements of another set.
+    #[inline]
     pub fn merge(&mut self, other: &Self) {
         self.sum = self.sum.saturating_add(other.sum);
         self.count = self.count.saturating_add(other.count);
-        self.range = match (self.range, other.range) {
-            (Some((low, high)), Some((other_low, other_high))) => Some((low.min(other_low), high.max(other_high))),
-            (mine, theirs) => mine.or(theirs),
-        };
+        // One less than none is the greatest of all.
+        self.least = self.least.wrapping_sub(1).min(other.least.wrapping_sub(1)).wrapping_add(1);
+        self.most = self.most.max(other.most);
     }
 
     /// As three numbers: a range of nothing is 0, which no measurement is.
     pub(crate) fn words(&self) -> [u64; 3] {
-        let range = self.range.map_or(0, |(low, high)| u64::from(low) << 32 | u64::from(high));
-        [self.sum, self.count, range]
+        [self.sum, self.count, u64::from(self.least) << 32 | u64::from(self.most)]
     }
 
     /// Of such numbers.
     #[expect(clippy::cast_possible_truncation, reason = "each half")]
     pub(crate) fn from_words([sum, count, range]: [u64; 3]) -> Self {
-        Self { sum, count, range: (range > 0).then_some(((range >> 32) as u32, range as u32)) }
+        Self { sum, count, least: (range >> 32) as u32, most: range as u32 }
     }
 
     /// The mean, rounded to the nearest whole number, half up; `None` when nothing was measured.
@@ -86,13 +88,13 @@ impl Measurements {
     /// The smallest.
     #[must_use]
     pub fn min(&self) -> Option<u32> {
-        self.range.map(|(low, _)| low)
+        (self.least > 0).then_some(self.least)
     }
 
     /// The greatest.
     #[must_use]
     pub fn max(&self) -> Option<u32> {
-        self.range.map(|(_, high)| high)
+        (self.most > 0).then_some(self.most)
     }
 }
 

@@ -40,14 +40,24 @@ fn write(header: &Header, events: &[Event], max_rows: u32) -> Vec<u8> {
     writer.finish().unwrap().0
 }
 
+/// Two files, of which the second goes on with the first.
+fn parts(events: &[Event], cut: f64, max_rows: u32) -> Vec<Vec<u8>> {
+    let place = (events.len() as f64 * cut) as usize;
+    let mut carry = netflow_core::carry::Carry::new();
+    events[..place].iter().for_each(|event| carry.learn(event));
+    let at = events[..place].last().map_or(0, |event| event.at);
+    let second: Vec<Event> = carry.restate(at).chain(events[place..].iter().cloned()).collect();
+    vec![write(&header(), &events[..place], max_rows), write(&Header { part: 1, ..header() }, &second, max_rows)]
+}
+
 /// How many blocks were taken as a whole is given, too.
-fn by_batches(files: &[Vec<u8>], options: &ReportOptions) -> (Report, usize) {
+fn by_batches(files: &[Vec<u8>], options: &ReportOptions, measured: &[Field]) -> (Report, usize) {
     let mut pipeline = Pipeline::new(options.clone());
     let mut batches = 0;
     for file in files {
         let mut reader = CaptureReader::new(Cursor::new(file)).unwrap();
         pipeline.begin(reader.header());
-        let measured = Selection::of(&[Field::Rtt, Field::RttVar]);
+        let measured = Selection::of(measured);
         while let Some(columns) = reader.next_batch(measured, Columns::default()).unwrap() {
             pipeline.push_block(&(Arc::new(columns) as Arc<dyn Block>));
             batches += 1;
@@ -73,12 +83,15 @@ fn by_events(files: &[Vec<u8>], options: &ReportOptions) -> Report {
 
 fn assert_same(files: &[Vec<u8>], options: &ReportOptions) -> usize {
     let expected = by_events(files, options);
-    let (found, batches) = by_batches(files, options);
-    assert_eq!(found.diagnostics, expected.diagnostics);
-    assert_eq!(found.left_out, expected.left_out);
-    assert_eq!(found.span, expected.span);
-    assert_eq!(found.rows, expected.rows);
-    batches
+    let measured = [Field::Rtt, Field::RttVar, Field::Unacked, Field::Unread];
+    let found = [&measured[..2], &measured].map(|measured| by_batches(files, options, measured));
+    for (found, _) in &found {
+        assert_eq!(found.diagnostics, expected.diagnostics);
+        assert_eq!(found.left_out, expected.left_out);
+        assert_eq!(found.span, expected.span);
+        assert_eq!(found.rows, expected.rows);
+    }
+    found[0].1
 }
 
 /// Questions that depend on different things.
@@ -198,6 +211,22 @@ impl Chance {
             _ => Body::Clock(Clock { boot_time_ns: self.below(9) as i64 * 1_000_000_000 }),
         }
     }
+
+    /// Something that is likely to say something of this connection.
+    fn attribute_of(&mut self, identity: &Identity) -> Body {
+        let Identity { transport, local, remote, netns, .. } = *identity;
+        let pid = identity.pid.unwrap_or(7);
+        match self.attribute() {
+            Body::Process(process) => Body::Process(Process { pid, ..process }),
+            Body::Dns(dns) => {
+                let name = self.of(&["d", "e"]).into();
+                Body::Dns(Dns { name, addr: remote.ip(), ttl_s: self.of(&[0, 1]), netns, ..dns })
+            }
+            Body::Nat(nat) => Body::Nat(Nat { transport, local, remote, netns, ..nat }),
+            Body::Listen(listen) => Body::Listen(Listen { transport, local, netns, ..listen }),
+            other => other,
+        }
+    }
 }
 
 /// Connections that come and go, of which some are spoken of later; `calm` of ten streams know of nothing else.
@@ -258,6 +287,75 @@ fn stream(seed: u64) -> Vec<Event> {
     events
 }
 
+/// Connections that live for many snapshots, each of which goes through them in order: counters grow, stay or go backwards,
+/// some are missing, some end, their ids are used again, and in between something may become known of them.
+fn snapshots(seed: u64) -> Vec<Event> {
+    let mut chance = Chance(seed);
+    let (calm, oddities) = (chance.below(10) < 4, chance.of(&[0, 0, 30, 8]));
+    let (mut at, mut events, mut live) = (1_000 * MS, Vec::new(), Vec::<(u64, Totals, Arc<Identity>)>::new());
+    let ids = chance.of(&[8, 30, 1 << 40]);
+    for snapshot in 0..chance.below(12) {
+        for _ in 0..if snapshot == 0 { 12 } else { chance.below(4) } {
+            let conn = chance.below(ids);
+            if live.iter().all(|(known, ..)| *known != conn) {
+                let identity = chance.identity();
+                live.push((conn, Totals::default(), Arc::clone(&identity)));
+                events.push(Event { at, body: Body::Open(Open { conn, identity }) });
+            }
+        }
+        let step = chance.of(&[0, 0, 0, MS, 20 * MS, 700 * MS]);
+        let mut place = 0;
+        while place < live.len() {
+            at += step;
+            let is_odd = oddities > 0 && chance.below(oddities) == 0;
+            let (conn, totals, identity) = &mut live[place];
+            let mut grow = |value: &mut u64| {
+                *value = match chance.below(40) {
+                    0 if is_odd => chance.of(&[0, *value / 2, u64::MAX / 3 * 2]),
+                    0..20 => *value,
+                    _ => value.saturating_add(chance.below(1000)),
+                };
+            };
+            [&mut totals.sent_bytes, &mut totals.recv_bytes, &mut totals.sent_packets].into_iter().for_each(&mut grow);
+            [&mut totals.recv_packets, &mut totals.retransmits].into_iter().for_each(&mut grow);
+            totals.unacked_bytes = chance.of(&[0, 0, 0, 0, 0, 9]);
+            (totals.rtt_us, totals.rtt_var_us) = (chance.of(&[0, 0, 7, 300]), chance.of(&[0, 1, 90]));
+            let (conn, totals, mut is_over) = (*conn, *totals, false);
+            let body = match if is_odd { chance.below(8) } else { 9 } {
+                0 | 1 => {
+                    // Or it does not know yet.
+                    is_over = chance.below(3) > 0;
+                    let tcp_states = TcpStates::default();
+                    Body::Close(Close { conn, totals, identity: None, tcp_states, reason: None })
+                }
+                2 => Body::Sample(Sample { conn, totals, identity: Some(chance.identity()) }),
+                3 => Body::Open(Open { conn, identity: chance.identity() }),
+                4 => Body::Loss(Loss { ring_full: 1, ..Loss::default() }),
+                5 if !calm => chance.attribute_of(identity),
+                // It is gone, or only missed.
+                6 => {
+                    is_over = chance.below(2) == 0;
+                    Body::Loss(Loss::default())
+                }
+                _ => Body::Sample(Sample { conn, totals, identity: None }),
+            };
+            events.push(Event { at, body });
+            if is_over {
+                live.remove(place);
+            } else {
+                place += 1;
+            }
+        }
+        for _ in 0..if calm || live.is_empty() { 0 } else { chance.below(4) } {
+            let (.., identity) = chance.of(&live);
+            events.push(Event { at, body: chance.attribute_of(&identity) });
+        }
+        events.push(Event { at, body: Body::Tick(Tick { complete: chance.below(3) > 0 }) });
+        at += chance.of(&[MS, 500 * MS, 3_000 * MS]);
+    }
+    events
+}
+
 fn header() -> Header {
     Header {
         host: "h".into(),
@@ -280,6 +378,27 @@ proptest! {
     }
 
     #[test]
+    fn blocks_of_snapshots_are_their_events(seed in any::<u64>(), max_rows in prop_oneof![1..40_u32, Just(1000)]) {
+        let file = write(&header(), &snapshots(seed), max_rows);
+        let idle = BuiltIn { keep_idle: true, ..BuiltIn::default() };
+        for options in questions().into_iter().step_by(3) {
+            assert_same(std::slice::from_ref(&file), &options);
+            let windows = ReportOptions { every_ns: Some(300 * MS), ..options.clone() };
+            assert_same(std::slice::from_ref(&file), &windows);
+            assert_same(std::slice::from_ref(&file), &ReportOptions { filter: idle, ..windows });
+        }
+    }
+
+    #[test]
+    fn parts_of_snapshots_are_their_events(seed in any::<u64>(), max_rows in 1..30_u32, cut in 0.0..1.0_f64) {
+        let files = parts(&snapshots(seed), cut, max_rows);
+        for options in questions().into_iter().skip(1).step_by(4) {
+            assert_same(&files, &options);
+            assert_same(&files, &ReportOptions { every_ns: Some(300 * MS), ..options });
+        }
+    }
+
+    #[test]
     fn blocks_of_anything_are_their_events(events in events::events(), header in events::header(), max_rows in 1..40_u32) {
         let file = write(&header, &events, max_rows);
         for options in questions() {
@@ -289,13 +408,7 @@ proptest! {
 
     #[test]
     fn parts_and_damaged_files_are_their_events(seed in any::<u64>(), max_rows in 1..30_u32, cut in 0.0..1.0_f64, hurt in option_byte()) {
-        let events = stream(seed);
-        let place = (events.len() as f64 * cut) as usize;
-        let mut carry = netflow_core::carry::Carry::new();
-        events[..place].iter().for_each(|event| carry.learn(event));
-        let at = events[..place].last().map_or(0, |event| event.at);
-        let second: Vec<Event> = carry.restate(at).chain(events[place..].iter().cloned()).collect();
-        let mut files = vec![write(&header(), &events[..place], max_rows), write(&Header { part: 1, ..header() }, &second, max_rows)];
+        let mut files = parts(&stream(seed), cut, max_rows);
         if let Some((byte, bit)) = hurt {
             let length = files[0].len();
             let byte = 200 + byte % length.saturating_sub(200).max(1);

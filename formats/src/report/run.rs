@@ -3,15 +3,17 @@
 //! In: a capture, or events as JSON Lines, and what to report. Out: one report for each. Never here: parts of captures by
 //! time, and what to do about damage: the reader that was given lists it.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, Read};
 use std::sync::Arc;
 
+use netflow_core::batch::Block;
 use netflow_core::event::{Body, Event, Header};
 use netflow_core::k8s::Cluster;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 use netflow_core::report::Report;
 
-use crate::capture::{CaptureReader, ReadError};
+use crate::capture::{CaptureReader, Columns, Field, ReadError, Selection};
 use crate::jsonl::{ImportError, Importer};
 use crate::k8s;
 
@@ -52,8 +54,19 @@ pub fn reports<R: Read>(
     options: impl IntoIterator<Item = ReportOptions>,
 ) -> Result<Vec<Report>, RunError> {
     let mut run = Run::new(options);
+    // The pipelines keep blocks for a moment: who is back first is filled again.
+    let mut kept: VecDeque<Arc<Columns>> = VecDeque::new();
+    let measured = Selection::of(&[Field::Rtt, Field::RttVar]);
     loop {
         run.begin(capture.header());
+        loop {
+            let is_back = kept.front().is_some_and(|first| Arc::strong_count(first) == 1);
+            let spare = if is_back { kept.pop_front().and_then(Arc::into_inner) } else { None };
+            let Some(columns) = capture.next_batch(measured, spare.unwrap_or_default())? else { break };
+            let columns = Arc::new(columns);
+            kept.push_back(Arc::clone(&columns));
+            run.push_block(&(columns as Arc<dyn Block>))?;
+        }
         for event in capture.by_ref() {
             run.push(&event?)?;
         }
@@ -102,6 +115,15 @@ impl Run {
             self.0.iter_mut().for_each(|pipeline| pipeline.set_cluster(Arc::clone(&cluster)));
         }
         self.0.iter_mut().for_each(|pipeline| pipeline.push(event));
+        Ok(())
+    }
+
+    fn push_block(&mut self, block: &Arc<dyn Block>) -> Result<(), RunError> {
+        let batch = block.batch();
+        if batch.others.iter().flatten().any(|body| matches!(body, Body::K8s(_))) {
+            return batch.events().try_for_each(|event| self.push(&event));
+        }
+        self.0.iter_mut().for_each(|pipeline| pipeline.push_block(block));
         Ok(())
     }
 

@@ -1,0 +1,119 @@
+//! Runs of samples: what connections say of themselves time and again, while nobody says anything else of them.
+//!
+//! In: samples, each of which says nothing but totals that did not go backwards. Out: of each connection one change for
+//! all of them, which is the difference between the last and the first, as soon as something else is to be said of it. So a
+//! sample costs a look at one place. Never here: what a change brings about, samples of any other kind.
+
+use crate::event::Totals;
+use crate::sums::Measurements;
+
+/// What was known when somebody looked last, in a run that is over.
+const OVER: u64 = u64::MAX;
+
+/// The samples of one connection since its last change was told. Whoever goes through many of them waits for their memory, so
+/// there is little in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    /// The connection's id.
+    id: u64,
+    /// When the last of them was.
+    pub(crate) at: u64,
+    /// What was known beside the connections when somebody last looked, as a count of what was learned.
+    pub(crate) learned: u64,
+    /// The counters of its totals now; the other totals are 0.
+    counters: [u64; 5],
+    pub(crate) rtt: Measurements,
+    pub(crate) rtt_var: Measurements,
+}
+
+impl Run {
+    /// A run that goes on behind a sample that was told, if that was one for a run.
+    pub(crate) fn new(id: u64, at: u64, totals: &Totals, learned: u64) -> Option<Self> {
+        is_for_run(totals).then(|| Self { id, at, learned, counters: totals.counters(), ..Self::default() })
+    }
+
+    /// Takes the next sample; measurements are kept of one in which nothing happened if `keeps_idle`. False when it is not
+    /// for a run, or its counters went backwards.
+    #[inline]
+    pub(crate) fn take(&mut self, at: u64, totals: &Totals, keeps_idle: bool) -> bool {
+        let counters = totals.counters();
+        let is_backwards = self.counters.iter().zip(&counters).fold(false, |any, (before, now)| any | (now < before));
+        if is_backwards || !is_for_run(totals) {
+            return false;
+        }
+        if keeps_idle || counters != self.counters {
+            self.rtt.add(totals.rtt_us);
+            self.rtt_var.add(totals.rtt_var_us);
+        }
+        (self.at, self.counters) = (at, counters);
+        true
+    }
+
+    /// The totals now, without what was measured.
+    pub(crate) fn totals(&self) -> Totals {
+        let [sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits] = self.counters;
+        Totals { sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, ..Totals::default() }
+    }
+}
+
+impl Default for Run {
+    /// One that is over.
+    fn default() -> Self {
+        let (rtt, rtt_var) = Default::default();
+        Self { id: 0, at: 0, learned: OVER, counters: [0; 5], rtt, rtt_var }
+    }
+}
+
+/// The sample does not tell what is under way: no sum is made of that, and who reads blocks does not ask for it.
+fn is_for_run(totals: &Totals) -> bool {
+    totals.unacked_bytes | totals.unread_bytes == 0
+}
+
+/// The runs of all connections, by slot.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    runs: Vec<Run>,
+    open: usize,
+}
+
+impl Runs {
+    /// There is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// There is a run in a slot, and it is of this connection.
+    #[inline]
+    pub(crate) fn is_of(&self, slot: usize, id: u64) -> bool {
+        self.runs.get(slot).is_some_and(|run| run.id == id && run.learned != OVER)
+    }
+
+    /// The run in a slot, if there is one, and it is of this connection.
+    #[inline]
+    pub(crate) fn of(&mut self, slot: usize, id: u64) -> Option<&mut Run> {
+        self.runs.get_mut(slot).filter(|run| run.id == id && run.learned != OVER)
+    }
+
+    /// A run begins.
+    pub(crate) fn begin(&mut self, slot: usize, run: Run) {
+        if self.runs.len() <= slot {
+            self.runs.resize(slot + 1, Run::default());
+        }
+        if let Some(place) = self.runs.get_mut(slot) {
+            self.open += usize::from(place.learned == OVER);
+            *place = run;
+        }
+    }
+
+    /// The run in a slot is over.
+    pub(crate) fn end(&mut self, slot: usize) -> Option<Run> {
+        let run = self.runs.get_mut(slot).filter(|run| run.learned != OVER)?;
+        self.open -= 1;
+        Some(std::mem::take(run))
+    }
+
+    /// How many slots there are.
+    pub(crate) fn len(&self) -> usize {
+        self.runs.len()
+    }
+}
