@@ -27,6 +27,12 @@ pub struct RawBlock {
 }
 
 impl RawBlock {
+    /// Events in it.
+    #[must_use]
+    pub fn events(&self) -> u32 {
+        self.header.events
+    }
+
     /// Its memory, for another block.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
