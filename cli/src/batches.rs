@@ -4,8 +4,10 @@
 //! had, single events: the same in the same order on any number of processors. Never here: parts of captures, what the
 //! events mean.
 //!
-//! One thread reads and decodes, the other is the caller's. Few blocks are on the way between them, and their memory goes
-//! back to be used again.
+//! One thread reads, others decode, and one is the caller's. Few blocks are on the way between them, and their memory goes back
+//! to be used again.
+
+mod ahead;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -17,10 +19,14 @@ use netflow_core::batch::Block;
 use netflow_core::event::{Event, Header};
 use netflow_formats::capture::{Columns, ReadError, Selection};
 
+use self::ahead::{Ahead, Failed};
 use crate::input::{self, Capture};
 
-/// Blocks that are read ahead.
-const AHEAD: usize = 2;
+/// Blocks that are decoded and wait for the caller.
+const READY: usize = 1;
+
+/// Blocks whose memory waits to be used again: as many as there can be on the way.
+const SPARE: usize = 16;
 
 /// Single events that go together.
 const TOGETHER: usize = 1 << 10;
@@ -50,11 +56,12 @@ pub(crate) fn read(
     measured: Selection,
     mut take: impl FnMut(Piece<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let (parcels, arrivals) = sync_channel(AHEAD);
-    let (used, spares) = sync_channel(AHEAD + 2);
+    let (parcels, arrivals) = sync_channel(READY);
+    let (used, spares) = sync_channel(SPARE);
     let mut kept: VecDeque<Arc<Columns>> = VecDeque::new();
     std::thread::scope(|scope| {
-        scope.spawn(move || decode(capture, measured, &parcels, &spares));
+        let ahead = Ahead::new(scope, measured);
+        scope.spawn(move || read_on(capture, ahead, &parcels, &spares));
         for parcel in arrivals {
             match parcel {
                 Parcel::Begin(header) => take(Piece::Begin(&header))?,
@@ -81,29 +88,22 @@ pub(crate) fn read(
 }
 
 /// Sends all there is, until nobody takes it any more.
-fn decode(capture: &mut Capture, measured: Selection, parcels: &SyncSender<Parcel>, spares: &Receiver<Columns>) {
-    let failed = match decode_sections(capture, measured, parcels, spares) {
-        Ok(()) => return,
-        Err(failed) => failed,
-    };
-    if let Some(error) = failed {
+fn read_on(capture: &mut Capture, ahead: Ahead<'_, '_>, parcels: &SyncSender<Parcel>, spares: &Receiver<Columns>) {
+    if let Err(Some(error)) = read_sections(capture, ahead, parcels, spares) {
         let _ = parcels.send(Parcel::Failed(error));
     }
 }
 
-/// What ends the reading early: an error, or nobody who takes what was read.
-type Failed = Option<ReadError>;
-
-fn decode_sections(
+fn read_sections(
     capture: &mut Capture,
-    measured: Selection,
+    mut ahead: Ahead<'_, '_>,
     parcels: &SyncSender<Parcel>,
     spares: &Receiver<Columns>,
 ) -> Result<(), Failed> {
     let send = |parcel: Parcel| parcels.send(parcel).map_err(|_| None);
     loop {
         send(Parcel::Begin(Box::new(capture.header().clone())))?;
-        while let Some(columns) = capture.next_batch(measured, spares.try_recv().unwrap_or_default())? {
+        while let Some(columns) = ahead.next_batch(capture, || spares.try_recv().unwrap_or_default())? {
             send(Parcel::Batch(Box::new(columns)))?;
         }
         loop {
@@ -116,5 +116,107 @@ fn decode_sections(
         if !capture.next_section()? {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use netflow_core::event::{Body, Clock};
+    use netflow_fixtures::forged::{self, Claim, EVENTS};
+    use netflow_formats::capture::{CaptureReader, CaptureWriter, WriterOptions};
+
+    use super::*;
+
+    /// Forty blocks of two events.
+    fn capture() -> Vec<u8> {
+        let options = WriterOptions { max_rows: 2, ..WriterOptions::default() };
+        let mut writer = CaptureWriter::new(Vec::new(), &Header::default(), options).unwrap();
+        for at in 0..80 {
+            writer.push(&Event { at, body: Body::Clock(Clock { boot_time_ns: 7 }) }).unwrap();
+        }
+        writer.finish().unwrap().0
+    }
+
+    /// When each block's events happened and each single event did, what was damaged, and how it ended.
+    fn told(capture: &Capture, pieces: &[Vec<u64>]) -> String {
+        let damage: Vec<String> = capture.damage().iter().map(ToString::to_string).collect();
+        format!("{pieces:?} {damage:?} {:?} {:?} {}", capture.passed_over(), capture.end(), capture.least_cost())
+    }
+
+    fn open(bytes: &[u8]) -> Capture {
+        CaptureReader::new(Box::new(Cursor::new(bytes.to_vec())) as _).unwrap()
+    }
+
+    fn on_threads(bytes: &[u8]) -> String {
+        let (mut capture, mut pieces) = (open(bytes), Vec::new());
+        let take = |piece: Piece<'_>| {
+            pieces.push(match piece {
+                Piece::Begin(_) => vec![],
+                Piece::Block(block) => block.batch().at.to_vec(),
+                Piece::Event(event) => vec![event.at],
+            });
+            Ok(())
+        };
+        read(&mut capture, Path::new("x"), Selection::default(), take).unwrap();
+        told(&capture, &pieces)
+    }
+
+    fn in_turn(bytes: &[u8]) -> String {
+        let (mut capture, mut pieces) = (open(bytes), Vec::new());
+        loop {
+            pieces.push(vec![]);
+            while let Some(columns) = capture.next_batch(Selection::default(), Columns::default()).unwrap() {
+                pieces.push(columns.at().to_vec());
+            }
+            pieces.extend(capture.by_ref().map(|event| vec![event.unwrap().at]));
+            if !capture.next_section().unwrap() {
+                return told(&capture, &pieces);
+            }
+        }
+    }
+
+    #[test]
+    fn threads_give_what_one_gives() {
+        let intact = capture();
+        let blocks: Vec<usize> =
+            (0..intact.len()).filter(|place| intact[*place..].starts_with(&forged::MARKER)).collect();
+        assert_eq!(blocks.len(), 43, "with metadata, index and end");
+        assert!(on_threads(&intact).contains("[78, 79]] [] "));
+        for block in [1, 2, 9, 38, 40] {
+            let (begin, end) = (blocks[block], blocks[block + 1]);
+            // Its checksums fit, but it holds nothing that could be read.
+            let before = u32::try_from(block - 1).unwrap() * 2;
+            let claim = Claim {
+                kind: EVENTS,
+                sequence: before / 2 + 1,
+                events: 2,
+                events_before: before.into(),
+                at: (before.into(), u64::from(before) + 1),
+                ..Claim::default()
+            };
+            let malformed = [&intact[..begin], &forged::block(&claim, &[9; 90]), &intact[end..]].concat();
+            let mut flipped = intact.clone();
+            flipped[end - 1] ^= 1;
+            let missing = [&intact[..begin], &intact[end..]].concat();
+            for bytes in [malformed, flipped, missing, intact[..end - 1].to_vec(), intact[..end].to_vec()] {
+                for bytes in [[&bytes[..], &intact].concat(), [&intact[..], &bytes].concat()] {
+                    assert_eq!(on_threads(&bytes), in_turn(&bytes));
+                }
+                assert_ne!(on_threads(&bytes), on_threads(&intact));
+            }
+        }
+    }
+
+    #[test]
+    fn who_takes_no_more_ends_it() {
+        let (mut capture, mut taken) = (open(&capture()), 0);
+        let take = |_: Piece<'_>| {
+            taken += 1;
+            if taken > 3 { Err(anyhow::anyhow!("enough")) } else { Ok(()) }
+        };
+        assert_eq!(read(&mut capture, Path::new("x"), Selection::default(), take).unwrap_err().to_string(), "enough");
+        assert_eq!(taken, 4);
     }
 }

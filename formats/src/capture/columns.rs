@@ -160,7 +160,7 @@ impl Columns {
 
     /// What a later version added, and is skipped.
     pub(super) fn passed_over(&self) -> PassedOver {
-        let events = self.kinds.iter().filter(|kind| **kind > LOSS).count() as u64;
+        let events = count(&self.kinds, |kind| kind > LOSS) as u64;
         PassedOver { events, wider_blocks: self.is_wider.into(), ..PassedOver::default() }
     }
 
@@ -220,8 +220,8 @@ impl Columns {
         self.stored.extend(columns.sizes());
         let events = header.events as usize;
         columns.bytes(Column::Kind, events, unpacker, &mut self.kinds)?;
-        let count = |wanted: u8| self.kinds.iter().filter(|kind| **kind == wanted).count();
-        let (opens, samples, closes, ticks) = (count(OPEN), count(SAMPLE), count(CLOSE), count(TICK));
+        let [opens, samples, closes, ticks] =
+            [OPEN, SAMPLE, CLOSE, TICK].map(|wanted| count(&self.kinds, |kind| kind == wanted));
         let totals = samples + closes;
 
         if selection.has(Field::At) {
@@ -471,7 +471,7 @@ impl Columns {
         columns.numbers(Column::RecordLength, count, unpacker, &mut self.scratch)?;
         let sum = self.scratch.iter().fold(0_u64, |sum, length| sum.saturating_add(*length));
         let mut rest = columns.blob(Column::RecordBytes, sum, unpacker)?;
-        for (kind, length) in self.kinds.iter().filter(|kind| **kind > TICK).zip(&self.scratch) {
+        for (length, kind) in self.scratch.iter().zip(self.kinds.iter().filter(|kind| **kind > TICK)) {
             let length = usize::try_from(*length).unwrap_or(usize::MAX);
             let Some((record, after)) = rest.split_at_checked(length) else {
                 return Err(Malformed::new("length of a record", format!("at most {}", rest.len()), length));
@@ -531,6 +531,12 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// How many kinds are so. Small sums fit where the kinds themselves do, so that a processor counts many at once.
+fn count(kinds: &[u8], is_so: impl Fn(u8) -> bool) -> usize {
+    let few = |kinds: &[u8]| usize::from(kinds.iter().fold(0_u8, |sum, kind| sum + u8::from(is_so(*kind))));
+    kinds.chunks(u8::MAX.into()).map(few).sum()
 }
 
 pub(super) fn states(bits: u64) -> Option<TcpStates> {

@@ -50,7 +50,7 @@ pub use layout::{Layout, find_sections};
 pub use magic::{FORMAT_MAJOR, FORMAT_MINOR};
 pub use netflow_core::batch::Profile;
 pub use passed_over::PassedOver;
-pub use reader::{CaptureReader, End};
+pub use reader::{BlockDecoder, CaptureReader, End, RawBlock};
 pub use recover::{RecoverError, Recovered, recover, recover_divided};
 pub use seams::{EVERY as SECTION_EVERY, Seams};
 pub use selection::{Field, Selection};

@@ -15,6 +15,7 @@
 
 mod audit;
 mod blocks;
+mod raw;
 mod start;
 
 use std::io::{Read, Seek, SeekFrom};
@@ -23,6 +24,7 @@ use netflow_core::event::{Body, Event, Header, Loss};
 use rustc_hash::FxHashSet;
 
 pub(super) use audit::{Audit, Closing};
+pub use raw::{BlockDecoder, RawBlock};
 
 use super::columns::Columns;
 use super::damage::Damages;

@@ -17,11 +17,13 @@ pub(super) struct Source<R> {
     start: usize,
     /// Where in the input `buffer[start]` is.
     offset: u64,
+    /// Somebody looked ahead and met it; it is for who needs the bytes.
+    failed: Option<ReadError>,
 }
 
 impl<R: Read> Source<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, buffer: Vec::new(), start: 0, offset: 0 }
+        Self { input, buffer: Vec::new(), start: 0, offset: 0, failed: None }
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -36,6 +38,9 @@ impl<R: Read> Source<R> {
     /// Makes `bytes` bytes available; false when the input ends before.
     pub(super) fn fill(&mut self, bytes: usize) -> Result<bool, ReadError> {
         while self.window().len() < bytes {
+            if let Some(failed) = self.failed.take() {
+                return Err(failed);
+            }
             if self.start > 0 {
                 self.buffer.drain(..self.start);
                 self.start = 0;
@@ -51,6 +56,17 @@ impl<R: Read> Source<R> {
         Ok(true)
     }
 
+    /// Like [`fill`](Self::fill), but an error is kept for the next one who needs the bytes.
+    pub(super) fn has(&mut self, bytes: usize) -> bool {
+        if self.failed.is_some() {
+            return self.window().len() >= bytes;
+        }
+        self.fill(bytes).unwrap_or_else(|failed| {
+            self.failed = Some(failed);
+            false
+        })
+    }
+
     fn failed(&self, source: io::Error) -> ReadError {
         ReadError::Io { offset: self.offset + self.window().len() as u64, source }
     }
@@ -60,6 +76,29 @@ impl<R: Read> Source<R> {
         let bytes = bytes.min(self.window().len());
         self.start += bytes;
         self.offset += bytes as u64;
+    }
+
+    /// Moves on by bytes that are at hand, and gives them in the memory of `spare`.
+    pub(super) fn take(&mut self, bytes: usize, mut spare: Vec<u8>) -> Vec<u8> {
+        if self.start == 0 && self.buffer.len() == bytes {
+            std::mem::swap(&mut self.buffer, &mut spare);
+            self.buffer.clear();
+            self.offset += bytes as u64;
+        } else {
+            spare.clear();
+            spare.extend_from_slice(self.window().get(..bytes).unwrap_or_default());
+            self.consume(bytes);
+        }
+        spare
+    }
+
+    /// Moves back by these pieces, which are all that was before.
+    pub(super) fn put_back<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]>) {
+        let mut buffer = Vec::new();
+        pieces.for_each(|piece| buffer.extend_from_slice(piece));
+        self.offset -= buffer.len() as u64;
+        buffer.extend_from_slice(self.window());
+        (self.buffer, self.start) = (buffer, 0);
     }
 
     /// The next block's first bytes, when there are as many.
@@ -123,6 +162,7 @@ impl<R: Read> Source<R> {
         self.buffer.clear();
         self.start = 0;
         self.offset = offset;
+        self.failed = None;
         &mut self.input
     }
 }

@@ -233,6 +233,13 @@ fn widen(packed: &[u8], raw: usize, out: &mut Vec<u8>) -> Result<(), Malformed> 
     Ok(())
 }
 
+/// A buffer of so many bytes: what there is room for does not depend on what came before.
+fn sized(buffer: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
+    buffer.reserve_exact(bytes.saturating_sub(buffer.len()));
+    buffer.resize(bytes, 0);
+    buffer
+}
+
 /// Undoes the compression of streams, and keeps the memory for the next one.
 pub(super) struct Unpacker {
     decompressor: Decompressor<'static>,
@@ -274,14 +281,12 @@ impl Unpacker {
                 // At most the list and four bits each.
                 let most = 17 + raw.div_ceil(2);
                 let mut narrow = std::mem::take(&mut self.narrow);
-                narrow.clear();
-                narrow.reserve_exact(most);
-                let found = self.decompressor.decompress_to_buffer(stored, &mut narrow);
+                let found = self.decompressor.decompress_to_buffer(stored, sized(&mut narrow, most));
                 let widened = found
                     .map_err(|error| {
                         Malformed::new("compressed stream", format!("at most {most} bytes in one zstd frame"), error)
                     })
-                    .and_then(|_| widen(&narrow, raw, &mut self.buffer));
+                    .and_then(|found| widen(narrow.get(..found).unwrap_or_default(), raw, &mut self.buffer));
                 self.narrow = narrow;
                 widened?;
                 Ok(&self.buffer)
@@ -292,9 +297,7 @@ impl Unpacker {
 
     /// Decompresses one zstd frame that must give exactly `raw` bytes; no more than that is ever allocated.
     pub(super) fn inflate(&mut self, stored: &[u8], raw: usize) -> Result<&[u8], Malformed> {
-        self.buffer.clear();
-        self.buffer.reserve_exact(raw);
-        match self.decompressor.decompress_to_buffer(stored, &mut self.buffer) {
+        match self.decompressor.decompress_to_buffer(stored, sized(&mut self.buffer, raw)) {
             Ok(found) if found == raw => Ok(&self.buffer),
             Ok(found) => Err(Malformed::new("length of a compressed stream", raw, found)),
             Err(error) => Err(Malformed::new("compressed stream", format!("{raw} bytes in one zstd frame"), error)),
