@@ -31,6 +31,8 @@ pub mod k8s;
 mod key;
 pub mod law;
 pub mod measure;
+mod own;
+mod picked;
 pub mod pipeline;
 pub mod processes;
 pub mod report;
