@@ -157,8 +157,7 @@ impl Grouped {
     #[must_use]
     pub fn sort(self) -> Sorted {
         let Self { about, numbers, kept } = self;
-        let sorting = Sorting::new(&numbers, &kept, &about.order);
-        let order = if sorting.is_done() { kept } else { Picked::These(sorting.sorted(&kept)) };
+        let order = Sorting::new(&numbers, &kept, &about.order).sorted(&kept);
         Sorted { about, numbers, order }
     }
 

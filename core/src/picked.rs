@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 /// Rows by their numbers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Picked {
     /// All before this one, as they come.
     All(u32),

@@ -87,6 +87,26 @@ impl Key {
         if self.is_ascending { raw.saturating_sub(self.least) } else { self.most.saturating_sub(raw) }
     }
 
+    /// The order of the rows, where no two have the same number and the numbers lie close: each row has its place then.
+    fn order(&self, numbers: &Numbers, rows: &Picked) -> Option<Done> {
+        if self.is_rising && self.is_ascending {
+            return Some(Done::AsTheyCome);
+        }
+        let places = usize::try_from(self.most.saturating_sub(self.least)).ok()?.checked_add(1)?;
+        if places < rows.len() || places > rows.len().saturating_mul(2) {
+            return None;
+        }
+        // 0 where there is none.
+        let mut order = vec![0; places];
+        for row in rows.iter() {
+            let place = order.get_mut(usize::try_from(self.get(numbers, row)).ok()?).filter(|place| **place == 0)?;
+            *place = row.checked_add(1)?;
+        }
+        order.retain(|row| *row > 0);
+        order.iter_mut().for_each(|row| *row -= 1);
+        Some(Done::Placed(order))
+    }
+
     /// How many bits its numbers take.
     fn bits(&self) -> u32 {
         bits(self.most.saturating_sub(self.least))
@@ -151,24 +171,34 @@ pub(crate) struct Sorting<'a> {
     /// Those that are compared where that number is the same.
     others: Vec<Key>,
     row_bits: u32,
+    done: Option<Done>,
+}
+
+/// What the first key alone told.
+enum Done {
     /// Rows are in order as they come.
-    is_done: bool,
+    AsTheyCome,
+    /// They are in this order.
+    Placed(Vec<u32>),
 }
 
 impl<'a> Sorting<'a> {
     /// In that order, among these rows.
     pub(crate) fn new(numbers: &'a Numbers, rows: &Picked, order: &Order) -> Self {
         let row_bits = bits(rows.max().into());
-        let mut sorting = Self { numbers, packed: Vec::new(), width: 0, others: Vec::new(), row_bits, is_done: false };
+        let mut sorting = Self { numbers, packed: Vec::new(), width: 0, others: Vec::new(), row_bits, done: None };
         for key in keys(numbers, rows, order) {
             let bits = key.bits();
             if bits == 0 {
                 // All are the same.
             } else if sorting.others.is_empty() && bits + sorting.width + row_bits <= u128::BITS {
-                sorting.is_done = sorting.packed.is_empty() && key.is_rising && key.is_ascending;
+                if sorting.packed.is_empty() {
+                    sorting.done = key.order(numbers, rows);
+                }
                 sorting.width += bits;
                 sorting.packed.push(key);
-                if sorting.is_done {
+                if sorting.done.is_some() {
+                    // Nothing else tells rows apart that are different already.
                     break;
                 }
             } else {
@@ -176,11 +206,6 @@ impl<'a> Sorting<'a> {
             }
         }
         sorting
-    }
-
-    /// The rows are in order as they come, and need not be sorted.
-    pub(crate) fn is_done(&self) -> bool {
-        self.is_done
     }
 
     /// All that fits into one number, and behind it the row.
@@ -209,7 +234,15 @@ impl<'a> Sorting<'a> {
     }
 
     /// These rows in order.
-    pub(crate) fn sorted(&self, rows: &Picked) -> Vec<u32> {
+    pub(crate) fn sorted(self, rows: &Picked) -> Picked {
+        match self.done {
+            Some(Done::AsTheyCome) => rows.clone(),
+            Some(Done::Placed(order)) => Picked::These(order),
+            None => Picked::These(self.compared(rows)),
+        }
+    }
+
+    fn compared(&self, rows: &Picked) -> Vec<u32> {
         if self.others.is_empty() && self.width + self.row_bits <= u64::BITS {
             #[expect(clippy::cast_possible_truncation, reason = "it has no more bits")]
             let mut packed: Vec<u64> = rows.iter().map(|row| self.pack(row) as u64).collect();
