@@ -319,6 +319,38 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
+        /// Whether their ids come in order, nearly in order, or more than once, as those of several captures may.
+        #[test]
+        fn connections_are_in_the_order_of_their_ids(
+            ids in prop_oneof![
+                Just((3..40_u64).collect::<Vec<_>>()),
+                Just((3..40_u64).filter(|id| id % 3 > 0).collect()).prop_shuffle(),
+                prop::collection::vec(0..20_u64, 0..9),
+            ],
+            ascending: bool,
+        ) {
+            let tags = Tag::parse_all(&["began", "connection", "pid"]).unwrap();
+            let columns = Column::all(&tags, &[]);
+            let mut rows = Rows::new(&tags, false, Measures::ALL, Share::default());
+            let mut expected = Vec::new();
+            for (pid, id) in (0_u64..).zip(&ids) {
+                let key = [Value::Time(7 - i64::try_from(pid).unwrap()), Value::Number(*id), Value::Number(pid)];
+                let codes: Vec<u32> =
+                    key.iter().enumerate().map(|(tag, value)| rows.encode(tag, value.clone())).collect();
+                let row = rows.row(0, &codes);
+                rows.add(row, &Sums { connections: 1, ..Sums::default() });
+                expected.push((if ascending { *id } else { u64::MAX - id }, key));
+            }
+            expected.sort();
+            let by = if ascending { "connection:asc" } else { "connection" };
+            let order = Order::parse(by, &columns, false).unwrap();
+            let numbers = Numbers { rows, every_us: None, whole: Window::default(), distinct: Vec::new(), counted: 0 };
+            let about = Report { columns, ..grouped(&[], false, order, None).about };
+            let sorted = Grouped::new(about, numbers, None).sort();
+            let found: Vec<Box<[Value]>> = sorted.rows().map(|row| row.into_owned().key).collect();
+            prop_assert_eq!(found, expected.into_iter().map(|(_, key)| key.into()).collect::<Vec<_>>());
+        }
+
         /// The reference is the order of whole rows.
         #[test]
         fn rows_of_numbers_are_sorted_as_rows_are(

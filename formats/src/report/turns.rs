@@ -48,7 +48,10 @@ impl<W: Write + Send> Turns<W> {
 
     /// Makes and writes all parts on as many threads as there is use for, each with a maker of its own.
     pub(super) fn run<M: Maker>(&self, maker: impl Fn() -> M + Sync) {
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(self.parts);
+        self.run_on(thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(self.parts), maker);
+    }
+
+    fn run_on<M: Maker>(&self, threads: usize, maker: impl Fn() -> M + Sync) {
         thread::scope(|scope| {
             for _ in 1..threads {
                 // Without it the others have more to do.
@@ -108,6 +111,70 @@ impl<W: Write + Send> Drop for Stuck<'_, W> {
         if thread::panicking() {
             self.0.lock().is_stuck = true;
             self.0.is_over.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Makes each part that is given, the failing one not.
+    struct Given<'a> {
+        parts: &'a [Vec<u8>],
+        fails: usize,
+    }
+
+    impl Maker for Given<'_> {
+        fn make(&mut self, part: usize) -> Result<&[u8], ReportError> {
+            // The others come in between.
+            (0..part % 3).for_each(|_| thread::yield_now());
+            if part == self.fails { Err(ReportError::Time { micros: 7 }) } else { Ok(&self.parts[part]) }
+        }
+    }
+
+    /// Takes so many bytes.
+    struct Disk<'a> {
+        room: usize,
+        written: &'a mut Vec<u8>,
+    }
+
+    impl Write for Disk<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.room - self.written.len());
+            self.written.extend_from_slice(&bytes[..taken]);
+            if taken == 0 && !bytes.is_empty() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_of_threads_writes_the_same_up_to_the_first_thing_that_goes_wrong(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..60),
+            threads in 1..9_usize,
+            room in prop_oneof![Just(1000), 0..300_usize],
+            fails in prop_oneof![Just(1000), 0..60_usize],
+        ) {
+            let mut written = Vec::new();
+            let turns = Turns::new(parts.len(), Disk { room, written: &mut written });
+            turns.run_on(threads, || Given { parts: &parts, fails });
+            let error = turns.finish().err().map(|error| error.to_string());
+            let good = parts.get(..fails).unwrap_or(&parts).concat();
+            let expected = match (good.len() > room, fails < parts.len()) {
+                (true, _) => Some(ReportError::Write(io::ErrorKind::StorageFull.into()).to_string()),
+                (false, true) => Some(ReportError::Time { micros: 7 }.to_string()),
+                (false, false) => None,
+            };
+            prop_assert_eq!(error, expected);
+            prop_assert_eq!(&written, &good[..good.len().min(room)]);
         }
     }
 }
