@@ -15,10 +15,10 @@ use crate::input::is_std;
 pub(crate) fn write(
     path: &Path,
     force: bool,
-    content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    content: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     if is_std(path) {
-        let mut out = BufWriter::new(io::stdout().lock());
+        let mut out = BufWriter::new(io::stdout());
         content(&mut out)?;
         return out.flush().context("cannot write to stdout");
     }

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &RecoverArgs) -> anyhow::Result<Outcome> {
     let input = input::open(&args.input)?;
     let mut sections = Vec::new();
     let mut unreadable = None;
-    let written = output::write(&args.out, args.force, |out: &mut dyn Write| {
+    let written = output::write(&args.out, args.force, |out: &mut (dyn Write + Send)| {
         match recover(input, out, WriterOptions::default(), |section| sections.push(section)) {
             Err(RecoverError::Read(error)) => {
                 unreadable = Some(error);

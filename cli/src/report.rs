@@ -33,7 +33,7 @@ const TABLE_ROWS: usize = 20;
 /// Rows of each window, where there are several.
 const WINDOW_ROWS: usize = 5;
 
-type WriteReport = fn(&dyn Tabular, &mut dyn std::io::Write) -> anyhow::Result<()>;
+type WriteReport = fn(&dyn Tabular, &mut (dyn std::io::Write + Send)) -> anyhow::Result<()>;
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     if args.pipeline.k8s.as_deref().is_some_and(input::is_std) && args.inputs.iter().any(|path| input::is_std(path)) {

@@ -12,16 +12,17 @@ use std::ops::Range;
 use rustc_hash::FxHashMap;
 
 use crate::column::{Cell, Column};
+use crate::picked::Picked;
 use crate::filter::Having;
 use crate::report::{Report, Rest, Row, Window};
 use crate::rows::Rows;
 use crate::sorting::Sorting;
 use crate::sums::Sums;
-use crate::tabular::{Part, Tabular};
+use crate::tabular::{Part, Tabular, Typed};
 use crate::value::Value;
 
 /// How a column is found in sums, and its cells.
-type Measured<'a> = (fn(&Sums) -> Value, &'a mut Vec<Value>);
+type Measured<'a> = (fn(&Sums) -> Value, &'a mut Typed<u64>);
 
 /// Rows of numbers with what they mean.
 #[derive(Debug)]
@@ -75,31 +76,36 @@ impl Numbers {
 
     /// A part of each column.
     fn parts(&self, columns: &[Column], rows: &[u32]) -> Vec<Part<'_>> {
-        let values = |cell: Cell| Part::Values(rows.iter().map(|row| self.cell(*row, cell)).collect());
-        let part = |column: &Column| match column.cell {
-            Cell::Tag(tag) => match self.rows.values(tag) {
-                Some(values) => {
-                    Part::Coded { values, codes: rows.iter().map(|row| self.rows.code(*row, tag)).collect() }
-                }
-                None => values(column.cell),
-            },
-            Cell::Window(_) | Cell::Distinct(_) => values(column.cell),
-            // Sums are taken apart once for all their columns.
-            Cell::Measure(_) => Part::Values(Vec::with_capacity(rows.len())),
+        let words: Vec<&[u32]> = rows.iter().map(|row| self.rows.words(*row)).collect();
+        let mut from_sums = vec![false; columns.len()];
+        let part = |(column, is_from_sums): (&Column, &mut bool)| match column.cell {
+            Cell::Tag(tag) => self.rows.part(tag, &words),
+            Cell::Measure(_) => Part::Numbers(self.rows.measure(&column.name, rows, &words).unwrap_or_else(|| {
+                *is_from_sums = true;
+                Typed::default()
+            })),
+            Cell::Window(_) | Cell::Distinct(_) => {
+                Part::Values(rows.iter().map(|row| self.cell(*row, column.cell)).collect())
+            }
         };
-        let mut parts: Vec<Part<'_>> = columns.iter().map(part).collect();
+        let mut parts: Vec<Part<'_>> = columns.iter().zip(&mut from_sums).map(part).collect();
+        // Sums are taken apart once for all columns that are made of several.
+        let columns = columns.iter().zip(&mut parts).zip(from_sums);
         let mut measures: Vec<Measured<'_>> = columns
-            .iter()
-            .zip(&mut parts)
-            .filter_map(|(column, part)| match (column.cell, part) {
-                (Cell::Measure(get), Part::Values(values)) => Some((get, values)),
+            .filter_map(|((column, part), is_from_sums)| match (column.cell, part) {
+                (Cell::Measure(get), Part::Numbers(numbers)) if is_from_sums => Some((get, numbers)),
                 _ => None,
             })
             .collect();
         if !measures.is_empty() {
             for row in rows {
                 let sums = self.rows.sums(*row);
-                measures.iter_mut().for_each(|(get, values)| values.push(get(&sums)));
+                for (get, numbers) in &mut measures {
+                    numbers.push(match get(&sums) {
+                        Value::Number(number) => Some(number),
+                        _ => None,
+                    });
+                }
             }
         }
         parts
@@ -112,7 +118,7 @@ pub struct Grouped {
     about: Report,
     numbers: Numbers,
     /// Those that are wanted.
-    kept: Vec<u32>,
+    kept: Picked,
 }
 
 /// The groups of a report in their order.
@@ -120,16 +126,16 @@ pub struct Grouped {
 pub struct Sorted {
     pub(crate) about: Report,
     pub(crate) numbers: Numbers,
-    pub(crate) order: Vec<u32>,
+    pub(crate) order: Picked,
 }
 
 impl Grouped {
     /// The groups that have anybody and of which `having` holds. `about` is the report without its rows.
     pub(crate) fn new(about: Report, numbers: Numbers, having: Option<&Having>) -> Self {
-        let is_kept = |row: &u32| {
-            !numbers.rows.is_empty(*row) && having.is_none_or(|having| having.holds(&|cell| numbers.cell(*row, cell)))
+        let is_kept = |row: u32| {
+            !numbers.rows.is_empty(row) && having.is_none_or(|having| having.holds(&|cell| numbers.cell(row, cell)))
         };
-        let kept = (0..numbers.rows.count()).filter(is_kept).collect();
+        let kept = Picked::new(numbers.rows.count(), is_kept);
         Self { about, numbers, kept }
     }
 
@@ -142,9 +148,9 @@ impl Grouped {
     /// There are rows of more than one window.
     #[must_use]
     pub fn has_windows(&self) -> bool {
-        let first = self.kept.first().map(|row| self.numbers.rows.window(*row));
+        let first = self.kept.get(0).map(|row| self.numbers.rows.window(row));
         self.numbers.every_us.is_some()
-            && self.kept.iter().any(|row| first.is_some_and(|first| first != self.numbers.rows.window(*row)))
+            && self.kept.iter().any(|row| first.is_some_and(|first| first != self.numbers.rows.window(row)))
     }
 
     /// All rows, in the report's order.
@@ -164,15 +170,15 @@ impl Grouped {
         }
         let has_windows = self.has_windows();
         let Self { mut about, numbers, kept } = self;
+        let sorting = Sorting::new(&numbers, &kept, &about.order);
         let order = if about.order.is_across_windows() || !has_windows {
-            Sorting::new(&numbers, &kept, &about.order).first(&kept, rows)
+            sorting.first(kept.iter(), rows)
         } else {
             let mut windows: FxHashMap<i64, Vec<u32>> = FxHashMap::default();
-            kept.iter().for_each(|row| windows.entry(numbers.rows.window(*row)).or_default().push(*row));
+            kept.iter().for_each(|row| windows.entry(numbers.rows.window(row)).or_default().push(row));
             let mut windows: Vec<_> = windows.into_iter().collect();
             windows.sort_unstable_by_key(|(start, _)| *start);
-            let sorting = Sorting::new(&numbers, &kept, &about.order);
-            windows.iter().flat_map(|(_, kept)| sorting.first(kept, rows)).collect()
+            windows.iter().flat_map(|(_, kept)| sorting.first(kept.iter().copied(), rows)).collect()
         };
         let mut is_shown = vec![false; numbers.rows.count() as usize];
         for row in &order {
@@ -181,9 +187,10 @@ impl Grouped {
             }
         }
         let mut rest = Rest { rows: kept.len() - order.len(), sums: Sums::default(), has_windows };
-        for row in kept.iter().filter(|row| !is_shown.get(**row as usize).copied().unwrap_or(true)) {
-            rest.sums.merge(&numbers.rows.sums(*row));
+        for row in kept.iter().filter(|row| !is_shown.get(*row as usize).copied().unwrap_or(true)) {
+            rest.sums.merge(&numbers.rows.sums(row));
         }
+        let order = Picked::These(order);
         about.rest = rest;
         Sorted { about, numbers, order }
     }
@@ -199,7 +206,7 @@ impl Sorted {
     /// The report.
     #[must_use]
     pub fn report(&self) -> Report {
-        let rows = self.order.iter().map(|row| self.numbers.row(*row)).collect();
+        let rows = self.order.iter().map(|row| self.numbers.row(row)).collect();
         Report { rows, ..self.about.clone() }
     }
 }
@@ -214,13 +221,15 @@ impl Tabular for Sorted {
     }
 
     fn rows(&self) -> Box<dyn Iterator<Item = Cow<'_, Row>> + '_> {
-        Box::new(self.order.iter().map(|row| Cow::Owned(self.numbers.row(*row))))
+        Box::new(self.order.iter().map(|row| Cow::Owned(self.numbers.row(row))))
     }
 
     fn parts(&self, places: Range<usize>) -> Vec<Part<'_>> {
-        let end = places.end.min(self.order.len());
-        let rows = self.order.get(places.start.min(end)..end).unwrap_or_default();
-        self.numbers.parts(&self.about.columns, rows)
+        self.numbers.parts(&self.about.columns, &self.order.at(places))
+    }
+
+    fn shared(&self) -> Option<&(dyn Tabular + Sync)> {
+        Some(self)
     }
 }
 
@@ -310,6 +319,38 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
+        /// Whether their ids come in order, nearly in order, or more than once, as those of several captures may.
+        #[test]
+        fn connections_are_in_the_order_of_their_ids(
+            ids in prop_oneof![
+                Just((3..40_u64).collect::<Vec<_>>()),
+                Just((3..40_u64).filter(|id| id % 3 > 0).collect()).prop_shuffle(),
+                prop::collection::vec(0..20_u64, 0..9),
+            ],
+            ascending: bool,
+        ) {
+            let tags = Tag::parse_all(&["began", "connection", "pid"]).unwrap();
+            let columns = Column::all(&tags, &[]);
+            let mut rows = Rows::new(&tags, false, Measures::ALL, Share::default());
+            let mut expected = Vec::new();
+            for (pid, id) in (0_u64..).zip(&ids) {
+                let key = [Value::Time(7 - i64::try_from(pid).unwrap()), Value::Number(*id), Value::Number(pid)];
+                let codes: Vec<u32> =
+                    key.iter().enumerate().map(|(tag, value)| rows.encode(tag, value.clone())).collect();
+                let row = rows.row(0, &codes);
+                rows.add(row, &Sums { connections: 1, ..Sums::default() });
+                expected.push((if ascending { *id } else { u64::MAX - id }, key));
+            }
+            expected.sort();
+            let by = if ascending { "connection:asc" } else { "connection" };
+            let order = Order::parse(by, &columns, false).unwrap();
+            let numbers = Numbers { rows, every_us: None, whole: Window::default(), distinct: Vec::new(), counted: 0 };
+            let about = Report { columns, ..grouped(&[], false, order, None).about };
+            let sorted = Grouped::new(about, numbers, None).sort();
+            let found: Vec<Box<[Value]>> = sorted.rows().map(|row| row.into_owned().key).collect();
+            prop_assert_eq!(found, expected.into_iter().map(|(_, key)| key.into()).collect::<Vec<_>>());
+        }
+
         /// The reference is the order of whole rows.
         #[test]
         fn rows_of_numbers_are_sorted_as_rows_are(
@@ -323,7 +364,7 @@ mod tests {
             let having = has_having.then_some(&having);
             let made = || grouped(&groups, has_windows, order.clone(), having);
             let unsorted = made();
-            let rows = unsorted.kept.iter().map(|row| unsorted.numbers.row(*row)).collect();
+            let rows = unsorted.kept.iter().map(|row| unsorted.numbers.row(row)).collect();
             let mut reference = Report { rows, ..unsorted.about().clone() };
             reference.sort(order.clone());
             prop_assert_eq!(made().has_windows(), reference.has_windows());
@@ -332,7 +373,7 @@ mod tests {
             let mut by_columns = vec![Vec::new(); reference.columns.len()];
             for start in (0..=sorted.height()).step_by(7) {
                 for (column, part) in by_columns.iter_mut().zip(sorted.parts(start..start + 7)) {
-                    column.extend(part.iter().cloned());
+                    column.extend(part.iter().map(Cow::into_owned));
                 }
             }
             for (column, values) in reference.columns.iter().zip(by_columns) {

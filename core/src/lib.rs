@@ -33,6 +33,8 @@ pub mod law;
 mod lives;
 mod lot;
 pub mod measure;
+mod own;
+mod picked;
 pub mod pipeline;
 pub mod processes;
 pub mod report;

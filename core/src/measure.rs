@@ -5,6 +5,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::sums::{Measurements, Sums, TcpSums};
+use crate::tabular::Typed;
 
 /// Places in [`Totals::numbers`](crate::event::Totals::numbers).
 const SENT_BYTES: usize = 0;
@@ -163,6 +164,35 @@ impl Carries {
     }
 }
 
+/// A measure that is one sum.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Count {
+    at: usize,
+    /// It is that of TCP connections, and unknown where none is counted there.
+    tcp: Option<usize>,
+}
+
+impl Count {
+    /// Its values, row by row.
+    pub(crate) fn of<'a>(
+        self,
+        rows: &[u32],
+        words: impl Iterator<Item = &'a [u32]>,
+        carries: &Carries,
+    ) -> Typed<u64> {
+        let Self { at, tcp } = self;
+        match tcp {
+            None if carries.0.is_empty() => {
+                Typed::known(words.map(|words| words.get(at).copied().unwrap_or(0).into()).collect())
+            }
+            None => Typed::known(rows.iter().zip(words).map(|(row, words)| carries.get(*row, words, at)).collect()),
+            Some(tcp) => Typed::new(rows.iter().zip(words).map(|(row, words)| {
+                (carries.get(*row, words, tcp) > 0).then(|| carries.get(*row, words, at))
+            })),
+        }
+    }
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "that is what is meant")]
 fn low(number: u64) -> u32 {
     number as u32
@@ -261,6 +291,25 @@ impl Layout {
                 carries.measure(row, words, at, [sum, count], [low(range >> 32), low(range)]);
             }
         }
+    }
+
+    /// Where the measure of that name is, if it is one sum.
+    pub(crate) fn count(&self, name: &str) -> Option<Count> {
+        use Measure as M;
+        let (measure, is_tcp) = match name {
+            "bytes_read" => (M::BytesRead, false),
+            "bytes_written" => (M::BytesWritten, false),
+            "packets_read" => (M::PacketsRead, false),
+            "packets_written" => (M::PacketsWritten, false),
+            "connections" => (M::Connections, false),
+            "retransmits" => (M::Retransmits, true),
+            "tcp_established" => (M::Established, true),
+            "tcp_closed" => (M::Closed, true),
+            "tcp_connect_failures" => (M::ConnectFailures, true),
+            _ => return None,
+        };
+        let at = |measure: Measure| self.at[measure as usize];
+        Some(Count { at: at(measure)?, tcp: if is_tcp { Some(at(M::Tcp)?) } else { None } })
     }
 
     /// Nothing was added to a row.

@@ -15,9 +15,11 @@ use rustc_hash::FxHasher;
 use crate::column::Tag;
 use crate::index::Index;
 use crate::measure::{Carries, Layout, Measures};
+use crate::own::Own;
 use crate::share::Share;
 use crate::sums::Sums;
-use crate::value::{Type, Value};
+use crate::tabular::{Part, Typed};
+use crate::value::Value;
 
 /// The row of a group of which somebody else takes care: what is added to it goes nowhere.
 pub(crate) const ELSEWHERE: u32 = u32::MAX;
@@ -127,15 +129,15 @@ fn mixed(hasher: &FxHasher) -> u32 {
 enum Values {
     /// Each once.
     Different(Dictionary),
-    /// One for each connection: numbers, or times. Nobody looks for them.
-    Own(Vec<u64>, fn(u64) -> Value),
+    /// One for each connection. Nobody looks for them.
+    Own(Own),
 }
 
 impl Values {
     fn memory(&self) -> usize {
         match self {
             Self::Different(dictionary) => dictionary.memory(),
-            Self::Own(values, _) => values.capacity() * size_of::<u64>(),
+            Self::Own(own) => own.memory(),
         }
     }
 }
@@ -169,10 +171,9 @@ impl Rows {
         let key = if has_windows { 2 } else { 0 } + tags.len();
         let layout = Layout::new(measures);
         let is_by_connection = tags.iter().any(|tag| tag.is_connection());
-        let values = |tag: &Tag| match tag.ty() {
-            Type::U64 if is_by_connection => Values::Own(Vec::new(), Value::Number),
-            Type::Time if is_by_connection => Values::Own(Vec::new(), |micros| Value::Time(micros.cast_signed())),
-            _ => Values::Different(Dictionary::default()),
+        let values = |tag: &Tag| match Own::new(tag.ty()).filter(|_| is_by_connection) {
+            Some(own) => Values::Own(own),
+            None => Values::Different(Dictionary::default()),
         };
         Self {
             values: tags.iter().map(values).collect(),
@@ -196,6 +197,11 @@ impl Rows {
         self.count
     }
 
+    /// Rows are of windows.
+    pub(crate) fn has_windows(&self) -> bool {
+        self.has_windows
+    }
+
     /// How many tags there are.
     pub(crate) fn tags(&self) -> usize {
         self.values.len()
@@ -216,15 +222,7 @@ impl Rows {
     pub(crate) fn encode(&mut self, tag: usize, value: Value) -> u32 {
         match self.values.get_mut(tag) {
             Some(Values::Different(dictionary)) => dictionary.code(value),
-            Some(Values::Own(values, _)) => {
-                let code = u32::try_from(values.len()).unwrap_or(u32::MAX);
-                values.push(match value {
-                    Value::Number(number) => number,
-                    Value::Time(micros) => micros.cast_unsigned(),
-                    _ => 0,
-                });
-                code
-            }
+            Some(Values::Own(own)) => own.push(&value),
             None => 0,
         }
     }
@@ -319,7 +317,7 @@ impl Rows {
         for (values, code) in self.values.iter().zip(codes) {
             match values {
                 Values::Different(_) => hasher.write_u32(*code),
-                Values::Own(values, _) => hasher.write_u64(values.get(*code as usize).copied().unwrap_or(0)),
+                Values::Own(own) => hasher.write_u64(own.number(*code).unwrap_or(0)),
             }
         }
         mixed(&hasher)
@@ -363,7 +361,8 @@ impl Rows {
     }
 
     /// The words of a row.
-    fn words(&self, row: u32) -> &[u32] {
+    #[inline]
+    pub(crate) fn words(&self, row: u32) -> &[u32] {
         let (piece, start) = (row as usize / PIECE, row as usize % PIECE * self.width);
         self.pieces.get(piece).and_then(|piece| piece.get(start..start + self.width)).unwrap_or_default()
     }
@@ -394,12 +393,40 @@ impl Rows {
         self.words(row).get(place).copied().unwrap_or(0)
     }
 
+    /// The values of the tag at a place where each connection has its own.
+    pub(crate) fn own(&self, tag: usize) -> Option<&Own> {
+        match self.values.get(tag)? {
+            Values::Different(_) => None,
+            Values::Own(own) => Some(own),
+        }
+    }
+
     /// The different values of the tag at a place, by code; `None` where each connection has its own.
     pub(crate) fn values(&self, tag: usize) -> Option<&[Value]> {
         match self.values.get(tag)? {
             Values::Different(dictionary) => Some(dictionary.values()),
             Values::Own(..) => None,
         }
+    }
+
+    /// The tag at a place of the rows of these words.
+    pub(crate) fn part(&self, tag: usize, rows: &[&[u32]]) -> Part<'_> {
+        let place = self.key - self.tags() + tag;
+        let codes = rows.iter().map(|words| words.get(place).copied().unwrap_or(0));
+        match self.values.get(tag) {
+            Some(Values::Different(dictionary)) => {
+                Part::Coded { values: dictionary.values(), codes: codes.collect() }
+            }
+            Some(Values::Own(own)) => own.part(codes),
+            None => Part::Values(vec![Value::Null; rows.len()]),
+        }
+    }
+
+    /// The measure of that name of these rows, if it is one sum; `words` are theirs.
+    pub(crate) fn measure(&self, name: &str, rows: &[u32], words: &[&[u32]]) -> Option<Typed<u64>> {
+        let count = self.layout.count(name)?;
+        let words = words.iter().map(|words| words.get(self.key..).unwrap_or_default());
+        Some(count.of(rows, words, &self.carries))
     }
 
     /// A row's value of the tag at a place.
@@ -409,10 +436,9 @@ impl Rows {
 
     /// What a code of the tag at a place means.
     pub(crate) fn meaning(&self, tag: usize, code: u32) -> Value {
-        let code = code as usize;
         let value = match self.values.get(tag) {
-            Some(Values::Different(dictionary)) => dictionary.values().get(code).cloned(),
-            Some(Values::Own(values, make)) => values.get(code).map(|value| make(*value)),
+            Some(Values::Different(dictionary)) => dictionary.values().get(code as usize).cloned(),
+            Some(Values::Own(own)) => own.value(code),
             None => None,
         };
         value.unwrap_or(Value::Null)

@@ -55,10 +55,10 @@ impl Sorted {
     pub fn numbers(&self, place: usize, out: &mut Vec<u64>) {
         let Some(row) = self.order.get(place) else { return };
         let numbers = &self.numbers;
-        out.push(numbers.rows.window(*row).cast_unsigned());
-        out.extend((0..numbers.rows.tags()).map(|tag| u64::from(numbers.rows.code(*row, tag))));
-        out.extend(numbers.rows.sums(*row).words());
-        out.extend(numbers.distinct(*row));
+        out.push(numbers.rows.window(row).cast_unsigned());
+        out.extend((0..numbers.rows.tags()).map(|tag| u64::from(numbers.rows.code(row, tag))));
+        out.extend(numbers.rows.sums(row).words());
+        out.extend(numbers.distinct(row));
     }
 
     /// What the numbers mean; the rows go.

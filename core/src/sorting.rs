@@ -10,6 +10,7 @@ use std::cmp::Ordering;
 
 use crate::column::Cell;
 use crate::grouped::Numbers;
+use crate::picked::Picked;
 use crate::report::{Order, SortKey};
 use crate::value::Value;
 
@@ -19,6 +20,8 @@ enum Source {
     Rank { tag: usize, ranks: Vec<u32> },
     /// A number or a time.
     Cell(Cell),
+    /// Likewise, of the tag at a place: each connection has its own.
+    Own(usize),
     /// Bytes both ways.
     Bytes,
     /// The beginning of its window.
@@ -33,26 +36,32 @@ struct Key {
     least: u128,
     /// Likewise.
     most: u128,
+    /// Each row has a greater one than the one before it.
+    is_rising: bool,
 }
 
 impl Key {
-    fn new(source: Source, is_ascending: bool, numbers: &Numbers, rows: &[u32]) -> Self {
-        let mut key = Self { source, is_ascending, least: u128::MAX, most: 0 };
-        (key.least, key.most) = match &key.source {
-            Source::Rank { ranks, .. } => (0, ranks.len().saturating_sub(1) as u128),
-            _ => rows
-                .iter()
-                .map(|row| key.raw(numbers, *row))
-                .fold((u128::MAX, 0), |(least, most), number| (least.min(number), most.max(number))),
-        };
+    fn new(source: Source, is_ascending: bool, numbers: &Numbers, rows: &Picked) -> Self {
+        let mut key = Self { source, is_ascending, least: u128::MAX, most: 0, is_rising: false };
+        if let Source::Rank { ranks, .. } = &key.source {
+            (key.least, key.most) = (0, ranks.len().saturating_sub(1) as u128);
+            return key;
+        }
+        let (mut least, mut most, mut before, mut is_rising) = (u128::MAX, 0, None, true);
+        for row in rows.iter() {
+            let number = key.raw(numbers, row);
+            (least, most) = (least.min(number), most.max(number));
+            is_rising &= before.replace(number).is_none_or(|before| before < number);
+        }
+        (key.least, key.most, key.is_rising) = (least, most, is_rising);
         key
     }
 
     /// Of the tag at a place.
-    fn of_tag(tag: usize, is_ascending: bool, numbers: &Numbers, rows: &[u32]) -> Self {
+    fn of_tag(tag: usize, is_ascending: bool, numbers: &Numbers, rows: &Picked) -> Self {
         let source = match numbers.rows.values(tag) {
             Some(values) => Source::Rank { tag, ranks: ranks(values) },
-            None => Source::Cell(Cell::Tag(tag)),
+            None => Source::Own(tag),
         };
         Self::new(source, is_ascending, numbers, rows)
     }
@@ -63,6 +72,10 @@ impl Key {
                 ranks.get(numbers.rows.code(row, *tag) as usize).copied().unwrap_or(0).into()
             }
             Source::Cell(cell) => number(&numbers.cell(row, *cell)),
+            Source::Own(tag) => numbers.rows.own(*tag).map_or(0, |own| {
+                let number = own.number(numbers.rows.code(row, *tag)).unwrap_or(0);
+                if own.are_times() { time(number.cast_signed()) } else { u128::from(number) + 1 }
+            }),
             Source::Bytes => numbers.rows.sums(row).bytes().into(),
             Source::Window => number(&Value::Time(numbers.rows.window(row))),
         }
@@ -72,6 +85,26 @@ impl Key {
     fn get(&self, numbers: &Numbers, row: u32) -> u128 {
         let raw = self.raw(numbers, row);
         if self.is_ascending { raw.saturating_sub(self.least) } else { self.most.saturating_sub(raw) }
+    }
+
+    /// The order of the rows, where no two have the same number and the numbers lie close: each row has its place then.
+    fn order(&self, numbers: &Numbers, rows: &Picked) -> Option<Done> {
+        if self.is_rising && self.is_ascending {
+            return Some(Done::AsTheyCome);
+        }
+        let places = usize::try_from(self.most.saturating_sub(self.least)).ok()?.checked_add(1)?;
+        if places < rows.len() || places > rows.len().saturating_mul(2) {
+            return None;
+        }
+        // 0 where there is none.
+        let mut order = vec![0; places];
+        for row in rows.iter() {
+            let place = order.get_mut(usize::try_from(self.get(numbers, row)).ok()?).filter(|place| **place == 0)?;
+            *place = row.checked_add(1)?;
+        }
+        order.retain(|row| *row > 0);
+        order.iter_mut().for_each(|row| *row -= 1);
+        Some(Done::Placed(order))
     }
 
     /// How many bits its numbers take.
@@ -88,9 +121,13 @@ fn bits(most: u128) -> u32 {
 fn number(value: &Value) -> u128 {
     match value {
         Value::Number(number) => u128::from(*number) + 1,
-        Value::Time(micros) => u128::from(micros.cast_unsigned() ^ 1 << 63) + 1,
+        Value::Time(micros) => time(*micros),
         _ => 0,
     }
+}
+
+fn time(micros: i64) -> u128 {
+    u128::from(micros.cast_unsigned() ^ 1 << 63) + 1
 }
 
 /// The place in order of each of these different values.
@@ -106,6 +143,24 @@ fn ranks(values: &[Value]) -> Vec<u32> {
     ranks
 }
 
+/// All that is compared, from first to last.
+fn keys<'a>(numbers: &'a Numbers, rows: &'a Picked, order: &'a Order) -> impl Iterator<Item = Key> + 'a {
+    let new = move |source, is_ascending| Key::new(source, is_ascending, numbers, rows);
+    let of_tag = move |tag: usize, is_ascending| Key::of_tag(tag, is_ascending, numbers, rows);
+    let decided: &[SortKey] = if let Order::By { keys, .. } = order { keys } else { &[] };
+    let decided = decided.iter().map(move |SortKey { column, ascending }| match column.cell {
+        Cell::Tag(tag) if tag < numbers.rows.tags() => of_tag(tag, *ascending),
+        cell => new(Source::Cell(cell), *ascending),
+    });
+    let traffic = matches!(order, Order::Traffic).then_some(Source::Bytes).into_iter();
+    let decided = decided.chain(traffic.map(move |source| new(source, false)));
+    let window = |is_here: bool| (is_here && numbers.rows.has_windows()).then_some(Source::Window).into_iter();
+    let window = |is_here: bool| window(is_here).map(move |source| new(source, true));
+    let is_across = order.is_across_windows();
+    let tags = (0..numbers.rows.tags()).map(move |tag| of_tag(tag, true));
+    window(!is_across).chain(decided).chain(window(is_across)).chain(tags)
+}
+
 /// How rows are compared.
 pub(crate) struct Sorting<'a> {
     numbers: &'a Numbers,
@@ -116,47 +171,41 @@ pub(crate) struct Sorting<'a> {
     /// Those that are compared where that number is the same.
     others: Vec<Key>,
     row_bits: u32,
+    done: Option<Done>,
+}
+
+/// What the first key alone told.
+enum Done {
+    /// Rows are in order as they come.
+    AsTheyCome,
+    /// They are in this order.
+    Placed(Vec<u32>),
 }
 
 impl<'a> Sorting<'a> {
     /// In that order, among these rows.
-    pub(crate) fn new(numbers: &'a Numbers, rows: &[u32], order: &Order) -> Self {
-        let row_bits = bits(rows.iter().max().copied().unwrap_or(0).into());
-        let mut sorting = Self { numbers, packed: Vec::new(), width: 0, others: Vec::new(), row_bits };
-        for key in sorting.keys(rows, order) {
+    pub(crate) fn new(numbers: &'a Numbers, rows: &Picked, order: &Order) -> Self {
+        let row_bits = bits(rows.max().into());
+        let mut sorting = Self { numbers, packed: Vec::new(), width: 0, others: Vec::new(), row_bits, done: None };
+        for key in keys(numbers, rows, order) {
             let bits = key.bits();
             if bits == 0 {
                 // All are the same.
             } else if sorting.others.is_empty() && bits + sorting.width + row_bits <= u128::BITS {
+                if sorting.packed.is_empty() {
+                    sorting.done = key.order(numbers, rows);
+                }
                 sorting.width += bits;
                 sorting.packed.push(key);
+                if sorting.done.is_some() {
+                    // Nothing else tells rows apart that are different already.
+                    break;
+                }
             } else {
                 sorting.others.push(key);
             }
         }
         sorting
-    }
-
-    fn keys(&self, rows: &[u32], order: &Order) -> Vec<Key> {
-        let new = |source, is_ascending| Key::new(source, is_ascending, self.numbers, rows);
-        let is_listed = |place: usize| place < self.numbers.rows.tags();
-        let of_tag = |tag: usize, is_ascending| Key::of_tag(tag, is_ascending, self.numbers, rows);
-        let decided: Vec<Key> = match order {
-            Order::Key => Vec::new(),
-            Order::Traffic => vec![new(Source::Bytes, false)],
-            Order::By { keys, .. } => keys
-                .iter()
-                .map(|SortKey { column, ascending }| match column.cell {
-                    Cell::Tag(tag) if is_listed(tag) => of_tag(tag, *ascending),
-                    cell => new(Source::Cell(cell), *ascending),
-                })
-                .collect(),
-        };
-        let window = [new(Source::Window, true)];
-        let (first, second): (Vec<Key>, Vec<Key>) =
-            if order.is_across_windows() { (decided, window.into()) } else { (window.into(), decided) };
-        let tags = (0..self.numbers.rows.tags()).map(|tag| of_tag(tag, true));
-        first.into_iter().chain(second).chain(tags).collect()
     }
 
     /// All that fits into one number, and behind it the row.
@@ -185,14 +234,22 @@ impl<'a> Sorting<'a> {
     }
 
     /// These rows in order.
-    pub(crate) fn sorted(&self, rows: &[u32]) -> Vec<u32> {
+    pub(crate) fn sorted(self, rows: &Picked) -> Picked {
+        match self.done {
+            Some(Done::AsTheyCome) => rows.clone(),
+            Some(Done::Placed(order)) => Picked::These(order),
+            None => Picked::These(self.compared(rows)),
+        }
+    }
+
+    fn compared(&self, rows: &Picked) -> Vec<u32> {
         if self.others.is_empty() && self.width + self.row_bits <= u64::BITS {
             #[expect(clippy::cast_possible_truncation, reason = "it has no more bits")]
-            let mut packed: Vec<u64> = rows.iter().map(|row| self.pack(*row) as u64).collect();
+            let mut packed: Vec<u64> = rows.iter().map(|row| self.pack(row) as u64).collect();
             packed.sort_unstable();
             return packed.into_iter().map(|packed| self.row(packed.into())).collect();
         }
-        let mut packed: Vec<u128> = rows.iter().map(|row| self.pack(*row)).collect();
+        let mut packed: Vec<u128> = rows.iter().map(|row| self.pack(row)).collect();
         if self.others.is_empty() {
             packed.sort_unstable();
         } else {
@@ -202,11 +259,11 @@ impl<'a> Sorting<'a> {
     }
 
     /// The first so many of these rows, in order.
-    pub(crate) fn first(&self, rows: &[u32], most: usize) -> Vec<u32> {
+    pub(crate) fn first(&self, rows: impl Iterator<Item = u32>, most: usize) -> Vec<u32> {
         let mut first: Vec<u128> = Vec::new();
         let mut last = None;
-        for row in rows.iter().filter(|_| most > 0) {
-            let packed = self.pack(*row);
+        for row in rows.filter(|_| most > 0) {
+            let packed = self.pack(row);
             if last.is_some_and(|last| self.compare(last, packed).is_lt()) {
                 continue;
             }

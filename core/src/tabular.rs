@@ -20,19 +20,80 @@ pub enum Part<'a> {
         /// A place for each row.
         codes: Vec<u32>,
     },
+    /// [`Value::Number`] for each row, or [`Value::Null`].
+    Numbers(Typed<u64>),
+    /// [`Value::Time`] for each row, or [`Value::Null`].
+    Times(Typed<i64>),
     /// One for each row.
     Values(Vec<Value>),
 }
 
 impl Part<'_> {
     /// The values, row by row.
-    pub fn iter(&self) -> Box<dyn Iterator<Item = &Value> + '_> {
+    pub fn iter(&self) -> Box<dyn Iterator<Item = Cow<'_, Value>> + '_> {
         match self {
-            Self::Coded { values, codes } => {
-                Box::new(codes.iter().map(|code| values.get(*code as usize).unwrap_or(&Value::Null)))
+            Self::Coded { values, codes } => Box::new(
+                codes.iter().map(|code| Cow::Borrowed(values.get(*code as usize).unwrap_or(&Value::Null))),
+            ),
+            Self::Numbers(numbers) => {
+                Box::new(numbers.iter().map(|number| Cow::Owned(number.map_or(Value::Null, Value::Number))))
             }
-            Self::Values(values) => Box::new(values.iter()),
+            Self::Times(times) => Box::new(times.iter().map(|time| Cow::Owned(time.map_or(Value::Null, Value::Time)))),
+            Self::Values(values) => Box::new(values.iter().map(Cow::Borrowed)),
         }
+    }
+}
+
+/// Something for each row where it is known.
+#[derive(Debug, Default)]
+pub struct Typed<T> {
+    values: Vec<T>,
+    /// For each row, or empty where all are known.
+    is_known: Vec<bool>,
+}
+
+impl<T: Copy + Default> Typed<T> {
+    /// One for each row.
+    #[must_use]
+    pub fn known(values: Vec<T>) -> Self {
+        Self { values, is_known: Vec::new() }
+    }
+
+    /// One for each row of which it is known.
+    pub fn new(values: impl Iterator<Item = Option<T>>) -> Self {
+        let mut typed = Self::default();
+        values.for_each(|value| typed.push(value));
+        typed
+    }
+
+    /// That of one more row.
+    pub fn push(&mut self, value: Option<T>) {
+        if value.is_none() || !self.is_known.is_empty() {
+            self.is_known.resize(self.values.len(), true);
+            self.is_known.push(value.is_some());
+        }
+        self.values.push(value.unwrap_or_default());
+    }
+
+    /// That of a row.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<T> {
+        let value = self.values.get(row).copied()?;
+        self.is_known.get(row).copied().unwrap_or(true).then_some(value)
+    }
+
+    /// Row by row.
+    pub fn iter(&self) -> impl Iterator<Item = Option<T>> + '_ {
+        (0..self.values.len()).map(|row| self.get(row))
+    }
+
+    /// All, where they are known of every row.
+    ///
+    /// # Errors
+    /// Itself, where they are not.
+    pub fn all(self) -> Result<Vec<T>, Self> {
+        if self.is_known.is_empty() { Ok(self.values) } else { Err(self) }
     }
 }
 
@@ -49,6 +110,11 @@ pub trait Tabular {
 
     /// The rows at these places, those behind the last left out: a part for each column.
     fn parts(&self, places: Range<usize>) -> Vec<Part<'_>>;
+
+    /// The same for several threads at once, where parts can be had in any order.
+    fn shared(&self) -> Option<&(dyn Tabular + Sync)> {
+        None
+    }
 }
 
 impl Tabular for Report {
@@ -69,5 +135,8 @@ impl Tabular for Report {
         let rows = self.rows.get(places.start.min(end)..end).unwrap_or_default();
         let part = |column: &Column| Part::Values(rows.iter().map(|row| row.cell(column.cell)).collect());
         self.columns.iter().map(part).collect()
+    }
+    fn shared(&self) -> Option<&(dyn Tabular + Sync)> {
+        Some(self)
     }
 }

@@ -449,7 +449,7 @@ proptest! {
             prop_assert_eq!(rows(&together), rows(&whole));
             for places in [0..0, 0..3, 3..5, 7..9, 1..4, 0..usize::MAX] {
                 let values = |rows: &dyn Tabular| -> Vec<Vec<Value>> {
-                    rows.parts(places.clone()).iter().map(|part| part.iter().cloned().collect()).collect()
+                    rows.parts(places.clone()).iter().map(|part| part.iter().map(Cow::into_owned).collect()).collect()
                 };
                 prop_assert_eq!(values(&together), values(&whole), "{:?}", places);
             }

@@ -74,6 +74,48 @@ fn csv() {
     );
 }
 
+/// Many times as many rows as are written at once, of all kinds of values; read by somebody else's reader.
+#[test]
+fn csv_of_many_rows() {
+    let mut report = report(by(&["src_port", "dst_ip", "pid", "process_name"]));
+    let some = report.rows.clone();
+    let texts = ["", "a,b", "\"", "two\nlines", "a name that is longer than fifteen bytes", "ünï"];
+    report.rows = (0..30_000_u64)
+        .map(|number| {
+            let mut row = some[usize::try_from(number % 2).unwrap()].clone();
+            row.window.start_us += i64::try_from(number).unwrap() * 7_777_777;
+            row.sums.bytes_read = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (number % 64);
+            let text = texts[usize::try_from(number).unwrap() % texts.len()];
+            row.key[3] = if number % 5 == 0 { Value::Null } else { Value::Text(text.into()) };
+            row
+        })
+        .collect();
+    let written = text(|out| write_csv(&report, out).unwrap());
+    let mut reader = csv::Reader::from_reader(written.as_bytes());
+    let mut records = reader.records();
+    for row in &report.rows {
+        let record = records.next().unwrap().unwrap();
+        assert_eq!(record.len(), report.columns.len());
+        for (column, field) in report.columns.iter().zip(&record) {
+            let expected = match row.cell(column.cell) {
+                Value::Null => String::new(),
+                Value::Folded => "*".to_owned(),
+                Value::Number(number) => number.to_string(),
+                Value::Ip(ip) => ip.to_string(),
+                Value::Net(net) => net.to_string(),
+                Value::Word(word) => word.to_owned(),
+                Value::Text(text) => text.to_string(),
+                Value::Time(micros) => chrono::DateTime::from_timestamp_micros(micros)
+                    .unwrap()
+                    .format("%Y-%m-%dT%H:%M:%S%.6fZ")
+                    .to_string(),
+            };
+            assert_eq!(field, expected, "{}", column.name);
+        }
+    }
+    assert!(records.next().is_none());
+}
+
 #[test]
 fn json() {
     let report = report(by(&["src_port", "dst_ip", "process_name"]));

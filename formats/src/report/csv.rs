@@ -8,25 +8,27 @@ use std::io::Write;
 use netflow_core::tabular::{Part, Tabular};
 use netflow_core::value::Value;
 
-use super::{ReportError, rfc3339};
+use super::ReportError;
+use super::fields::{Day, Fields, Short};
+use super::turns::{Maker, Turns};
 
 /// Rows that are written at once.
 const ROWS: usize = 4096;
+
+/// Stands for a field that is too long to be kept.
+const LONG: Short = [0; 16];
 
 /// Writes the rows under a header row.
 ///
 /// # Errors
 /// When the output fails, or a time cannot be shown.
-pub fn write_csv<T: Tabular + ?Sized, W: Write>(table: &T, mut out: W) -> Result<(), ReportError> {
-    let mut header = Vec::new();
-    for (place, column) in table.columns().iter().enumerate() {
-        if place > 0 {
-            header.push(b',');
-        }
+pub fn write_csv<T: Tabular + ?Sized, W: Write + Send>(table: &T, mut out: W) -> Result<(), ReportError> {
+    let mut header = Fields::default();
+    for column in table.columns() {
         push_text(&mut header, &column.name);
     }
-    header.push(b'\n');
-    out.write_all(&header)?;
+    header.end_line();
+    out.write_all(if table.columns().is_empty() { b"\n" } else { header.bytes() })?;
     write_csv_rows(table, out)
 }
 
@@ -34,128 +36,105 @@ pub fn write_csv<T: Tabular + ?Sized, W: Write>(table: &T, mut out: W) -> Result
 ///
 /// # Errors
 /// As [`write_csv`].
-pub fn write_csv_rows<T: Tabular + ?Sized, W: Write>(table: &T, mut out: W) -> Result<(), ReportError> {
-    let mut fields: Vec<Fields> = table.columns().iter().map(|_| Fields::default()).collect();
-    let mut lines = Vec::new();
-    for start in (0..table.height()).step_by(ROWS) {
-        let rows = ROWS.min(table.height() - start);
-        let parts = table.parts(start..start + rows);
-        for (part, fields) in parts.iter().zip(&mut fields) {
-            fields.learn(part, table.height())?;
-        }
-        lines.clear();
-        for row in 0..rows {
-            for (part, fields) in parts.iter().zip(&mut fields) {
-                fields.push(&mut lines, part, row)?;
-                lines.push(b',');
-            }
-            lines.pop();
-            lines.push(b'\n');
-        }
-        out.write_all(&lines)?;
+pub fn write_csv_rows<T: Tabular + ?Sized, W: Write + Send>(table: &T, out: W) -> Result<(), ReportError> {
+    let known = table.parts(0..0).iter().map(|part| known(part, table.height())).collect::<Result<Vec<_>, _>>()?;
+    let turns = Turns::new(table.height().div_ceil(ROWS), out);
+    match table.shared() {
+        Some(table) => turns.run(|| Lines::new(table, &known)),
+        None => turns.take_turns(Lines::new(table, &known)),
     }
-    out.flush()?;
+    turns.finish()?.flush()?;
     Ok(())
 }
 
-/// The fields of a column that are there already.
-#[derive(Default)]
-struct Fields {
-    /// By code, one behind the other.
-    bytes: Vec<u8>,
-    /// Where each ends.
-    ends: Vec<usize>,
-    /// The second of the last time, in µs, and its field up to there: the next time is mostly in the same.
-    second: Option<(i64, String)>,
+/// The fields of a column's different values by code, unless it has fewer rows than values; [`LONG`] for those that are.
+fn known(part: &Part<'_>, height: usize) -> Result<Vec<Short>, ReportError> {
+    let Part::Coded { values, .. } = part else { return Ok(Vec::new()) };
+    if values.len() > height {
+        return Ok(Vec::new());
+    }
+    let (mut fields, mut day) = (Fields::default(), Day::default());
+    let known = values.iter().map(|value| {
+        fields.clear();
+        push(&mut fields, value, &mut day)?;
+        Ok(fields.only().unwrap_or(LONG))
+    });
+    known.collect()
 }
 
-/// Fields of so many bytes are copied as if they had as many: a copy of a known length is no call.
-const SHORT: usize = 16;
+/// Makes lines.
+struct Lines<'a, T: ?Sized> {
+    table: &'a T,
+    known: &'a [Vec<Short>],
+    fields: Fields,
+    day: Day,
+}
 
-impl Fields {
-    /// Makes the fields of a column's different values, once, unless it has fewer rows than values.
-    fn learn(&mut self, part: &Part<'_>, height: usize) -> Result<(), ReportError> {
-        let Part::Coded { values, .. } = part else { return Ok(()) };
-        if self.ends.is_empty() && values.len() <= height {
-            self.ends.reserve_exact(values.len());
-            for value in *values {
-                push(&mut self.bytes, value)?;
-                self.ends.push(self.bytes.len());
-            }
-            self.bytes.extend_from_slice(&[0; SHORT]);
-        }
-        Ok(())
+impl<'a, T: Tabular + ?Sized> Lines<'a, T> {
+    fn new(table: &'a T, known: &'a [Vec<Short>]) -> Self {
+        Self { table, known, fields: Fields::default(), day: Day::default() }
     }
+}
 
-    fn push(&mut self, line: &mut Vec<u8>, part: &Part<'_>, row: usize) -> Result<(), ReportError> {
-        let value = match part {
-            Part::Coded { values, codes } => {
-                let code = codes.get(row).map_or(usize::MAX, |code| *code as usize);
-                if let Some(end) = self.ends.get(code) {
-                    let start = code.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-                    match self.bytes.get(start..).and_then(<[u8]>::first_chunk::<SHORT>) {
-                        Some(chunk) if end - start <= SHORT => {
-                            let length = line.len() + end - start;
-                            line.extend_from_slice(chunk);
-                            line.truncate(length);
+impl<T: Tabular + ?Sized> Maker for Lines<'_, T> {
+    fn make(&mut self, part: usize) -> Result<&[u8], ReportError> {
+        let Self { table, known, fields, day } = self;
+        let start = part * ROWS;
+        let rows = ROWS.min(table.height().saturating_sub(start));
+        let parts = table.parts(start..start + rows);
+        fields.clear();
+        for row in 0..rows {
+            for (part, known) in parts.iter().zip(*known) {
+                match part {
+                    Part::Coded { values, codes } => {
+                        let code = codes.get(row).map_or(usize::MAX, |code| *code as usize);
+                        match known.get(code) {
+                            Some(field) if *field != LONG => fields.short(field),
+                            _ => push(fields, values.get(code).unwrap_or(&Value::Null), day)?,
                         }
-                        _ => line.extend_from_slice(self.bytes.get(start..*end).unwrap_or_default()),
                     }
-                    return Ok(());
+                    Part::Numbers(numbers) => match numbers.get(row) {
+                        Some(number) => fields.number(number),
+                        None => fields.comma(),
+                    },
+                    Part::Times(times) => match times.get(row) {
+                        Some(micros) => fields.time(micros, day)?,
+                        None => fields.comma(),
+                    },
+                    Part::Values(values) => push(fields, values.get(row).unwrap_or(&Value::Null), day)?,
                 }
-                values.get(code)
             }
-            Part::Values(values) => values.get(row),
-        };
-        match value {
-            Some(Value::Time(micros)) => self.push_time(line, *micros),
-            Some(value) => push(line, value),
-            None => Ok(()),
+            fields.end_line();
         }
-    }
-
-    fn push_time(&mut self, line: &mut Vec<u8>, micros: i64) -> Result<(), ReportError> {
-        let mut within = micros.rem_euclid(1_000_000);
-        let second = micros.saturating_sub(within);
-        if self.second.as_ref().is_none_or(|(known, _)| *known != second) {
-            let whole = rfc3339(micros)?;
-            let (text, _) = whole.split_once('.').unwrap_or((&whole, ""));
-            self.second = Some((second, text.to_owned()));
-        }
-        line.extend_from_slice(self.second.as_ref().map_or("", |(_, text)| text).as_bytes());
-        let mut fraction = *b".000000Z";
-        for digit in fraction[1..7].iter_mut().rev() {
-            *digit += u8::try_from(within % 10).unwrap_or(0);
-            within /= 10;
-        }
-        line.extend_from_slice(&fraction);
-        Ok(())
+        Ok(fields.bytes())
     }
 }
 
-fn push(line: &mut Vec<u8>, value: &Value) -> Result<(), ReportError> {
+fn push(fields: &mut Fields, value: &Value, day: &mut Day) -> Result<(), ReportError> {
     match value {
-        Value::Null => {}
-        Value::Folded => line.push(b'*'),
-        Value::Number(number) => line.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
-        Value::Ip(ip) => write!(line, "{ip}")?,
-        Value::Net(net) => write!(line, "{net}")?,
-        Value::Word(word) => push_text(line, word),
-        Value::Text(text) => push_text(line, text),
-        Value::Time(micros) => line.extend_from_slice(rfc3339(*micros)?.as_bytes()),
+        Value::Null => fields.comma(),
+        Value::Folded => fields.text("*,"),
+        Value::Number(number) => fields.number(*number),
+        Value::Ip(ip) => fields.ip(*ip)?,
+        Value::Net(net) => write!(fields, "{net},")?,
+        Value::Word(word) => push_text(fields, word),
+        Value::Text(text) => push_text(fields, text),
+        Value::Time(micros) => fields.time(*micros, day)?,
     }
     Ok(())
 }
 
 /// An empty text is not an unknown one, so it is quoted, as is what would not be one field.
-fn push_text(line: &mut Vec<u8>, text: &str) {
+fn push_text(fields: &mut Fields, text: &str) {
     if !text.is_empty() && !text.contains([',', '"', '\n', '\r']) {
-        line.extend_from_slice(text.as_bytes());
-        return;
+        fields.text(text);
+    } else {
+        fields.text("\"");
+        for (place, piece) in text.split('"').enumerate() {
+            fields.text(if place > 0 { "\"\"" } else { "" });
+            fields.text(piece);
+        }
+        fields.text("\"");
     }
-    line.push(b'"');
-    for byte in text.bytes() {
-        line.extend(std::iter::repeat_n(byte, if byte == b'"' { 2 } else { 1 }));
-    }
-    line.push(b'"');
+    fields.comma();
 }

@@ -9,8 +9,8 @@ use netflow_core::column;
 use netflow_core::tabular::{Part, Tabular};
 use netflow_core::value::{Type, Value};
 use polars_core::prelude::{
-    ChunkTake as _, Column, DataFrame, IdxCa, IntoColumn, IntoSeries, NamedFrom, NewChunkedArray as _, Series,
-    StringChunked, TimeUnit, TimeZone,
+    ChunkTake as _, Column, DataFrame, IdxCa, Int64Chunked, IntoColumn, IntoSeries, NamedFrom, NewChunkedArray as _,
+    Series, StringChunked, TimeUnit, TimeZone, UInt64Chunked,
 };
 
 use super::ReportError;
@@ -54,6 +54,10 @@ fn typed(
 ) -> Result<Column, ReportError> {
     let name = || column.name.as_ref().into();
     let series = match (column.ty, part) {
+        (Type::U64, Part::Numbers(numbers)) => match numbers.all() {
+            Ok(numbers) => UInt64Chunked::from_vec(name(), numbers).into_series(),
+            Err(numbers) => Series::new(name(), numbers.iter().collect::<Vec<_>>()),
+        },
         (Type::U16, part) => Series::new(name(), numbers::<u16>(&part)),
         (Type::U32, part) => Series::new(name(), numbers::<u32>(&part)),
         (Type::U64, part) => Series::new(name(), numbers::<u64>(&part)),
@@ -62,30 +66,46 @@ fn typed(
             texts.take(&IdxCa::from_vec(name(), codes))?.into_series()
         }
         (Type::Text | Type::Ip | Type::Net, part) => {
-            StringChunked::from_iter_options(name(), part.iter().map(text)).into_series()
+            StringChunked::from_iter_options(name(), part.iter().map(|value| text(&value))).into_series()
         }
         (Type::Time, part) => {
-            let times: Vec<Option<i64>> = part
-                .iter()
-                .map(|value| match value {
-                    Value::Time(micros) => Some(*micros),
-                    _ => None,
-                })
-                .collect();
-            Series::new(name(), times).into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
+            let times = match part {
+                Part::Times(times) => match times.all() {
+                    Ok(times) => Int64Chunked::from_vec(name(), times).into_series(),
+                    Err(times) => Series::new(name(), times.iter().collect::<Vec<_>>()),
+                },
+                part => Series::new(name(), part.iter().map(|value| time(&value)).collect::<Vec<_>>()),
+            };
+            times.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
         }
     };
     Ok(series.into_column())
 }
 
 /// Numbers of any width; what does not fit into the column's type is unknown rather than wrong.
-fn numbers<N: TryFrom<u64>>(part: &Part<'_>) -> Vec<Option<N>> {
-    part.iter()
-        .map(|value| match value {
-            Value::Number(number) => N::try_from(*number).ok(),
-            _ => None,
-        })
-        .collect()
+fn numbers<N: TryFrom<u64> + Copy>(part: &Part<'_>) -> Vec<Option<N>> {
+    match part {
+        Part::Numbers(numbers) => numbers.iter().map(|number| N::try_from(number?).ok()).collect(),
+        Part::Coded { values, codes } if values.len() <= codes.len() => {
+            let different: Vec<Option<N>> = values.iter().map(number).collect();
+            codes.iter().map(|code| different.get(*code as usize).copied().flatten()).collect()
+        }
+        part => part.iter().map(|value| number(&value)).collect(),
+    }
+}
+
+fn number<N: TryFrom<u64>>(value: &Value) -> Option<N> {
+    match value {
+        Value::Number(number) => N::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+fn time(value: &Value) -> Option<i64> {
+    match value {
+        Value::Time(micros) => Some(*micros),
+        _ => None,
+    }
 }
 
 fn text(value: &Value) -> Option<String> {

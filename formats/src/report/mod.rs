@@ -7,6 +7,7 @@
 mod arrow;
 mod columns;
 mod csv;
+mod fields;
 mod frame;
 mod html;
 mod json;
@@ -17,6 +18,7 @@ mod partition;
 mod run;
 mod shares;
 mod table;
+mod turns;
 
 pub use arrow::{write_arrow, write_arrow_stream};
 pub use csv::{write_csv, write_csv_rows};
