@@ -63,6 +63,7 @@ impl BlockDecoder {
         let payload = block.bytes.get(BLOCK_HEADER_BYTES..).unwrap_or_default();
         let selection = Selection::BATCH.and(measured);
         spare.load(&block.header, payload, selection, true, &mut self.unpacker)?;
+        spare.find_lives();
         Ok(spare)
     }
 }
