@@ -18,10 +18,6 @@ const MOST_DECODERS: usize = 4;
 /// Blocks that a decoder may have.
 const EACH: usize = 2;
 
-/// While so many events are decoded, no block is added: those that recorders write are no more, but a block may hold as
-/// many by itself.
-const MOST_EVENTS: u64 = 1 << 19;
-
 /// The threads that decode, by turns: so blocks come back in their order.
 pub(super) struct Ahead<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
@@ -32,8 +28,6 @@ pub(super) struct Ahead<'scope, 'env> {
     /// Blocks that were given to decoders, and how many of them came back.
     given: usize,
     taken: usize,
-    /// Events of those that did not come back yet.
-    events: u64,
     spares: Vec<Vec<u8>>,
 }
 
@@ -56,7 +50,7 @@ impl<'scope, 'env> Ahead<'scope, 'env> {
     /// Of the measurements those that are selected.
     pub(super) fn new(scope: &'scope Scope<'scope, 'env>, measured: Selection) -> Self {
         let most = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_DECODERS);
-        Self { scope, measured, decoders: Vec::new(), most, given: 0, taken: 0, events: 0, spares: Vec::new() }
+        Self { scope, measured, decoders: Vec::new(), most, given: 0, taken: 0, spares: Vec::new() }
     }
 
     /// The next block of the section; `None` when what is left of it is to be read event by event.
@@ -72,7 +66,6 @@ impl<'scope, 'env> Ahead<'scope, 'env> {
                 return self.take(capture, done, spare);
             }
             if self.given - self.taken < self.most * EACH
-                && self.events < MOST_EVENTS
                 && let Some(block) = capture.next_raw(self.spares.pop().unwrap_or_default())
             {
                 self.give(block, spare())?;
@@ -110,9 +103,8 @@ impl<'scope, 'env> Ahead<'scope, 'env> {
             self.decoders.push(start(self.scope, self.measured)?);
         }
         let decoder = self.decoders.get(turn).ok_or(None)?;
-        self.events += u64::from(block.events());
-        self.given += 1;
         decoder.jobs.send((block, spare)).map_err(|_| None)?;
+        self.given += 1;
         Ok(())
     }
 
@@ -129,7 +121,6 @@ impl<'scope, 'env> Ahead<'scope, 'env> {
             }
         };
         self.taken += 1;
-        self.events -= u64::from(done.block.events());
         Ok(Some(done))
     }
 }

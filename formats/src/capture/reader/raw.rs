@@ -16,6 +16,11 @@ use crate::capture::error::{Malformed, ReadError};
 use crate::capture::selection::Selection;
 use crate::capture::stream::Unpacker;
 
+/// Events and bytes of a block that is decoded elsewhere, at most: as many as recorders write. Larger ones, several at a time,
+/// would take more memory than decoding faster is worth.
+const MOST_EVENTS: u32 = 1 << 16;
+const MOST_BYTES: u32 = 8 << 20;
+
 /// A block of events as it is stored, whose checksums fit.
 pub struct RawBlock {
     /// With its header.
@@ -27,12 +32,6 @@ pub struct RawBlock {
 }
 
 impl RawBlock {
-    /// Events in it.
-    #[must_use]
-    pub fn events(&self) -> u32 {
-        self.header.events
-    }
-
     /// Its memory, for another block.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
@@ -71,7 +70,8 @@ impl BlockDecoder {
 impl<R: Read> CaptureReader<R> {
     /// The next block of the current section, to be decoded with a [`BlockDecoder`], in the memory of `spare`: what is
     /// decoded is [accepted](Self::accept) in the order of the blocks, or [put back](Self::put_back). `None` when all before
-    /// is to be accepted first, and what follows then is for [`next_batch`](Self::next_batch): damage, the end, an error.
+    /// is to be accepted first, and what follows then is for [`next_batch`](Self::next_batch): damage, the end, an error,
+    /// a block larger than recorders write.
     pub fn next_raw(&mut self, spare: Vec<u8>) -> Option<RawBlock> {
         let is_plain = self.phase == Phase::Within
             && self.introduced.is_none()
@@ -86,7 +86,8 @@ impl<R: Read> CaptureReader<R> {
         }
         let header = BlockHeader::parse(self.source.window().first_chunk()?).ok()?;
         let follows = header.kind == BlockKind::Events
-            && header.events > 0
+            && (1..=MOST_EVENTS).contains(&header.events)
+            && header.stored_bytes <= MOST_BYTES
             && header.codec == 0
             && header.raw_bytes == header.stored_bytes
             && header.sequence == self.sequence
