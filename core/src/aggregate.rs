@@ -142,18 +142,27 @@ impl Groups {
     /// Takes the next samples of connections, as long as each goes on with a run of its connection; gives how many it took.
     pub(crate) fn go_on(&self, section: &mut Section, samples: impl Iterator<Item = (u64, u64, Totals)>) -> usize {
         let boot_time_ns = section.utc_ns(0);
-        let Section { deltas, surroundings, runs, .. } = section;
-        let (until, learned, keeps_idle) =
-            (deltas.lingers_until(), surroundings.learned(), self.options.filter.keep_idle);
+        let (until, learned) = (section.deltas.lingers_until(), section.surroundings.learned());
         let (mut taken, mut window) = (0, 0..0);
         for (at, conn, totals) in samples {
-            let guess = deltas.guess();
-            let slot = if runs.is_of(guess, conn) { Some(guess) } else { deltas.slot_of(conn) };
-            let Some((slot, run)) = slot.and_then(|slot| Some((slot, runs.of(slot, conn)?))) else { break };
+            let guess = section.deltas.guess();
+            let slot = if section.runs.is_of(guess, conn) { Some(guess) } else { section.deltas.slot_of(conn) };
+            let Some((slot, run)) = slot.and_then(|slot| Some((slot, section.runs.of(slot, conn)?))) else { break };
+            if at >= until {
+                break;
+            }
             if !window.contains(&at) {
                 window = self.window_around(utc_ns(boot_time_ns, at), at);
             }
-            if at >= until || !window.contains(&run.at) || !run.take(at, &totals, keeps_idle) {
+            if !window.contains(&run.at) {
+                // A run is within one window: this is another one.
+                let next = run.next(at);
+                self.settle(section, slot);
+                section.runs.begin(slot, next);
+            }
+            let Section { deltas, surroundings, runs, .. } = &mut *section;
+            let Some(run) = runs.of(slot, conn) else { break };
+            if !run.take(at, &totals, self.options.filter.keep_idle) {
                 break;
             }
             if run.learned != learned {
@@ -163,7 +172,7 @@ impl Groups {
             deltas.pass(slot);
             taken += 1;
         }
-        deltas.pass_over(taken as u64);
+        section.deltas.pass_over(taken as u64);
         taken
     }
 

@@ -29,7 +29,8 @@ pub(crate) struct Run {
 impl Run {
     /// A run that goes on behind a sample that was told, if that was one for a run.
     pub(crate) fn new(id: u64, at: u64, totals: &Totals, learned: u64) -> Option<Self> {
-        is_for_run(totals).then(|| Self { id, at, learned, counters: totals.counters(), ..Self::default() })
+        let (rtt, rtt_var) = Default::default();
+        is_for_run(totals).then(|| Self { id, at, learned, counters: totals.counters(), rtt, rtt_var })
     }
 
     /// Takes the next sample; measurements are kept of one in which nothing happened if `keeps_idle`. False when it is not
@@ -47,6 +48,12 @@ impl Run {
         }
         (self.at, self.counters) = (at, counters);
         true
+    }
+
+    /// The run of the samples from this time on, when those before are told.
+    pub(crate) fn next(&self, at: u64) -> Self {
+        let (rtt, rtt_var) = Default::default();
+        Self { at, rtt, rtt_var, ..*self }
     }
 
     /// The totals now, without what was measured.
