@@ -12,8 +12,8 @@ use std::ops::Range;
 use rustc_hash::FxHashMap;
 
 use crate::column::{Cell, Column};
-use crate::picked::Picked;
 use crate::filter::Having;
+use crate::picked::Picked;
 use crate::report::{Report, Rest, Row, Window};
 use crate::rows::Rows;
 use crate::sorting::Sorting;

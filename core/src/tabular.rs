@@ -32,9 +32,9 @@ impl Part<'_> {
     /// The values, row by row.
     pub fn iter(&self) -> Box<dyn Iterator<Item = Cow<'_, Value>> + '_> {
         match self {
-            Self::Coded { values, codes } => Box::new(
-                codes.iter().map(|code| Cow::Borrowed(values.get(*code as usize).unwrap_or(&Value::Null))),
-            ),
+            Self::Coded { values, codes } => {
+                Box::new(codes.iter().map(|code| Cow::Borrowed(values.get(*code as usize).unwrap_or(&Value::Null))))
+            }
             Self::Numbers(numbers) => {
                 Box::new(numbers.iter().map(|number| Cow::Owned(number.map_or(Value::Null, Value::Number))))
             }
