@@ -13,7 +13,7 @@ use super::fields::{Day, Fields, Kept};
 use super::turns::{Maker, Turns};
 
 /// Rows that are written at once.
-const ROWS: usize = 4096;
+const ROWS: usize = 2048;
 
 /// Writes the rows under a header row.
 ///
