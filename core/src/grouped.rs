@@ -12,8 +12,8 @@ use std::ops::Range;
 use rustc_hash::FxHashMap;
 
 use crate::column::{Cell, Column};
-use crate::picked::Picked;
 use crate::filter::Having;
+use crate::picked::Picked;
 use crate::report::{Report, Rest, Row, Window};
 use crate::rows::Rows;
 use crate::sorting::Sorting;
@@ -23,6 +23,9 @@ use crate::value::Value;
 
 /// How a column is found in sums, and its cells.
 type Measured<'a> = (fn(&Sums) -> Value, &'a mut Typed<u64>);
+
+/// Rows that a cache holds.
+const TOGETHER: usize = if cfg!(test) { 3 } else { 1024 };
 
 /// Rows of numbers with what they mean.
 #[derive(Debug)]
@@ -74,8 +77,19 @@ impl Numbers {
         }
     }
 
-    /// A part of each column.
+    /// A part of each column. Rows are far apart in memory, so all columns are taken of some before the next.
     fn parts(&self, columns: &[Column], rows: &[u32]) -> Vec<Part<'_>> {
+        let mut some = rows.chunks(TOGETHER);
+        let mut parts = self.some_parts(columns, some.next().unwrap_or_default());
+        for rows in some {
+            for (part, more) in parts.iter_mut().zip(self.some_parts(columns, rows)) {
+                part.append(more);
+            }
+        }
+        parts
+    }
+
+    fn some_parts(&self, columns: &[Column], rows: &[u32]) -> Vec<Part<'_>> {
         let words: Vec<&[u32]> = rows.iter().map(|row| self.rows.words(*row)).collect();
         let mut from_sums = vec![false; columns.len()];
         let part = |(column, is_from_sums): (&Column, &mut bool)| match column.cell {

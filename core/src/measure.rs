@@ -174,21 +174,18 @@ pub(crate) struct Count {
 
 impl Count {
     /// Its values, row by row.
-    pub(crate) fn of<'a>(
-        self,
-        rows: &[u32],
-        words: impl Iterator<Item = &'a [u32]>,
-        carries: &Carries,
-    ) -> Typed<u64> {
+    pub(crate) fn of<'a>(self, rows: &[u32], words: impl Iterator<Item = &'a [u32]>, carries: &Carries) -> Typed<u64> {
         let Self { at, tcp } = self;
         match tcp {
             None if carries.0.is_empty() => {
                 Typed::known(words.map(|words| words.get(at).copied().unwrap_or(0).into()).collect())
             }
             None => Typed::known(rows.iter().zip(words).map(|(row, words)| carries.get(*row, words, at)).collect()),
-            Some(tcp) => Typed::new(rows.iter().zip(words).map(|(row, words)| {
-                (carries.get(*row, words, tcp) > 0).then(|| carries.get(*row, words, at))
-            })),
+            Some(tcp) => Typed::new(
+                rows.iter()
+                    .zip(words)
+                    .map(|(row, words)| (carries.get(*row, words, tcp) > 0).then(|| carries.get(*row, words, at))),
+            ),
         }
     }
 }

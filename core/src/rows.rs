@@ -414,9 +414,7 @@ impl Rows {
         let place = self.key - self.tags() + tag;
         let codes = rows.iter().map(|words| words.get(place).copied().unwrap_or(0));
         match self.values.get(tag) {
-            Some(Values::Different(dictionary)) => {
-                Part::Coded { values: dictionary.values(), codes: codes.collect() }
-            }
+            Some(Values::Different(dictionary)) => Part::Coded { values: dictionary.values(), codes: codes.collect() },
             Some(Values::Own(own)) => own.part(codes),
             None => Part::Values(vec![Value::Null; rows.len()]),
         }

@@ -29,12 +29,24 @@ pub enum Part<'a> {
 }
 
 impl Part<'_> {
+    /// Takes the rows that follow, which are of the same column.
+    pub(crate) fn append(&mut self, more: Self) {
+        match (self, more) {
+            (Self::Coded { codes, .. }, Self::Coded { codes: more, .. }) => codes.extend(more),
+            (Self::Numbers(numbers), Self::Numbers(more)) => numbers.append(more),
+            (Self::Times(times), Self::Times(more)) => times.append(more),
+            (Self::Values(values), Self::Values(more)) => values.extend(more),
+            // A column has one kind of parts.
+            _ => {}
+        }
+    }
+
     /// The values, row by row.
     pub fn iter(&self) -> Box<dyn Iterator<Item = Cow<'_, Value>> + '_> {
         match self {
-            Self::Coded { values, codes } => Box::new(
-                codes.iter().map(|code| Cow::Borrowed(values.get(*code as usize).unwrap_or(&Value::Null))),
-            ),
+            Self::Coded { values, codes } => {
+                Box::new(codes.iter().map(|code| Cow::Borrowed(values.get(*code as usize).unwrap_or(&Value::Null))))
+            }
             Self::Numbers(numbers) => {
                 Box::new(numbers.iter().map(|number| Cow::Owned(number.map_or(Value::Null, Value::Number))))
             }
@@ -73,6 +85,15 @@ impl<T: Copy + Default> Typed<T> {
             self.is_known.push(value.is_some());
         }
         self.values.push(value.unwrap_or_default());
+    }
+
+    fn append(&mut self, more: Self) {
+        if !self.is_known.is_empty() || !more.is_known.is_empty() {
+            self.is_known.resize(self.values.len(), true);
+            self.is_known.extend(&more.is_known);
+            self.is_known.resize(self.values.len() + more.values.len(), true);
+        }
+        self.values.extend(more.values);
     }
 
     /// That of a row.
@@ -138,5 +159,25 @@ impl Tabular for Report {
     }
     fn shared(&self) -> Option<&(dyn Tabular + Sync)> {
         Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_known_stays_known_behind_what_is_not(
+            pieces in prop::collection::vec(prop::collection::vec(prop::option::of(any::<u64>()), 0..4), 0..5)
+        ) {
+            let mut typed = Typed::default();
+            pieces.iter().for_each(|piece| typed.append(Typed::new(piece.iter().copied())));
+            prop_assert_eq!(typed.iter().collect::<Vec<_>>(), pieces.concat());
+            prop_assert_eq!(typed.get(pieces.concat().len()), None);
+            prop_assert_eq!(typed.all().is_ok(), pieces.concat().iter().all(Option::is_some));
+        }
     }
 }

@@ -9,14 +9,11 @@ use netflow_core::tabular::{Part, Tabular};
 use netflow_core::value::Value;
 
 use super::ReportError;
-use super::fields::{Day, Fields, Short};
+use super::fields::{Day, Fields, Kept};
 use super::turns::{Maker, Turns};
 
 /// Rows that are written at once.
-const ROWS: usize = 4096;
-
-/// Stands for a field that is too long to be kept.
-const LONG: Short = [0; 16];
+const ROWS: usize = 2048;
 
 /// Writes the rows under a header row.
 ///
@@ -37,60 +34,61 @@ pub fn write_csv<T: Tabular + ?Sized, W: Write + Send>(table: &T, mut out: W) ->
 /// # Errors
 /// As [`write_csv`].
 pub fn write_csv_rows<T: Tabular + ?Sized, W: Write + Send>(table: &T, out: W) -> Result<(), ReportError> {
-    let known = table.parts(0..0).iter().map(|part| known(part, table.height())).collect::<Result<Vec<_>, _>>()?;
+    let kept = table.parts(0..0).iter().map(|part| kept(part, table.height())).collect::<Result<Vec<_>, _>>()?;
     let turns = Turns::new(table.height().div_ceil(ROWS), out);
     match table.shared() {
-        Some(table) => turns.run(|| Lines::new(table, &known)),
-        None => turns.take_turns(Lines::new(table, &known)),
+        Some(table) => turns.run(|| Lines::new(table, &kept)),
+        None => turns.take_turns(Lines::new(table, &kept)),
     }
     turns.finish()?.flush()?;
     Ok(())
 }
 
-/// The fields of a column's different values by code, unless it has fewer rows than values; [`LONG`] for those that are.
-fn known(part: &Part<'_>, height: usize) -> Result<Vec<Short>, ReportError> {
-    let Part::Coded { values, .. } = part else { return Ok(Vec::new()) };
-    if values.len() > height {
-        return Ok(Vec::new());
+/// The fields of a column's different values by code, unless it has fewer rows than values.
+fn kept(part: &Part<'_>, height: usize) -> Result<Kept, ReportError> {
+    let (mut kept, mut fields, mut day) = (Kept::default(), Fields::default(), Day::default());
+    if let Part::Coded { values, .. } = part
+        && values.len() <= height
+    {
+        for value in *values {
+            fields.clear();
+            push(&mut fields, value, &mut day)?;
+            if !kept.push(fields.bytes()) {
+                break;
+            }
+        }
     }
-    let (mut fields, mut day) = (Fields::default(), Day::default());
-    let known = values.iter().map(|value| {
-        fields.clear();
-        push(&mut fields, value, &mut day)?;
-        Ok(fields.only().unwrap_or(LONG))
-    });
-    known.collect()
+    Ok(kept)
 }
 
 /// Makes lines.
 struct Lines<'a, T: ?Sized> {
     table: &'a T,
-    known: &'a [Vec<Short>],
+    kept: &'a [Kept],
     fields: Fields,
     day: Day,
 }
 
 impl<'a, T: Tabular + ?Sized> Lines<'a, T> {
-    fn new(table: &'a T, known: &'a [Vec<Short>]) -> Self {
-        Self { table, known, fields: Fields::default(), day: Day::default() }
+    fn new(table: &'a T, kept: &'a [Kept]) -> Self {
+        Self { table, kept, fields: Fields::default(), day: Day::default() }
     }
 }
 
 impl<T: Tabular + ?Sized> Maker for Lines<'_, T> {
     fn make(&mut self, part: usize) -> Result<&[u8], ReportError> {
-        let Self { table, known, fields, day } = self;
+        let Self { table, kept, fields, day } = self;
         let start = part * ROWS;
         let rows = ROWS.min(table.height().saturating_sub(start));
         let parts = table.parts(start..start + rows);
         fields.clear();
         for row in 0..rows {
-            for (part, known) in parts.iter().zip(*known) {
+            for (part, kept) in parts.iter().zip(*kept) {
                 match part {
                     Part::Coded { values, codes } => {
                         let code = codes.get(row).map_or(usize::MAX, |code| *code as usize);
-                        match known.get(code) {
-                            Some(field) if *field != LONG => fields.short(field),
-                            _ => push(fields, values.get(code).unwrap_or(&Value::Null), day)?,
+                        if !fields.kept(kept, code) {
+                            push(fields, values.get(code).unwrap_or(&Value::Null), day)?;
                         }
                     }
                     Part::Numbers(numbers) => match numbers.get(row) {

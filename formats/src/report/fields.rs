@@ -10,8 +10,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{ReportError, rfc3339};
 
-/// A field of at most 15 bytes, with its comma. The last byte says how many bytes it has, or is the comma itself.
-pub(super) type Short = [u8; 16];
+/// A field of at most 15 bytes, with its comma. The last byte says how many bytes it has, or is the comma itself. Of a longer
+/// field it is 0, and before it stand where it begins and where it ends among the long ones, with 32 bits each.
+type Short = [u8; 16];
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -32,6 +33,13 @@ pub(super) struct Fields {
     /// Behind `length` is room.
     bytes: Vec<u8>,
     length: usize,
+}
+
+/// Fields that are written again and again.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    fields: Vec<Short>,
+    long: Vec<u8>,
 }
 
 /// The day of the last time, as text: most times are of the same.
@@ -80,22 +88,16 @@ impl Fields {
         }
     }
 
+    /// The field at a place of those that are kept; false when there is none.
     #[inline]
-    pub(super) fn short(&mut self, field: &Short) {
-        let length = match field[15] {
-            b',' => 16,
-            length => length.into(),
-        };
-        self.put(field, length);
-    }
-
-    /// Where there is one field, this field to be kept; `None` when it is too long.
-    pub(super) fn only(&self) -> Option<Short> {
-        let field = self.bytes();
-        let mut short = [0; 16];
-        short[15] = u8::try_from(field.len()).ok()?;
-        short.get_mut(..field.len())?.copy_from_slice(field);
-        Some(short)
+    pub(super) fn kept(&mut self, kept: &Kept, place: usize) -> bool {
+        let Some(field) = kept.fields.get(place) else { return false };
+        match field[15] {
+            0 => self.extend(kept.long(*field)),
+            b',' => self.put(field, 16),
+            length => self.put(field, length.into()),
+        }
+        true
     }
 
     #[inline]
@@ -176,6 +178,35 @@ impl Fields {
     }
 }
 
+impl Kept {
+    /// Keeps one more field, with its comma; false when there is no room for it.
+    pub(super) fn push(&mut self, field: &[u8]) -> bool {
+        let mut kept = [0; 16];
+        match (kept.get_mut(..field.len()), u8::try_from(field.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(field);
+                if length < 16 {
+                    kept[15] = length;
+                }
+            }
+            _ => {
+                let Ok(start) = u32::try_from(self.long.len()) else { return false };
+                let Ok(end) = u32::try_from(self.long.len() + field.len()) else { return false };
+                self.long.extend_from_slice(field);
+                kept[..4].copy_from_slice(&start.to_le_bytes());
+                kept[4..8].copy_from_slice(&end.to_le_bytes());
+            }
+        }
+        self.fields.push(kept);
+        true
+    }
+
+    fn long(&self, [a, b, c, d, e, f, g, h, ..]: Short) -> &[u8] {
+        let (start, end) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        self.long.get(start as usize..end as usize).unwrap_or_default()
+    }
+}
+
 impl Write for Fields {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.extend(bytes);
@@ -219,18 +250,14 @@ mod tests {
         let mut fields = Fields::default();
         make(&mut fields);
         let text = String::from_utf8(fields.bytes().to_vec()).unwrap();
-        match fields.only() {
-            Some(short) => {
-                fields.clear();
-                (0..40).for_each(|_| fields.short(&short));
-            }
-            None => {
-                assert!(text.len() > 16, "{text}");
-                fields.clear();
-                (0..40).for_each(|_| make(&mut fields));
-            }
+        let mut kept = Kept::default();
+        assert!(kept.push(b"another,") && kept.push(b"another that is longer,") && kept.push(text.as_bytes()));
+        fields.clear();
+        for _ in 0..40 {
+            assert!(fields.kept(&kept, 2) && !fields.kept(&kept, 3));
+            make(&mut fields);
         }
-        assert_eq!(fields.bytes(), text.repeat(40).as_bytes());
+        assert_eq!(fields.bytes(), text.repeat(80).as_bytes());
         text.strip_suffix(',').unwrap().to_owned()
     }
 
