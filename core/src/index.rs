@@ -5,6 +5,10 @@
 //! A table of hashes with the numbers beside them, in the order of the hashes as far as possible: so it grows in one pass,
 //! and looks at no thing for that. It is for who asks for many at a time: nothing is waited for between two questions.
 
+use std::hash::Hasher;
+
+use rustc_hash::FxHasher;
+
 /// Nothing is there.
 const EMPTY: u64 = u64::MAX;
 
@@ -81,6 +85,11 @@ impl Index {
     fn place(&self, hash: u32) -> usize {
         usize::try_from((u64::from(hash) * self.slots.len() as u64) >> 32).unwrap_or(0)
     }
+}
+
+/// The order of hashes is that of places, so the upper bits are those that count.
+pub(crate) fn mixed(hasher: &FxHasher) -> u32 {
+    (hasher.finish().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the lower half")]

@@ -18,6 +18,7 @@ pub mod choice;
 pub mod column;
 pub mod continuation;
 pub mod delta;
+mod dictionary;
 pub mod direction;
 pub mod domains;
 pub mod event;

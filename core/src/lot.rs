@@ -44,6 +44,9 @@ pub(crate) struct Crossing {
     pub(crate) relies: bool,
 }
 
+/// Tells of a whole life whether it relies on it that nothing is known beside the connections.
+pub(crate) type Relies<'a> = &'a dyn Fn(&Batch<'_>, &Life) -> bool;
+
 /// The whole lives of a batch.
 fn whole<'a>(batch: &Batch<'a>) -> &'a [Life] {
     batch.lives.map_or(&[], Lives::whole)
@@ -127,8 +130,8 @@ impl Lot {
         Some([open, Event { at: closed, body: Body::Close(close) }])
     }
 
-    /// Likewise of all, or of those that rely on it that nothing is known beside the connections; `relies` tells of a whole life.
-    pub(crate) fn take_some(&mut self, at: u64, relies: Option<&dyn Fn(&Batch<'_>, &Life) -> bool>) -> Vec<[Event; 2]> {
+    /// Likewise of all, or of those that rely on it that nothing is known beside the connections.
+    pub(crate) fn take_some(&mut self, at: u64, relies: Option<Relies<'_>>) -> Vec<[Event; 2]> {
         let block = Arc::clone(&self.block);
         let batch = block.batch();
         let lives = whole(&batch).iter().map(|life| relies.is_none_or(|relies| relies(&batch, life)));
