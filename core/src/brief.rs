@@ -19,10 +19,11 @@ use crate::aggregate::Groups;
 use crate::batch::{Batch, Block, Lives};
 use crate::delta::{Counts, LINGER_NS};
 use crate::event::{Body, Event, Totals};
-use crate::key::{Key, Known, Outcome, Plan};
+use crate::key::{Key, Known, Outcome};
 use crate::lives::Life;
 use crate::lot::{Crossing, Lot, open};
 use crate::pipeline::{ReportOptions, Section};
+use crate::plan::Plan;
 
 /// Connections that began in a batch, of which nothing else is known yet.
 #[derive(Debug)]

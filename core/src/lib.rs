@@ -37,6 +37,7 @@ pub mod measure;
 mod own;
 mod picked;
 pub mod pipeline;
+mod plan;
 pub mod processes;
 pub mod report;
 mod rows;
