@@ -13,6 +13,7 @@ use netflow_core::event::{
     Body, Close, Direction, Dns, Event, Header, Identity, Nat, Open, Process, Sample, TcpStates, Tick, Totals,
     Transport,
 };
+use netflow_core::field::Field;
 use netflow_core::pipeline::{Pipeline, ReportOptions};
 
 const EVENTS: u64 = 10_000_000;
@@ -81,8 +82,7 @@ fn totals(seen: u64) -> Totals {
 fn main() {
     let wanted = std::env::args().nth(1).and_then(|number| number.parse().ok()).unwrap_or(EVENTS);
     // The names of remote addresses would make as many groups as connections: what is bounded then is not the pipeline.
-    let by = netflow_core::field::FIELDS
-        .iter()
+    let by = Field::default_tags()
         .filter(|field| field.name != "dst_domain")
         .filter_map(|field| Tag::parse(field.name).ok())
         .collect();
