@@ -264,6 +264,7 @@ impl Known {
     }
 
     /// What becomes of a life at a place; `None` when the batch does not say whose it is.
+    #[inline]
     pub(crate) fn outcome(
         &mut self,
         plan: &Plan,
