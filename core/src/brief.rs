@@ -4,7 +4,7 @@
 //! Never here: any other connection, which takes the way of single events; a rule of its own about what counts.
 //!
 //! A brief connection is opened, closed and not heard of in between, so its only change are its last totals. What its group
-//! depends on is found out once for each profile, address and port. For [`LINGER_NS`](crate::delta::LINGER_NS) after its
+//! depends on is found out once for each profile, address and port. For [`LINGER_NS`] after its
 //! close somebody may still speak of it: then its open and close go the other way after all, before that event does.
 //!
 //! One that is opened in a batch and not heard of again in it is a half. In the next batch it is closed without another word,
