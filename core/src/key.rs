@@ -4,7 +4,8 @@
 //! connections of which more is known than the batch says.
 //!
 //! What depends on the profile is found out once for each profile, what depends on the remote address once for each address
-//! of a batch, and codes of ports once for each port. [`Flow`](crate::flow::Flow) says what the values are; here is only how often it is asked.
+//! of a batch, and codes of ports once for each port. [`Flow`](crate::flow::Flow) says what the values are; here is only how
+//! often it is asked.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Lives: the connections of a batch of which nothing is told but that they are opened, or closed, or both.
 //!
-//! In: the columns of a batch. Out: its lives: whole ones, and halves of such as begin in one batch and end in the next. This depends on nothing but the batch, so whoever has the columns finds
+//! In: the columns of a batch. Out: its lives: whole ones, and halves of such as begin in one batch and end in the next. This
+//! depends on nothing but the batch, so whoever has the columns finds
 //! them beside what is done with other batches. Never here: what becomes of these connections.
 
 use rustc_hash::FxHashSet;
@@ -122,8 +123,8 @@ impl Lives {
         }
     }
 
-    /// Follows the events of each definition; false when the columns do not fit each other. There are as many opens as closes in no order,
-    /// which no processor guesses: so there is no choice between them.
+    /// Follows the events of each definition; false when the columns do not fit each other. There are as many opens as closes
+    /// in no order, which no processor guesses: so there is no choice between them.
     fn follow(&mut self, batch: &Batch<'_>) -> bool {
         self.told.clear();
         self.told.resize(batch.definitions.conns.len(), Told::default());
