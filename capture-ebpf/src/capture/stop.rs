@@ -3,7 +3,7 @@
 use aya::Ebpf;
 use aya::programs::Program;
 use netflow_capture_abi::{CONTROL_STOPPED, count};
-use netflow_core::event::{Body, Event, Tick};
+use netflow_core::event::{Body, Event, Loss, Tick};
 use netflow_core::law::Tally;
 use rustc_hash::FxHashSet;
 
@@ -78,10 +78,9 @@ impl Capture {
         let nat_dropped = self.name_last(first, events);
         let counts = self.read_counts()?;
         let vanished = counts.vanished();
-        let mut loss = counts.loss(self.snapshots_cut, nat_dropped);
-        loss.lost_closes += vanished;
+        let mut loss = counts.loss(Loss { lost_closes: vanished, ..self.own_loss(nat_dropped) });
         // Of some that vanished the open found no room before.
-        let untold = counts.missing_opens(self.presence.opened_tcp());
+        let untold = counts.missing_opens(self.presence.opened_tcp() + self.presence.without_open());
         loss.lost_opens += untold;
         loss.ring_full += untold;
         self.report(loss, events);
@@ -93,7 +92,7 @@ impl Capture {
                 opened: counts.get(count::UDP_OPENED),
                 preexisting: 0,
                 closed: self.flows.closed(),
-                lost_closes: counts.get(count::UDP_LOST_CLOSES),
+                lost_closes: counts.udp_lost_closes(),
                 live_at_end: self.flows.live(),
             },
             connect_failures: counts.get(count::TCP_FAILURES),
