@@ -106,6 +106,8 @@ pub struct Capture {
     pending: Vec<Event>,
     reported: Loss,
     snapshots_cut: u64,
+    /// Connections without their open that were reported as such.
+    without_open: u64,
     /// TCP connections that snapshots found gone, and whose end the programs did not count, so far.
     vanished: u64,
     owners_seen: Instant,
@@ -170,6 +172,7 @@ impl Capture {
             pending: Vec::new(),
             reported: Loss::default(),
             snapshots_cut: 0,
+            without_open: 0,
             vanished: 0,
             owners_seen: Instant::now(),
             options: options.clone(),
@@ -353,6 +356,7 @@ impl Capture {
     fn report_loss(&mut self, counts: &Counts, events: &mut Vec<Event>) {
         let nat_dropped = self.nat.as_ref().map_or(0, Asker::dropped);
         self.report(counts.loss(self.own_loss(nat_dropped)), events);
+        self.without_open = self.presence.without_open();
         let full = counts.get(count::NEWS_FULL);
         if full != self.news_full
             && let Some(news) = &mut self.news

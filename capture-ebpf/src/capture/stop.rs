@@ -62,10 +62,19 @@ impl Capture {
         self.presence.learn(&events[learned..], stopped_at);
         self.look_at_clock(events);
         self.snapshots_cut += u64::from(!seen.complete);
+        let is_missing_some = self.presence.is_missing_some(stopped_at);
+        let without_open = self.presence.without_open() - self.without_open;
+        if is_missing_some {
+            self.reported.lost_opens += without_open;
+        }
         let summary = self.summary(first, events)?;
-        if self.presence.is_missing_some(stopped_at) {
+        if is_missing_some {
             // Opened since the last snapshot and gone without a close: only a snapshot that begins after its open tells.
-            events.insert(first, Event { at: stopped_at, body: Body::Tick(Tick { complete: false }) });
+            let tick = Body::Tick(Tick { complete: false });
+            // A section may end behind it, and all closes are older.
+            let loss = (without_open > 0).then(|| Body::Loss(Loss { lost_opens: without_open, ..Loss::default() }));
+            let added = loss.into_iter().chain([tick]).map(|body| Event { at: stopped_at, body });
+            events.splice(first..first, added);
         }
         self.order.settle(&mut events[first..]);
         // What no walk has found by now is gone.

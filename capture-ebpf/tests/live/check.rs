@@ -115,7 +115,7 @@ pub(crate) fn law(events: &[Event], summary: &Summary) -> Result<(), String> {
     Ok(())
 }
 
-/// How many snapshots there are, and how many of them are complete: behind each of them the law holds.
+/// How many ticks there are, and how many of them are complete: behind each of them the law holds.
 pub(crate) fn law_so_far(events: &[Event]) -> Result<(u64, u64), String> {
     let (mut law, mut snapshots, mut complete) = (Law::new(), 0, 0);
     for event in events {
