@@ -43,7 +43,8 @@ impl Counts {
         self.tcp().missing()
     }
 
-    /// How many more TCP connections are `gone`, of those that were told as open, than ends of such were counted as lost.
+    /// How many more TCP connections are `gone`, of those that were told as open, than ends of such were counted as lost:
+    /// those that vanished so far. Only with a complete snapshot, whose walks came after the counts.
     pub(crate) fn uncounted_of(&self, gone: u64) -> u64 {
         gone.saturating_sub(self.get(count::TCP_LOST_CLOSES))
     }
