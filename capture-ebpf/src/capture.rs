@@ -106,6 +106,10 @@ pub struct Capture {
     pending: Vec<Event>,
     reported: Loss,
     snapshots_cut: u64,
+    /// Connections without their open that were reported as such.
+    without_open: u64,
+    /// TCP connections that snapshots found gone, and whose end the programs did not count, so far.
+    vanished: u64,
     owners_seen: Instant,
     options: Options,
     /// The links live in the programs; last, so that they outlive nothing that needs them.
@@ -168,6 +172,8 @@ impl Capture {
             pending: Vec::new(),
             reported: Loss::default(),
             snapshots_cut: 0,
+            without_open: 0,
+            vanished: 0,
             owners_seen: Instant::now(),
             options: options.clone(),
             ebpf,
@@ -240,7 +246,14 @@ impl Capture {
         let complete = self.presence.end_snapshot(since) && seen.complete;
         self.snapshots_cut += u64::from(!complete);
         self.look_at_clock(events);
-        let counted = lost.map(|counts| self.report_loss(&counts, events));
+        let counted = lost.map(|counts| {
+            if complete {
+                // All that was counted is gone by these walks. Stated now, and not at the end, so that it stands in the file
+                // in which it shows.
+                self.vanished = self.vanished.max(counts.uncounted_of(self.presence.gone_tcp()));
+            }
+            self.report_loss(&counts, events);
+        });
         self.name(first, events);
         self.order.settle(&mut events[first..]);
         self.tick(complete, events);
@@ -342,7 +355,8 @@ impl Capture {
     /// Appends what was lost since the last time, if anything was.
     fn report_loss(&mut self, counts: &Counts, events: &mut Vec<Event>) {
         let nat_dropped = self.nat.as_ref().map_or(0, Asker::dropped);
-        self.report(counts.loss(self.snapshots_cut, nat_dropped), events);
+        self.report(counts.loss(self.own_loss(nat_dropped)), events);
+        self.without_open = self.presence.without_open();
         let full = counts.get(count::NEWS_FULL);
         if full != self.news_full
             && let Some(news) = &mut self.news
@@ -350,6 +364,14 @@ impl Capture {
             self.news_full = full;
             news.look_at_tables();
         }
+    }
+
+    /// What is counted here, so far. The opens are those of the closes that went out: the programs would count them at
+    /// another time than that of the close, and then a file that ends in between would have the one without the other.
+    fn own_loss(&self, nat_dropped: u64) -> Loss {
+        let lost_opens = self.presence.without_open();
+        let lost_closes = self.vanished;
+        Loss { snapshot_cut: self.snapshots_cut, nat_dropped, lost_opens, lost_closes, ..Loss::default() }
     }
 
     fn report(&mut self, now: Loss, events: &mut Vec<Event>) {

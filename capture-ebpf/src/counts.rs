@@ -16,19 +16,19 @@ impl Counts {
         self.0.get(which as usize).copied().unwrap_or_default()
     }
 
-    /// What was lost so far, with what user space counts.
-    pub(crate) fn loss(&self, snapshot_cut: u64, nat_dropped: u64) -> Loss {
-        Loss {
+    /// What was lost so far, with `own`, which user space counts.
+    pub(crate) fn loss(&self, own: Loss) -> Loss {
+        let mut loss = Loss {
             ring_full: self.get(count::RING_FULL),
             map_full: self.get(count::MAP_FULL),
             storage_failed: self.get(count::STORAGE_FAILED),
-            queue_full: 0,
-            snapshot_cut,
             dns_dropped: self.get(count::DNS_DROPPED),
-            nat_dropped,
-            lost_opens: self.get(count::TCP_LOST_OPENS) + self.get(count::UDP_LOST_OPENS),
-            lost_closes: self.get(count::TCP_LOST_CLOSES) + self.get(count::UDP_LOST_CLOSES),
-        }
+            lost_opens: self.get(count::TCP_UNSEEN) + self.get(count::UDP_UNSEEN),
+            lost_closes: self.tcp().lost_closes + self.udp_lost_closes(),
+            ..Loss::default()
+        };
+        loss += own;
+        loss
     }
 
     /// TCP connections that are neither told as closed, nor counted as lost, nor found alive. Only after the last walk.
@@ -43,10 +43,22 @@ impl Counts {
         self.tcp().missing()
     }
 
-    /// TCP connections that are neither among those told as open nor counted as untold. Only after the last walk.
+    /// How many more TCP connections are `gone`, of those that were told as open, than ends of such were counted as lost:
+    /// those that vanished so far. Only with a complete snapshot, whose walks came after the counts.
+    pub(crate) fn uncounted_of(&self, gone: u64) -> u64 {
+        gone.saturating_sub(self.get(count::TCP_LOST_CLOSES))
+    }
+
+    /// TCP connections that are neither among those told, by an open or by a close, nor counted as unseen. Only after the
+    /// last walk.
     pub(crate) fn missing_opens(&self, told: u64) -> u64 {
         (self.get(count::TCP_OPENED) + self.get(count::TCP_PREEXISTING))
-            .saturating_sub(self.get(count::TCP_LOST_OPENS) + told)
+            .saturating_sub(self.get(count::TCP_UNSEEN) + told)
+    }
+
+    /// UDP flows that ended without a close.
+    pub(crate) fn udp_lost_closes(&self) -> u64 {
+        self.get(count::UDP_LOST_CLOSES) + self.get(count::UDP_UNSEEN)
     }
 
     pub(crate) fn tcp(&self) -> Tally {
@@ -54,7 +66,7 @@ impl Counts {
             opened: self.get(count::TCP_OPENED),
             preexisting: self.get(count::TCP_PREEXISTING),
             closed: self.get(count::TCP_CLOSED),
-            lost_closes: self.get(count::TCP_LOST_CLOSES),
+            lost_closes: self.get(count::TCP_LOST_CLOSES) + self.get(count::TCP_UNSEEN),
             live_at_end: self.get(count::TCP_LIVE),
         }
     }

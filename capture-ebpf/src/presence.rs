@@ -1,13 +1,15 @@
 //! Whether a snapshot reached every connection.
 //!
 //! In: the events that go out. Out: whether every connection that the stream holds for open was seen by the walks of a
-//! snapshot, or came to be after they began. Never here: the walk itself.
+//! snapshot, or came to be after they began; how many connections were told as open, how many by their close alone, and
+//! how many of the former are gone without. Never here: the walk itself.
 //!
 //! A walk over sockets that come and go may miss some, and a tick that calls such a snapshot complete would tell readers
 //! that the missed ones are gone. So a snapshot is complete only when nothing is missing; what is missing time and again
 //! is gone indeed (its close was lost, and counted as that), and no longer waited for.
 
-use netflow_core::event::{Body, Event, Transport};
+use netflow_core::event::{Body, Close, Event, Transport};
+use netflow_core::law::is_connect_failure;
 use rustc_hash::FxHashMap;
 
 /// A connection that is missing from so many snapshots in a row is gone.
@@ -19,6 +21,7 @@ struct Seen {
     at: u64,
     /// Its open went out.
     opened: bool,
+    is_tcp: bool,
     misses: u8,
 }
 
@@ -27,6 +30,8 @@ struct Seen {
 pub(crate) struct Presence {
     open: FxHashMap<u64, Seen>,
     opened_tcp: u64,
+    gone_tcp: u64,
+    without_open: u64,
 }
 
 impl Presence {
@@ -38,7 +43,8 @@ impl Presence {
                 Body::Open(open) => {
                     let seen = self.see(open.conn, event.at);
                     let news = !std::mem::replace(&mut seen.opened, true);
-                    self.opened_tcp += u64::from(news && open.identity.transport == Transport::Tcp);
+                    seen.is_tcp = open.identity.transport == Transport::Tcp;
+                    self.opened_tcp += u64::from(news && seen.is_tcp);
                 }
                 Body::Sample(sample) => _ = self.see(sample.conn, event.at.max(walked_at)),
                 _ => {}
@@ -46,13 +52,14 @@ impl Presence {
         }
         for event in events {
             if let Body::Close(close) = &event.body {
-                self.open.remove(&close.conn);
+                let known = self.open.remove(&close.conn);
+                self.without_open += u64::from(known.is_none_or(|seen| !seen.opened) && is_introducing(close));
             }
         }
     }
 
     fn see(&mut self, conn: u64, at: u64) -> &mut Seen {
-        let seen = self.open.entry(conn).or_insert(Seen { at, opened: false, misses: 0 });
+        let seen = self.open.entry(conn).or_insert(Seen { at, opened: false, is_tcp: false, misses: 0 });
         (seen.at, seen.misses) = (seen.at.max(at), 0);
         seen
     }
@@ -60,6 +67,16 @@ impl Presence {
     /// TCP connections whose open went out.
     pub(crate) fn opened_tcp(&self) -> u64 {
         self.opened_tcp
+    }
+
+    /// TCP connections, of those, that are gone without a close.
+    pub(crate) fn gone_tcp(&self) -> u64 {
+        self.gone_tcp
+    }
+
+    /// Connections whose close went out, and brought along who they were, without their open.
+    pub(crate) fn without_open(&self) -> u64 {
+        self.without_open
     }
 
     /// Something was not seen since then.
@@ -75,11 +92,18 @@ impl Presence {
                 return true;
             }
             seen.misses += 1;
-            complete &= seen.misses >= GONE;
-            seen.misses < GONE
+            let is_gone = seen.misses >= GONE;
+            complete &= is_gone;
+            self.gone_tcp += u64::from(is_gone && seen.is_tcp);
+            !is_gone
         });
         complete
     }
+}
+
+/// The close says who the connection was, and that it had been open.
+fn is_introducing(close: &Close) -> bool {
+    close.identity.as_deref().is_some_and(|identity| !is_connect_failure(close, identity))
 }
 
 #[cfg(test)]
@@ -101,6 +125,13 @@ mod tests {
         let body =
             Close { conn, totals: Totals::default(), identity: None, tcp_states: TcpStates::default(), reason: None };
         Event { at: 1, body: Body::Close(body) }
+    }
+
+    /// A close that says who the connection was, and this state.
+    fn introducing(conn: u64, state: &str) -> Event {
+        let (Body::Open(open), Body::Close(bare)) = (open(conn, 0).body, close(conn).body) else { unreachable!() };
+        let tcp_states = TcpStates::default().with_name(state).unwrap();
+        Event { at: 1, body: Body::Close(Close { identity: Some(open.identity), tcp_states, ..bare }) }
     }
 
     #[test]
@@ -134,6 +165,32 @@ mod tests {
         assert!(presence.end_snapshot(10));
         let complete: Vec<bool> = (2..6).map(|snapshot| presence.end_snapshot(10 * snapshot)).collect();
         assert_eq!(complete, [false, false, true, true]);
+    }
+
+    #[test]
+    fn what_is_gone_is_counted_once_and_only_if_it_was_told_as_open() {
+        let mut presence = Presence::default();
+        presence.learn(&[open(1, 5), open(2, 5), open(3, 5), sample(4, 5)], 0);
+        presence.learn(&[close(2)], 0);
+        let gone: Vec<u64> = (1..6)
+            .map(|snapshot| {
+                presence.learn(&[sample(3, 10 * snapshot)], 0);
+                presence.end_snapshot(10 * snapshot);
+                presence.gone_tcp()
+            })
+            .collect();
+        assert_eq!(gone, [0, 0, 1, 1, 1], "2 is closed, 3 is there, nobody told who 4 is");
+    }
+
+    #[test]
+    fn a_close_that_introduces_its_connection_stands_for_a_lost_open() {
+        let mut presence = Presence::default();
+        presence.learn(&[introducing(1, "established"), introducing(2, "syn_sent"), close(3)], 0);
+        assert_eq!(presence.without_open(), 1, "2 never opened, and of 3 nothing is known");
+        presence.learn(&[introducing(4, "established"), open(4, 0)], 0);
+        presence.learn(&[open(5, 0)], 0);
+        presence.learn(&[introducing(5, "established")], 0);
+        assert_eq!(presence.without_open(), 1, "the walk told the open of both");
     }
 
     #[test]

@@ -349,11 +349,11 @@ pub mod count {
         TCP_PREEXISTING,
         /// TCP connections, of those two, whose close reached user space.
         TCP_CLOSED,
-        /// TCP connections, of those two, that ended without.
+        /// TCP connections, of those two, that ended without, user space knowing them.
         TCP_LOST_CLOSES,
-        /// TCP connections that ended, their open never having reached user space (nor their close, if they are older than
-        /// the recording).
-        TCP_LOST_OPENS,
+        /// TCP connections, of those two, that ended without user space ever hearing of them. A lost open and a lost close in
+        /// one count: of two, a reader might find the one and not yet the other.
+        TCP_UNSEEN,
         /// TCP connections, of those two, alive when the recording was stopped.
         TCP_LIVE,
         /// Attempts to connect that failed and were told to user space.
@@ -362,7 +362,7 @@ pub mod count {
         TCP_LOST_FAILURES,
         /// UDP flows opened, rows for overflow among them.
         UDP_OPENED,
-        /// Rows for overflow that ended without reaching user space.
+        /// Rows for overflow that user space knows and that ended without reaching it.
         UDP_LOST_CLOSES,
         /// Rows for overflow: sockets of which flows found the table full.
         MAP_FULL,
@@ -379,8 +379,8 @@ pub mod count {
         NEWS_FULL,
         /// Answers of the name service that found no room in their ring buffer.
         DNS_DROPPED,
-        /// Rows for overflow, of those that ended without reaching user space, of which it never heard.
-        UDP_LOST_OPENS
+        /// Rows for overflow that ended without user space ever hearing of them.
+        UDP_UNSEEN
     }
 }
 

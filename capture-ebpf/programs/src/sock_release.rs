@@ -60,11 +60,9 @@ fn release_udp(socket: *const c_void) -> Option<()> {
             // What was found alive after the recording was stopped, was alive at its end.
             let flags = (&raw const (*record).head.flags).read_volatile();
             if (*record).head.id != 0 && flags & COUNTED_LIVE == 0 {
-                add(count::UDP_LOST_CLOSES);
                 // A walk may tell it at this moment.
-                if set_flags(&raw mut (*record).head.flags, OPEN_SENT) & OPEN_SENT == 0 {
-                    add(count::UDP_LOST_OPENS);
-                }
+                let is_known = set_flags(&raw mut (*record).head.flags, OPEN_SENT) & OPEN_SENT != 0;
+                add(if is_known { count::UDP_LOST_CLOSES } else { count::UDP_UNSEEN });
             }
         }
     }

@@ -317,9 +317,9 @@ impl Tcp {
             return;
         }
         add(count::TCP_CLOSED);
-        // The loader makes an open of the close of a connection that is older than the recording.
+        // The loader makes an open of the close of a connection that is older than the recording, and counts the open of any
+        // other as lost.
         if self.claim_open() && flags & PREEXISTING == 0 {
-            add(count::TCP_LOST_OPENS);
             add(count::RING_FULL);
         }
     }
@@ -343,12 +343,13 @@ impl Tcp {
     #[inline(always)]
     fn lose_close(self) {
         add(count::RING_FULL);
-        add(count::TCP_LOST_CLOSES);
-        if self.claim_open() {
-            add(count::TCP_LOST_OPENS);
-            if self.flags() & PREEXISTING == 0 {
-                add(count::RING_FULL);
-            }
+        if !self.claim_open() {
+            add(count::TCP_LOST_CLOSES);
+            return;
+        }
+        add(count::TCP_UNSEEN);
+        if self.flags() & PREEXISTING == 0 {
+            add(count::RING_FULL);
         }
     }
 

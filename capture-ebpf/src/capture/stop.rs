@@ -3,7 +3,7 @@
 use aya::Ebpf;
 use aya::programs::Program;
 use netflow_capture_abi::{CONTROL_STOPPED, count};
-use netflow_core::event::{Body, Event, Tick};
+use netflow_core::event::{Body, Event, Loss, Tick};
 use netflow_core::law::Tally;
 use rustc_hash::FxHashSet;
 
@@ -62,10 +62,19 @@ impl Capture {
         self.presence.learn(&events[learned..], stopped_at);
         self.look_at_clock(events);
         self.snapshots_cut += u64::from(!seen.complete);
+        let is_missing_some = self.presence.is_missing_some(stopped_at);
+        let without_open = self.presence.without_open() - self.without_open;
+        if is_missing_some {
+            self.reported.lost_opens += without_open;
+        }
         let summary = self.summary(first, events)?;
-        if self.presence.is_missing_some(stopped_at) {
+        if is_missing_some {
             // Opened since the last snapshot and gone without a close: only a snapshot that begins after its open tells.
-            events.insert(first, Event { at: stopped_at, body: Body::Tick(Tick { complete: false }) });
+            let tick = Body::Tick(Tick { complete: false });
+            // A section may end behind it, and all closes are older.
+            let loss = (without_open > 0).then(|| Body::Loss(Loss { lost_opens: without_open, ..Loss::default() }));
+            let added = loss.into_iter().chain([tick]).map(|body| Event { at: stopped_at, body });
+            events.splice(first..first, added);
         }
         self.order.settle(&mut events[first..]);
         // What no walk has found by now is gone.
@@ -78,10 +87,9 @@ impl Capture {
         let nat_dropped = self.name_last(first, events);
         let counts = self.read_counts()?;
         let vanished = counts.vanished();
-        let mut loss = counts.loss(self.snapshots_cut, nat_dropped);
-        loss.lost_closes += vanished;
+        let mut loss = counts.loss(Loss { lost_closes: vanished, ..self.own_loss(nat_dropped) });
         // Of some that vanished the open found no room before.
-        let untold = counts.missing_opens(self.presence.opened_tcp());
+        let untold = counts.missing_opens(self.presence.opened_tcp() + self.presence.without_open());
         loss.lost_opens += untold;
         loss.ring_full += untold;
         self.report(loss, events);
@@ -93,7 +101,7 @@ impl Capture {
                 opened: counts.get(count::UDP_OPENED),
                 preexisting: 0,
                 closed: self.flows.closed(),
-                lost_closes: counts.get(count::UDP_LOST_CLOSES),
+                lost_closes: counts.udp_lost_closes(),
                 live_at_end: self.flows.live(),
             },
             connect_failures: counts.get(count::TCP_FAILURES),

@@ -115,6 +115,22 @@ pub(crate) fn law(events: &[Event], summary: &Summary) -> Result<(), String> {
     Ok(())
 }
 
+/// How many ticks there are, and how many of them are complete: behind each of them the law holds.
+pub(crate) fn law_so_far(events: &[Event]) -> Result<(u64, u64), String> {
+    let (mut law, mut snapshots, mut complete) = (Law::new(), 0, 0);
+    for event in events {
+        law.push(event);
+        let Body::Tick(tick) = &event.body else { continue };
+        snapshots += 1;
+        complete += u64::from(tick.complete);
+        let account = law.account(law.losses(), true);
+        if account.verdict != Verdict::Holds {
+            return Err(format!("the law behind snapshot {snapshots}, {tick:?}: {account:?}"));
+        }
+    }
+    Ok((snapshots, complete))
+}
+
 /// What differs, in words; empty when everything is as the applications counted.
 ///
 /// Compared are: `sent_bytes` with what the application's writes returned (also where the peer never got it:

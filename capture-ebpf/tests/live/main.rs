@@ -24,7 +24,7 @@ use recorder::Recorder;
 
 type Test = fn() -> Result<String, String>;
 
-const TESTS: [(&str, Test); 34] = [
+const TESTS: [(&str, Test); 35] = [
     ("tcp_on_this_host", || scenarios(Place::Host, Transport::Tcp)),
     ("udp_on_this_host", || scenarios(Place::Host, Transport::Udp)),
     ("tcp_between_namespaces", || scenarios(Place::Namespaces(&Namespaces::create().map_err(text)?), Transport::Tcp)),
@@ -36,6 +36,7 @@ const TESTS: [(&str, Test); 34] = [
     ("many_udp_sockets", many_udp_sockets),
     ("a_dropped_capture_leaves_nothing", dropped),
     ("the_law_holds_in_the_midst_of_traffic", midst),
+    ("the_law_holds_behind_each_snapshot", each_snapshot),
     ("idle_flows_end_and_open_anew", idle_flows),
     ("a_full_table_loses_no_byte", full::table),
     ("a_full_table_and_a_full_ring", full::table_and_ring),
@@ -367,6 +368,24 @@ fn idle_flows() -> Result<String, String> {
 }
 
 /// 20,000 connections as fast as they go.
+/// A file may end behind any snapshot: what is stated as lost by then is what the events up to there lack.
+fn each_snapshot() -> Result<String, String> {
+    let recorder = Recorder::start(&Options { ring_bytes: 4096, ..Options::default() })?;
+    // Short ones, because a snapshot is complete where nothing was lost of late.
+    for _ in 0..30 {
+        traffic::burst(200, || recorder.look()).map_err(text)?;
+        (0..3).for_each(|_| recorder.look());
+    }
+    let (events, summary) = recorder.stop()?;
+    check::in_order(&events)?;
+    check::law(&events, &summary)?;
+    let snapshots = check::law_so_far(&events)?;
+    if summary.loss.lost_opens == 0 || summary.loss.lost_closes == 0 {
+        return Err(format!("nothing was lost: {summary:?}"));
+    }
+    Ok(format!("{snapshots:?}, vanished {}, lost: {}", summary.vanished, summary.loss))
+}
+
 fn burst(options: &Options, must_be_complete: bool) -> Result<String, String> {
     const CONNECTIONS: u64 = 20_000;
     let began = std::time::Instant::now();
