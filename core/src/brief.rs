@@ -203,7 +203,7 @@ impl Briefs {
             {
                 continue;
             }
-            let is_active = || life.is_tcp || counts(&batch.totals(life.total as usize), 0).is_active();
+            let is_active = || life.is_tcp || counts(&batch.totals(life.total as usize)).is_active();
             let Some(outcome) = self.known.outcome(plan, &key, section, groups, (place, life), is_active) else {
                 continue;
             };
@@ -225,11 +225,6 @@ impl Briefs {
         let mut opens: Vec<Event> = halves.lives.values().filter_map(|half| open(&batch, &half.life)).collect();
         opens.sort_unstable_by_key(|event| (event.at, event.body.conn()));
         opens
-    }
-
-    /// There are halves of the batch before.
-    pub(crate) fn has_halves(&self) -> bool {
-        self.halves.is_some()
     }
 
     /// Adds to their groups those of blocks of which nothing can come any more at `now`; gives how many events they had.
@@ -274,16 +269,14 @@ fn settle(outcomes: &mut [Outcome], place: usize, group: u32) {
     }
 }
 
-/// What happened in a connection; `tcp`: 1 when it was established and closed.
-fn counts(totals: &Totals, tcp: u64) -> Counts {
+/// What was counted in a connection.
+fn counts(totals: &Totals) -> Counts {
     Counts {
         sent_bytes: totals.sent_bytes,
         recv_bytes: totals.recv_bytes,
         sent_packets: totals.sent_packets,
         recv_packets: totals.recv_packets,
         retransmits: totals.retransmits,
-        established: tcp,
-        closed: tcp,
-        connect_failures: 0,
+        ..Counts::default()
     }
 }

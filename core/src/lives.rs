@@ -1,8 +1,8 @@
 //! Lives: the connections of a batch of which nothing is told but that they are opened, or closed, or both.
 //!
 //! In: the columns of a batch. Out: its lives: whole ones, and halves of such as begin in one batch and end in the next. This
-//! depends on nothing but the batch, so whoever has the columns finds
-//! them beside what is done with other batches. Never here: what becomes of these connections.
+//! depends on nothing but the batch, so whoever has the columns finds them beside what is done with other batches. Never here:
+//! what becomes of these connections.
 
 use rustc_hash::FxHashSet;
 

@@ -50,6 +50,25 @@ const ALL: [Measure; 12] = [
     Measure::RttVar,
 ];
 
+/// The sums that a field is made of.
+fn sums_of(name: &str) -> &'static [Measure] {
+    use Measure as M;
+    match name {
+        "bytes_read" => &[M::BytesRead],
+        "bytes_written" => &[M::BytesWritten],
+        "packets_read" => &[M::PacketsRead],
+        "packets_written" => &[M::PacketsWritten],
+        "connections" => &[M::Connections],
+        "retransmits" => &[M::Tcp, M::Retransmits],
+        "tcp_established" => &[M::Tcp, M::Established],
+        "tcp_closed" => &[M::Tcp, M::Closed],
+        "tcp_connect_failures" => &[M::Tcp, M::ConnectFailures],
+        "rtt" | "rtt_min" | "rtt_max" => &[M::Tcp, M::Rtt],
+        "rtt_var" => &[M::Tcp, M::RttVar],
+        _ => &[],
+    }
+}
+
 /// A set of sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Measures(u16);
@@ -61,22 +80,7 @@ impl Measures {
     /// The set with the sums that a field is made of.
     #[must_use]
     pub fn with_field(self, name: &str) -> Self {
-        use Measure as M;
-        let wanted: &[Measure] = match name {
-            "bytes_read" => &[M::BytesRead],
-            "bytes_written" => &[M::BytesWritten],
-            "packets_read" => &[M::PacketsRead],
-            "packets_written" => &[M::PacketsWritten],
-            "connections" => &[M::Connections],
-            "retransmits" => &[M::Tcp, M::Retransmits],
-            "tcp_established" => &[M::Tcp, M::Established],
-            "tcp_closed" => &[M::Tcp, M::Closed],
-            "tcp_connect_failures" => &[M::Tcp, M::ConnectFailures],
-            "rtt" | "rtt_min" | "rtt_max" => &[M::Tcp, M::Rtt],
-            "rtt_var" => &[M::Tcp, M::RttVar],
-            _ => &[],
-        };
-        wanted.iter().fold(self, |set, measure| Self(set.0 | 1 << *measure as u16))
+        sums_of(name).iter().fold(self, |set, measure| Self(set.0 | 1 << *measure as u16))
     }
 
     /// What is in either set.
@@ -292,21 +296,14 @@ impl Layout {
 
     /// Where the measure of that name is, if it is one sum.
     pub(crate) fn count(&self, name: &str) -> Option<Count> {
-        use Measure as M;
-        let (measure, is_tcp) = match name {
-            "bytes_read" => (M::BytesRead, false),
-            "bytes_written" => (M::BytesWritten, false),
-            "packets_read" => (M::PacketsRead, false),
-            "packets_written" => (M::PacketsWritten, false),
-            "connections" => (M::Connections, false),
-            "retransmits" => (M::Retransmits, true),
-            "tcp_established" => (M::Established, true),
-            "tcp_closed" => (M::Closed, true),
-            "tcp_connect_failures" => (M::ConnectFailures, true),
+        let (measure, is_tcp) = match sums_of(name) {
+            [Measure::Tcp, Measure::Rtt | Measure::RttVar] => return None,
+            [Measure::Tcp, measure] => (*measure, true),
+            [measure] => (*measure, false),
             _ => return None,
         };
         let at = |measure: Measure| self.at[measure as usize];
-        Some(Count { at: at(measure)?, tcp: if is_tcp { Some(at(M::Tcp)?) } else { None } })
+        Some(Count { at: at(measure)?, tcp: if is_tcp { Some(at(Measure::Tcp)?) } else { None } })
     }
 
     /// Nothing was added to a row.

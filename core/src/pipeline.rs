@@ -255,7 +255,6 @@ impl Pipeline {
             && batch.others.iter().all(|body| body.as_ref().is_some_and(|body| !matches!(body, Body::Clock(_))));
         let (Some(first), Some(last)) = (batch.at.first(), batch.at.last()) else { return };
         if !is_plain {
-            self.push_halves();
             batch.events().for_each(|event| self.push(&event));
             self.briefs.end_batch();
             return;
@@ -372,12 +371,8 @@ impl Pipeline {
 
     /// The connections that began in the block before and of which this says nothing take the way of single events.
     fn push_halves(&mut self) {
-        if !self.briefs.has_halves() {
-            return;
-        }
-        let opens = self.briefs.take_halves();
         let Some(section) = &mut self.section else { return };
-        for open in opens {
+        for open in self.briefs.take_halves() {
             section.deltas.push(&open, &mut self.steps);
             self.groups.apply(section, &mut self.steps);
         }
@@ -452,7 +447,6 @@ impl Pipeline {
 
     /// Ends the interval that began with the last call, or with the capture: the report on it.
     pub(crate) fn end_interval(&mut self) -> Report {
-        self.push_halves();
         let window = self.section.as_mut().and_then(|section| {
             let window = section.end_interval();
             self.groups.fold_all(section);

@@ -50,6 +50,12 @@ impl Run {
         true
     }
 
+    /// It goes on, and is of this connection.
+    #[inline]
+    fn is_of(&self, id: u64) -> bool {
+        self.id == id && self.learned != OVER
+    }
+
     /// The run of the samples from this time on, when those before are told.
     pub(crate) fn next(&self, at: u64) -> Self {
         let (rtt, rtt_var) = Default::default();
@@ -92,13 +98,13 @@ impl Runs {
     /// There is a run in a slot, and it is of this connection.
     #[inline]
     pub(crate) fn is_of(&self, slot: usize, id: u64) -> bool {
-        self.runs.get(slot).is_some_and(|run| run.id == id && run.learned != OVER)
+        self.runs.get(slot).is_some_and(|run| run.is_of(id))
     }
 
     /// The run in a slot, if there is one, and it is of this connection.
     #[inline]
     pub(crate) fn of(&mut self, slot: usize, id: u64) -> Option<&mut Run> {
-        self.runs.get_mut(slot).filter(|run| run.id == id && run.learned != OVER)
+        self.runs.get_mut(slot).filter(|run| run.is_of(id))
     }
 
     /// A run begins.

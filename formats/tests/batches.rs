@@ -21,23 +21,14 @@ use netflow_core::report::{Order, Report};
 use netflow_core::share::Share;
 use netflow_core::tabular::Tabular;
 use netflow_core::value::Value;
-use netflow_formats::capture::{CaptureReader, CaptureWriter, Columns, Field, Selection, WriteError, WriterOptions};
+use netflow_formats::capture::{CaptureReader, Columns, Field, Selection, WriterOptions};
 use netflow_formats::report::{Run, Shares};
 use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
 
 fn write(header: &Header, events: &[Event], max_rows: u32) -> Vec<u8> {
-    let options = WriterOptions { max_rows, max_span_ns: u64::MAX, ..WriterOptions::default() };
-    let mut writer = CaptureWriter::new(Vec::new(), header, options).unwrap();
-    for event in events {
-        match writer.push(event) {
-            // What was carried over a cut may lack somebody who was lost before it.
-            Ok(()) | Err(WriteError::Unintroduced { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    writer.finish().unwrap().0
+    events::write(header, events, WriterOptions { max_rows, max_span_ns: u64::MAX, ..WriterOptions::default() })
 }
 
 /// Two files, of which the second goes on with the first.

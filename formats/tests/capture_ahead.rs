@@ -9,8 +9,7 @@ use std::io::{self, Read};
 use netflow_core::batch::Block;
 use netflow_core::event::{Event, Header, Loss};
 use netflow_formats::capture::{
-    BlockDecoder, CaptureReader, CaptureWriter, Columns, End, Field, PassedOver, RawBlock, ReadError, Selection,
-    WriteError, WriterOptions,
+    BlockDecoder, CaptureReader, Columns, End, Field, PassedOver, RawBlock, ReadError, Selection, WriterOptions,
 };
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
@@ -116,15 +115,7 @@ fn assert_same(bytes: &[u8]) -> (usize, usize) {
 }
 
 fn write(header: &Header, events: &[Event], max_rows: u32) -> Vec<u8> {
-    let options = WriterOptions { max_rows, ..WriterOptions::default() };
-    let mut writer = CaptureWriter::new(Vec::new(), header, options).unwrap();
-    for event in events {
-        match writer.push(event) {
-            Ok(()) | Err(WriteError::Unintroduced { .. }) => {}
-            Err(error) => panic!("{error}"),
-        }
-    }
-    writer.finish().unwrap().0
+    events::write(header, events, WriterOptions { max_rows, ..WriterOptions::default() })
 }
 
 /// Twelve events in blocks of three, and the same once more.

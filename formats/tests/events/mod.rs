@@ -11,9 +11,23 @@ use netflow_core::event::{
     Body, Clock, Close, Direction, Dns, Event, Header, Identity, K8s, Listen, Loss, Nat, Open, Process, Reason, Sample,
     TcpStates, Tick, Totals, Transport,
 };
+use netflow_formats::capture::{CaptureWriter, WriteError, WriterOptions};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+
+/// A capture of those events of which the writer knows whose they are.
+pub(crate) fn write(header: &Header, events: &[Event], options: WriterOptions) -> Vec<u8> {
+    let mut writer = CaptureWriter::new(Vec::new(), header, options).unwrap();
+    for event in events {
+        match writer.push(event) {
+            // What was carried over a cut may lack somebody who was lost before it.
+            Ok(()) | Err(WriteError::Unintroduced { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    writer.finish().unwrap().0
+}
 
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), 0..300_u64, 0..100_000_000_u64, any::<u64>(), Just(u64::MAX)]
