@@ -14,9 +14,10 @@ const CHUNK: u64 = 1 << 20;
 /// The sections of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// Those that were closed, in order.
+    /// Those that were closed, in order, as far as their indexes lead.
     pub closed: Vec<SectionIndex>,
-    /// Where the last one begins, if it was not: bytes from the start of the file.
+    /// Where the first one begins that is to be read from its front, if there is one: bytes from the start of the file. It
+    /// was not closed, or what follows it is less than the first 32 bytes of another.
     pub open: Option<u64>,
 }
 
