@@ -4,29 +4,21 @@
 //! had, single events: the same in the same order on any number of processors. Never here: parts of captures, what the
 //! events mean.
 //!
-//! One thread reads, others decode, and one is the caller's. Few blocks are on the way between them, and their memory goes back
-//! to be used again.
+//! Blocks are decoded on several threads, of which one is the caller's. Few are on the way, and their memory is used again.
 
 mod ahead;
 
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::Context;
 use netflow_core::batch::Block;
 use netflow_core::event::{Event, Header};
 use netflow_formats::capture::{Columns, ReadError, Selection};
 
-use self::ahead::{Ahead, Failed};
+use self::ahead::Ahead;
 use crate::input::{self, Capture};
-
-/// Blocks that are decoded and wait for the caller.
-const READY: usize = 1;
-
-/// Blocks whose memory waits to be used again: as many as there can be on the way.
-const SPARE: usize = 16;
 
 /// Single events that go together.
 const TOGETHER: usize = 1 << 10;
@@ -41,14 +33,6 @@ pub(crate) enum Piece<'a> {
     Event(&'a Event),
 }
 
-/// The same on its way.
-enum Parcel {
-    Begin(Box<Header>),
-    Batch(Box<Columns>),
-    Events(Vec<Event>),
-    Failed(ReadError),
-}
-
 /// Reads all sections; of the measurements those that are selected.
 pub(crate) fn read(
     capture: &mut Capture,
@@ -56,67 +40,36 @@ pub(crate) fn read(
     measured: Selection,
     mut take: impl FnMut(Piece<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let (parcels, arrivals) = sync_channel(READY);
-    let (used, spares) = sync_channel(SPARE);
-    let mut kept: VecDeque<Arc<Columns>> = VecDeque::new();
+    let cannot = || format!("cannot read {}", input::name(path));
+    let ahead = Ahead::new(capture, measured);
     std::thread::scope(|scope| {
-        let ahead = Ahead::new(scope, measured);
-        scope.spawn(move || read_on(capture, ahead, &parcels, &spares));
-        for parcel in arrivals {
-            match parcel {
-                Parcel::Begin(header) => take(Piece::Begin(&header))?,
-                Parcel::Batch(columns) => {
-                    let columns: Arc<Columns> = Arc::from(columns);
-                    take(Piece::Block(&(Arc::clone(&columns) as Arc<dyn Block>)))?;
-                    kept.push_back(columns);
-                    // Who took them may look at the last ones for a while.
-                    while kept.front().is_some_and(|first| Arc::strong_count(first) == 1) {
-                        if let Some(columns) = kept.pop_front().and_then(Arc::into_inner) {
-                            // Nobody takes it back at the end.
-                            let _ = used.try_send(columns);
-                        }
-                    }
-                }
-                Parcel::Events(events) => events.iter().try_for_each(|event| take(Piece::Event(event)))?,
-                Parcel::Failed(error) => {
-                    return Err(error).with_context(|| format!("cannot read {}", input::name(path)));
-                }
-            }
-        }
-        Ok(())
-    })
-}
-
-/// Sends all there is, until nobody takes it any more.
-fn read_on(capture: &mut Capture, ahead: Ahead<'_, '_>, parcels: &SyncSender<Parcel>, spares: &Receiver<Columns>) {
-    if let Err(Some(error)) = read_sections(capture, ahead, parcels, spares) {
-        let _ = parcels.send(Parcel::Failed(error));
-    }
-}
-
-fn read_sections(
-    capture: &mut Capture,
-    mut ahead: Ahead<'_, '_>,
-    parcels: &SyncSender<Parcel>,
-    spares: &Receiver<Columns>,
-) -> Result<(), Failed> {
-    let send = |parcel: Parcel| parcels.send(parcel).map_err(|_| None);
-    loop {
-        send(Parcel::Begin(Box::new(capture.header().clone())))?;
-        while let Some(columns) = ahead.next_batch(capture, || spares.try_recv().unwrap_or_default())? {
-            send(Parcel::Batch(Box::new(columns)))?;
-        }
+        let _ends = ahead.start(scope);
+        let (mut decoder, mut kept) = (None, VecDeque::new());
         loop {
-            let events = capture.by_ref().take(TOGETHER).collect::<Result<Vec<Event>, _>>()?;
-            if events.is_empty() {
-                break;
+            take(Piece::Begin(&ahead.ask(|capture| capture.header().clone())))?;
+            while let Some(columns) = ahead.next_batch(&mut decoder).with_context(cannot)? {
+                let columns: Arc<Columns> = Arc::new(columns);
+                take(Piece::Block(&(Arc::clone(&columns) as Arc<dyn Block>)))?;
+                kept.push_back(columns);
+                // Who took them may look at the last ones for a while.
+                while kept.front().is_some_and(|first| Arc::strong_count(first) == 1) {
+                    kept.pop_front().and_then(Arc::into_inner).into_iter().for_each(|spare| ahead.give_back(spare));
+                }
             }
-            send(Parcel::Events(events))?;
+            loop {
+                let events =
+                    ahead.ask(|capture| capture.by_ref().take(TOGETHER).collect::<Result<Vec<Event>, ReadError>>());
+                let events = events.with_context(cannot)?;
+                if events.is_empty() {
+                    break;
+                }
+                events.iter().try_for_each(|event| take(Piece::Event(event)))?;
+            }
+            if !ahead.ask(Capture::next_section).with_context(cannot)? {
+                return Ok(());
+            }
         }
-        if !capture.next_section()? {
-            return Ok(());
-        }
-    }
+    })
 }
 
 #[cfg(test)]

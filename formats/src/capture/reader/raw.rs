@@ -10,18 +10,17 @@ use netflow_core::event::Loss;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{CaptureReader, Phase};
+use crate::capture::MAX_ROWS;
 use crate::capture::block::{BLOCK_HEADER_BYTES, BlockHeader, BlockKind};
 use crate::capture::columns::Columns;
 use crate::capture::error::{Malformed, ReadError};
 use crate::capture::selection::Selection;
 use crate::capture::stream::Unpacker;
 
-/// Events and bytes of a block that is decoded elsewhere, at most: as many as recorders write. Larger ones, several at a time,
-/// would take more memory than decoding faster is worth.
-const MOST_EVENTS: u32 = 1 << 16;
+/// Bytes of a block that is decoded elsewhere, at most: several at a time take no more memory than this is worth.
 const MOST_BYTES: u32 = 8 << 20;
 
-/// A block of events as it is stored, whose checksums fit.
+/// A block of events as it is stored, whose header fits what was before it.
 pub struct RawBlock {
     /// With its header.
     bytes: Vec<u8>,
@@ -32,6 +31,12 @@ pub struct RawBlock {
 }
 
 impl RawBlock {
+    /// How many events are in it.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.header.events as usize
+    }
+
     /// Its memory, for another block.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
@@ -60,6 +65,10 @@ impl BlockDecoder {
     /// What is wrong in it, which is to be [put back](CaptureReader::put_back) then: the reader says the same of it.
     pub fn decode(&mut self, block: &RawBlock, measured: Selection, mut spare: Columns) -> Result<Columns, Malformed> {
         let payload = block.bytes.get(BLOCK_HEADER_BYTES..).unwrap_or_default();
+        let checksum = xxh3_64(payload);
+        if checksum != block.header.checksum {
+            return Err(Malformed::new("checksum", block.header.checksum, checksum));
+        }
         let selection = Selection::BATCH.and(measured);
         spare.load(&block.header, payload, selection, true, &mut self.unpacker)?;
         spare.find_lives();
@@ -71,7 +80,7 @@ impl<R: Read> CaptureReader<R> {
     /// The next block of the current section, to be decoded with a [`BlockDecoder`], in the memory of `spare`: what is
     /// decoded is [accepted](Self::accept) in the order of the blocks, or [put back](Self::put_back). `None` when all before
     /// is to be accepted first, and what follows then is for [`next_batch`](Self::next_batch): damage, the end, an error,
-    /// a block larger than recorders write.
+    /// a block of more than 8 MiB.
     pub fn next_raw(&mut self, spare: Vec<u8>) -> Option<RawBlock> {
         let is_plain = self.phase == Phase::Within
             && self.introduced.is_none()
@@ -86,7 +95,7 @@ impl<R: Read> CaptureReader<R> {
         }
         let header = BlockHeader::parse(self.source.window().first_chunk()?).ok()?;
         let follows = header.kind == BlockKind::Events
-            && (1..=MOST_EVENTS).contains(&header.events)
+            && (1..=MAX_ROWS).contains(&header.events)
             && header.stored_bytes <= MOST_BYTES
             && header.codec == 0
             && header.raw_bytes == header.stored_bytes
@@ -95,9 +104,6 @@ impl<R: Read> CaptureReader<R> {
             && header.first_at >= self.last_at;
         let whole = BLOCK_HEADER_BYTES + header.stored_bytes as usize;
         if !follows || !self.source.has(whole) {
-            return None;
-        }
-        if xxh3_64(self.source.window().get(BLOCK_HEADER_BYTES..whole)?) != header.checksum {
             return None;
         }
         self.block.clear();
