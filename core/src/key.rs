@@ -17,7 +17,7 @@ use crate::aggregate::Groups;
 use crate::batch::{Batch, Definitions, Profile};
 use crate::column::Tag;
 use crate::event::{Direction, Transport};
-use crate::filter::{Check, Ends, LeftOut, Special};
+use crate::filter::{Check, Ends, LeftOut, Question, Special};
 use crate::lives::Life;
 use crate::pipeline::Section;
 use crate::plan::{Asked, Part, Plan};
@@ -75,6 +75,8 @@ struct Entry {
     tests: Box<[Tested]>,
     values: Box<[Value]>,
     special: Special,
+    /// Whether the filter holds, whatever the rest of a connection is.
+    verdict: Option<bool>,
     /// Its only group in the window that came last.
     row: Option<(i64, u32)>,
 }
@@ -120,6 +122,8 @@ pub(crate) struct Known {
     remote_codes: Vec<u32>,
     /// By tag and port; the last is the folded one.
     port_codes: Vec<Vec<u32>>,
+    /// Whether the filter holds whatever the rest of a connection is, once somebody asked, by row of the batch's addresses.
+    remote_verdicts: Vec<Option<Option<bool>>>,
     /// By test of the filter and row of the batch's addresses, and by test and port.
     remote_tests: Vec<Tested>,
     port_tests: Vec<Vec<Tested>>,
@@ -182,6 +186,8 @@ impl Known {
         }));
         self.remote_codes.clear();
         self.remote_codes.resize(addresses * plan.tags.len(), UNKNOWN);
+        self.remote_verdicts.clear();
+        self.remote_verdicts.resize(addresses, None);
         self.remote_tests.clear();
         self.remote_tests.resize(addresses * plan.asked.len(), Tested::Never);
         self.port_tests.resize_with(plan.asked.len(), Vec::new);
@@ -278,10 +284,13 @@ impl Known {
         let entry = self.entry(plan, key, section, groups)?;
         let [at, _] = life.at;
         let began = || Value::Time(section.utc_us(key.opened_at().unwrap_or(at)));
-        if let Some(filter) = &plan.filter
-            && !filter.holds_by(&mut |asked, check| self.holds(*asked, check, key, entry, began))
-        {
-            return Some(Outcome::LeftOut(LeftOut::Filter));
+        if let Some(filter) = &plan.filter {
+            let decided = self.entries[entry].verdict.or_else(|| self.remote_verdict(filter, key));
+            let holds = decided
+                .or_else(|| filter.decides_by(&mut |asked, check| Some(self.holds(*asked, check, key, entry, began))));
+            if holds != Some(true) {
+                return Some(Outcome::LeftOut(LeftOut::Filter));
+            }
         }
         if groups.asks_about_ends() {
             let special = *self.remotes.get_mut(key.remote_row)?.get_or_insert_with(|| Special::of(*key.remote));
@@ -334,6 +343,19 @@ impl Known {
         };
         self.codes = codes;
         Some(outcome)
+    }
+
+    /// Whether the filter holds by the remote address alone.
+    #[inline]
+    fn remote_verdict(&mut self, filter: &Question<Asked>, key: &Key<'_>) -> Option<bool> {
+        let verdict = self.remote_verdicts.get_mut(key.remote_row)?;
+        *verdict.get_or_insert_with(|| {
+            filter.decides_by(&mut |asked, check| match asked.part {
+                Part::RemoteIp => Some(check.holds(&Value::Ip(*key.remote))),
+                Part::RemoteType => Some(check.holds(&Value::Word(AddressType::of(*key.remote).name()))),
+                _ => None,
+            })
+        })
     }
 
     /// Whether a test of the filter holds. What many connections share is tested once.
@@ -424,10 +446,21 @@ impl Known {
                 Part::Profile(_) => groups.rows.encode(place, tag.in_row(&flow)),
                 _ => UNKNOWN,
             });
+            let codes = codes.collect();
+            let values: Box<[Value]> = plan.asked.iter().map(|field| field.of_connection()(&flow)).collect();
+            let verdict = plan.filter.as_ref().and_then(|filter| {
+                filter.decides_by(&mut |asked, check| match (asked.part, profile.is_incoming()) {
+                    (Part::Profile(_), _) | (Part::LocalPort, true) | (Part::RemotePort, false) => {
+                        values.get(asked.place).map(|value| check.holds(value))
+                    }
+                    _ => None,
+                })
+            });
             self.entries.push(Entry {
-                codes: codes.collect(),
+                codes,
                 tests: vec![Tested::Never; plan.asked.len()].into(),
-                values: plan.asked.iter().map(|field| field.of_connection()(&flow)).collect(),
+                values,
+                verdict,
                 special: Special::of(flow.identity.local.ip()),
                 row: None,
             });

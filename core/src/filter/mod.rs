@@ -164,9 +164,10 @@ impl<G> Question<Option<G>> {
 }
 
 impl<G> Question<G> {
-    /// Whether it holds where `test` says how the value of a field is compared. Each test of the filter has a `G` of its own.
-    pub(crate) fn holds_by(&self, test: &mut impl FnMut(&G, &Check) -> bool) -> bool {
-        self.0.holds_by(test)
+    /// Whether it holds where `test` says how the value of a field is compared; `None` where that depends on what `test` does
+    /// not know. Each test of the filter has a `G` of its own.
+    pub(crate) fn decides_by(&self, test: &mut impl FnMut(&G, &Check) -> Option<bool>) -> Option<bool> {
+        self.0.decides_by(test)
     }
 }
 

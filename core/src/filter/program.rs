@@ -76,36 +76,33 @@ impl<G> Program<G> {
         }
     }
 
-    /// The same for who knows better how a value is compared.
-    pub(super) fn holds_by(&self, test: &mut impl FnMut(&G, &Check) -> bool) -> bool {
-        match self {
-            Self::All(parts) => parts.iter().all(|part| part.holds_by(test)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds_by(test)),
-            Self::Not(part) => !part.holds_by(test),
-            Self::Test(field, check) => test(field, check),
-        }
-    }
-
     /// Whether it holds whatever the missing values are; `None` where that depends on them.
     pub(super) fn decides(&self, get: &impl Fn(&G) -> Value) -> Option<bool> {
+        self.decides_by(&mut |field, check| {
+            let value = get(field);
+            (value != Value::Null).then(|| check.holds(&value))
+        })
+    }
+
+    /// The same for who knows better how a value is compared; `test` gives `None` where that is not known.
+    pub(super) fn decides_by(&self, test: &mut impl FnMut(&G, &Check) -> Option<bool>) -> Option<bool> {
         // One part is enough to decide the one way, all of them are needed for the other.
-        let decide = |parts: &[Self], enough: bool| {
-            let mut parts = parts.iter().map(|part| part.decides(get));
-            let first = parts.find(|part| *part != Some(!enough));
-            match first {
-                None => Some(!enough),
-                Some(Some(_)) => Some(enough),
-                Some(None) => parts.any(|part| part == Some(enough)).then_some(enough),
+        let mut decide = |parts: &[Self], enough: bool| {
+            let mut decided = Some(!enough);
+            for part in parts {
+                match part.decides_by(test) {
+                    Some(holds) if holds == enough => return Some(enough),
+                    Some(_) => {}
+                    None => decided = None,
+                }
             }
+            decided
         };
         match self {
             Self::All(parts) => decide(parts, false),
             Self::Any(parts) => decide(parts, true),
-            Self::Not(part) => part.decides(get).map(|holds| !holds),
-            Self::Test(field, check) => {
-                let value = get(field);
-                (value != Value::Null).then(|| check.holds(&value))
-            }
+            Self::Not(part) => part.decides_by(test).map(|holds| !holds),
+            Self::Test(field, check) => test(field, check),
         }
     }
 }
