@@ -327,12 +327,6 @@ impl<'a> ColumnReader<'a> {
         symbols.clear();
         symbols.extend_from_slice(unpacker.unpack(codec, stored, rows)?);
         let length = number::bit_bytes(&symbols);
-        if length == 0 && bits.is_none() {
-            // Each number is its own symbol.
-            values.extend(symbols.iter().map(|symbol| u64::from(*symbol)));
-            unpacker.symbols = symbols;
-            return Ok(());
-        }
         let mut window = std::mem::take(&mut unpacker.bits);
         window.clear();
         match bits {
@@ -408,6 +402,10 @@ impl<'a> ColumnReader<'a> {
 
 /// No number of a column may be greater.
 pub(super) fn at_most(what: &'static str, values: &[u64], limit: u64) -> Result<(), Malformed> {
+    // No bit beyond the limit's is in any: that is seen of several at once.
+    if values.iter().fold(0, |all, value| all | value) <= limit {
+        return Ok(());
+    }
     match values.iter().max() {
         Some(greatest) if *greatest > limit => Err(Malformed::new(what, format!("at most {limit}"), greatest)),
         _ => Ok(()),

@@ -350,14 +350,15 @@ impl Columns {
     fn find_firsts(&mut self, definitions: usize) {
         self.seen.clear();
         self.seen.resize(definitions, false);
-        let mut are_all_first = true;
-        let seen = &mut self.seen;
         self.firsts.clear();
-        self.firsts.extend(self.total_rows.iter().map(|row| {
-            let is_first = seen.get_mut(*row as usize).is_none_or(|seen| !std::mem::replace(seen, true));
-            are_all_first &= is_first;
-            is_first
-        }));
+        self.firsts.resize(self.total_rows.len(), true);
+        let mut are_all_first = true;
+        for (row, first) in self.total_rows.iter().zip(&mut self.firsts) {
+            if let Some(seen) = self.seen.get_mut(*row as usize) {
+                *first = !std::mem::replace(seen, true);
+                are_all_first &= *first;
+            }
+        }
         self.are_all_first = are_all_first;
     }
 

@@ -20,9 +20,9 @@ const fn starts() -> [(u64, u8, u64); 256] {
         table[symbol] = if symbol < 16 {
             (symbol as u64, 0, 0)
         } else {
-            #[expect(clippy::cast_possible_truncation, reason = "at most 63")]
-            let high = ((symbol - 16) / 4 + 4) as u8;
-            ((4 + (symbol as u64 & 3)) << (high - 2), high - 2, (1 << (high - 2)) - 1)
+            #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
+            let width = width(symbol as u8);
+            ((4 + (symbol as u64 & 3)) << width, width, (1 << width) - 1)
         };
         symbol += 1;
     }
@@ -120,16 +120,26 @@ impl Split {
     }
 }
 
+/// How many bits a symbol leaves open, at most 62.
+const fn width(symbol: u8) -> u8 {
+    if symbol < 16 { 0 } else { (symbol >> 2) - 2 }
+}
+
 /// Bytes that the bits of these symbols take.
 pub(super) fn bit_bytes(symbols: &[u8]) -> usize {
-    let bits = symbols.iter().map(|symbol| u64::from(STARTS[usize::from(*symbol)].1)).sum::<u64>();
-    usize::try_from(bits.div_ceil(8)).unwrap_or(usize::MAX)
+    // So many fit into a small sum, of which a processor makes several at once.
+    let few = |symbols: &[u8]| usize::from(symbols.iter().fold(0_u16, |bits, symbol| bits + u16::from(width(*symbol))));
+    symbols.chunks(1 << 10).map(few).sum::<usize>().div_ceil(8)
 }
 
 /// The numbers of symbols and bits; `bits` has [`bit_bytes`] and eight more.
 pub(super) fn join(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> Result<(), Malformed> {
     values.clear();
-    let greatest = symbols.iter().max().copied().unwrap_or(0);
+    let greatest = symbols.iter().fold(0, |greatest, symbol| greatest.max(*symbol));
+    if u64::from(greatest) < EXACT {
+        values.extend(symbols.iter().map(|symbol| u64::from(*symbol)));
+        return Ok(());
+    }
     // With the seven bits that may be before them.
     let is_short = if STARTS[usize::from(greatest)].1 <= 64 - 7 {
         join_all(symbols, bits, values, |_, _, rest| rest)
