@@ -270,6 +270,14 @@ impl<'a> Batch<'a> {
         Some(Event { at, body })
     }
 
+    /// Whether a definition's connection is one of TCP.
+    #[inline]
+    pub(crate) fn is_tcp(&self, row: usize) -> bool {
+        let profile =
+            self.definitions.profile_rows.get(row).and_then(|row| self.definitions.profiles.get(*row as usize));
+        profile.is_some_and(|profile| profile.transport == Transport::Tcp)
+    }
+
     /// The numbers of a sample or close.
     #[inline]
     pub(crate) fn totals(&self, place: usize) -> Totals {

@@ -117,30 +117,17 @@ impl Briefs {
             }
         };
         let is_whole = |at: [u64; 2]| groups.is_one_window(section, at[0], at[1]);
-        let crossing = self.complete(&batch, lives.ended(), is_alone, is_whole, &mut mark);
+        let crossing = self.complete(&batch, lives, is_alone, is_whole, &mut mark);
         if let Some(plan) = &self.plan {
             self.known.begin(plan, &batch.definitions, is_alone);
         }
         let mut outcomes = self.spare.pop().unwrap_or_default();
-        self.find(&batch, lives.begun(), &mut outcomes, section, groups);
-        // Of others it is not known yet whether anything happens in them.
-        let is_certain = |life: &Life| life.is_tcp || groups.keeps_idle();
-        let begun = lives.begun().iter().zip(&outcomes);
-        let begun =
-            begun.filter(|(life, outcome)| outcome.is_brief() && is_certain(life)).filter_map(|(life, outcome)| {
-                let key = Key::new(&batch.definitions, life.row as usize)?;
-                let relies = self.known.relies(&key);
-                mark(life);
-                Some((key.conn, Crossing { conn: key.conn, life: *life, outcome: *outcome, relies }))
-            });
-        let begun: FxHashMap<u64, Crossing> = begun.collect();
-        self.next_halves = (!begun.is_empty()).then(|| Halves { block: Arc::clone(block), lives: begun });
-        self.find(&batch, lives.whole(), &mut outcomes, section, groups);
+        self.next_halves = self.begin_halves(block, lives, &mut outcomes, section, groups, &mut mark);
         let mut last = crossing.iter().map(|crossing| crossing.life.at[1]).max();
-        for (life, _) in lives.whole().iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_brief()) {
+        self.find(&batch, lives, lives.whole(), &mut outcomes, section, groups, |life| {
             mark(life);
             last = last.max(Some(life.at[1]));
-        }
+        });
         match last {
             Some(last) => {
                 let before = self.halves.as_ref().filter(|_| !crossing.is_empty());
@@ -152,24 +139,51 @@ impl Briefs {
         }
     }
 
+    /// Those that are opened and may be closed in the next batch.
+    fn begin_halves(
+        &mut self,
+        block: &Arc<dyn Block>,
+        lives: &Lives,
+        outcomes: &mut Vec<Outcome>,
+        section: &Section,
+        groups: &mut Groups,
+        mut mark: impl FnMut(&Life),
+    ) -> Option<Halves> {
+        let batch = block.batch();
+        self.find(&batch, lives, lives.begun(), outcomes, section, groups, |_| {});
+        let mut begun = FxHashMap::default();
+        for (row, outcome) in lives.begun().iter().zip(outcomes).filter(|(_, outcome)| outcome.is_brief()) {
+            let (life, is_tcp) = (lives.life(*row), batch.is_tcp(*row as usize));
+            // Of others it is not known yet whether anything happens in them.
+            if (is_tcp || groups.keeps_idle())
+                && let Some(key) = Key::new(&batch.definitions, *row as usize)
+            {
+                let relies = self.known.relies(&key);
+                mark(&life);
+                begun.insert(key.conn, Crossing { conn: key.conn, life, is_tcp, outcome: *outcome, relies });
+            }
+        }
+        (!begun.is_empty()).then(|| Halves { block: Arc::clone(block), lives: begun })
+    }
+
     /// Those of the halves that are closed here without another word.
     fn complete(
         &mut self,
         batch: &Batch<'_>,
-        ended: &[Life],
+        lives: &Lives,
         is_alone: bool,
         is_whole: impl Fn([u64; 2]) -> bool,
         mut mark: impl FnMut(&Life),
     ) -> Vec<Crossing> {
-        let Some(halves) = self.halves.as_mut().filter(|_| !ended.is_empty()) else { return Vec::new() };
+        let Some(halves) = self.halves.as_mut().filter(|_| !lives.ended().is_empty()) else { return Vec::new() };
         let mut crossing = Vec::new();
-        for end in ended {
+        for end in lives.ended().iter().map(|row| lives.life(*row)) {
             let Some(conn) = batch.definitions.conns.get(end.row as usize) else { continue };
             let Some(half) = halves.lives.get(conn) else { continue };
             let at = [half.life.at[0], end.at[1]];
             if is_whole(at) && (is_alone || !half.relies) {
                 crossing.push(Crossing { life: Life { at, total: end.total, ..half.life }, ..*half });
-                mark(end);
+                mark(&end);
                 self.relying |= half.relies;
                 halves.lives.remove(conn);
             }
@@ -177,21 +191,25 @@ impl Briefs {
         crossing
     }
 
-    /// What becomes of each of these lives.
+    /// What becomes of the lives in these rows; tells those that are brief.
+    #[expect(clippy::too_many_arguments, reason = "what is asked, what is known, and who wants to know")]
     fn find(
         &mut self,
         batch: &Batch<'_>,
-        lives: &[Life],
+        lives: &Lives,
+        rows: &[u32],
         outcomes: &mut Vec<Outcome>,
         section: &Section,
         groups: &mut Groups,
+        mut tell: impl FnMut(&Life),
     ) {
         let Some(plan) = &self.plan else { return };
         let definitions = &batch.definitions;
         outcomes.clear();
-        outcomes.resize(lives.len(), Outcome::Other);
-        for (place, life) in lives.iter().enumerate() {
-            let Some(key) = Key::new(definitions, life.row as usize) else { continue };
+        outcomes.resize(rows.len(), Outcome::Other);
+        for (place, row) in rows.iter().enumerate() {
+            let Some(key) = Key::new(definitions, *row as usize) else { continue };
+            let life = lives.life(*row);
             let [opened, closed] = life.at;
             if !self.known.is_possible(&key)
                 || !groups.is_one_window(section, opened, closed)
@@ -203,13 +221,14 @@ impl Briefs {
             {
                 continue;
             }
-            let is_active = || life.is_tcp || counts(&batch.totals(life.total as usize)).is_active();
-            let Some(outcome) = self.known.outcome(plan, &key, section, groups, (place, life), is_active) else {
+            let is_active = || key.is_tcp() || counts(&batch.totals(life.total as usize)).is_active();
+            let Some(outcome) = self.known.outcome(plan, &key, section, groups, (place, opened), is_active) else {
                 continue;
             };
             if let Some(known) = outcomes.get_mut(place) {
                 *known = outcome;
                 self.relying |= self.known.relies(&key);
+                tell(&life);
             }
             if self.known.is_full() {
                 self.known.settle(plan, batch, groups, |place, group| settle(outcomes, place, group));
@@ -256,8 +275,8 @@ impl Briefs {
     /// Likewise of those that rely on it that nothing is known beside the connections.
     pub(crate) fn take_relying(&mut self, at: u64) -> Vec<[Event; 2]> {
         let Some(plan) = self.plan.as_ref().filter(|_| std::mem::take(&mut self.relying)) else { return Vec::new() };
-        let relies = |batch: &Batch<'_>, life: &Life| {
-            Key::new(&batch.definitions, life.row as usize).is_some_and(|key| !plan.is_told_by(key.profile))
+        let relies = |batch: &Batch<'_>, row: u32| {
+            Key::new(&batch.definitions, row as usize).is_some_and(|key| !plan.is_told_by(key.profile))
         };
         self.lots.iter_mut().flat_map(|lot| lot.take_some(at, Some(&relies))).collect()
     }

@@ -18,7 +18,6 @@ use crate::batch::{Batch, Definitions, Profile};
 use crate::column::Tag;
 use crate::event::{Direction, Transport};
 use crate::filter::{Check, Ends, LeftOut, Question, Special};
-use crate::lives::Life;
 use crate::pipeline::Section;
 use crate::plan::{Asked, Part, Plan};
 use crate::value::Value;
@@ -159,6 +158,10 @@ impl<'a> Key<'a> {
         })
     }
 
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.profile.transport == Transport::Tcp
+    }
+
     fn local(&self) -> Option<IpAddr> {
         self.definitions.addresses.get(self.profile.local as usize).copied()
     }
@@ -270,7 +273,7 @@ impl Known {
         }
     }
 
-    /// What becomes of a life at a place; `None` when the batch does not say whose it is.
+    /// What becomes of a life at a place, which began then; `None` when the batch does not say whose it is.
     #[inline]
     pub(crate) fn outcome(
         &mut self,
@@ -278,12 +281,11 @@ impl Known {
         key: &Key<'_>,
         section: &Section,
         groups: &mut Groups,
-        (place, life): (usize, &Life),
+        (place, opened): (usize, u64),
         is_active: impl FnOnce() -> bool,
     ) -> Option<Outcome> {
         let entry = self.entry(plan, key, section, groups)?;
-        let [at, _] = life.at;
-        let began = || Value::Time(section.utc_us(key.opened_at().unwrap_or(at)));
+        let began = || Value::Time(section.utc_us(key.opened_at().unwrap_or(opened)));
         if let Some(filter) = &plan.filter {
             let decided = self.entries[entry].verdict.or_else(|| self.remote_verdict(filter, key));
             let holds = decided
@@ -306,7 +308,7 @@ impl Known {
         if !groups.keeps_idle() && !is_active() {
             return Some(Outcome::LeftOut(LeftOut::Idle));
         }
-        let window = groups.window_of(section, at);
+        let window = groups.window_of(section, opened);
         if let Some((known, row)) = self.entries[entry].row
             && known == window
         {

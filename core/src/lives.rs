@@ -7,7 +7,6 @@
 use rustc_hash::FxHashSet;
 
 use crate::batch::Batch;
-use crate::event::Transport;
 
 /// How far the life of a definition's connection is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,9 +36,9 @@ pub(crate) struct Life {
     pub(crate) row: u32,
     /// The row of totals of its close, if that is here.
     pub(crate) total: u32,
-    /// When it was opened, and closed. Where only one is here, the other says nothing.
+    /// When it was opened, and closed. Of one that is not closed here, the second is the first; of one that is not opened here,
+    /// the first says nothing.
     pub(crate) at: [u64; 2],
-    pub(crate) is_tcp: bool,
 }
 
 /// What is told of a definition's connection.
@@ -50,31 +49,38 @@ struct Told {
     fate: Fate,
 }
 
-/// The lives of a batch, and memory for those of the next: in the order of their definitions. No connection is there twice, or
-/// has another definition in the batch.
+/// The lives of a batch, and memory for those of the next: in the order of their definitions, whose rows stand for them. No
+/// connection is there twice, or has another definition in the batch.
 #[derive(Debug, Default)]
 pub struct Lives {
-    whole: Vec<Life>,
-    begun: Vec<Life>,
-    ended: Vec<Life>,
-    greatest: Option<u64>,
     told: Vec<Told>,
+    whole: Vec<u32>,
+    begun: Vec<u32>,
+    ended: Vec<u32>,
+    greatest: Option<u64>,
 }
 
 impl Lives {
     /// Those that are opened and closed.
-    pub(crate) fn whole(&self) -> &[Life] {
+    pub(crate) fn whole(&self) -> &[u32] {
         &self.whole
     }
 
     /// Those that are opened, when there is no tick.
-    pub(crate) fn begun(&self) -> &[Life] {
+    pub(crate) fn begun(&self) -> &[u32] {
         &self.begun
     }
 
     /// Those that are closed.
-    pub(crate) fn ended(&self) -> &[Life] {
+    pub(crate) fn ended(&self) -> &[u32] {
         &self.ended
+    }
+
+    /// The life in a row.
+    #[inline]
+    pub(crate) fn life(&self, row: u32) -> Life {
+        let Told { at, total, .. } = self.told.get(row as usize).copied().unwrap_or_default();
+        Life { row, total, at }
     }
 
     /// The greatest id of any connection of the batch.
@@ -84,6 +90,7 @@ impl Lives {
 
     /// Forgets the batch.
     pub fn clear(&mut self) {
+        self.told.clear();
         self.whole.clear();
         self.begun.clear();
         self.ended.clear();
@@ -93,8 +100,9 @@ impl Lives {
     /// Finds those of a batch, of which `lives` says nothing yet.
     pub fn find(&mut self, batch: &Batch<'_>) {
         self.clear();
-        let definitions = &batch.definitions;
-        self.greatest = definitions.conns.iter().max().copied();
+        let conns = batch.definitions.conns;
+        let are_ascending = conns.is_sorted_by(|a, b| a < b);
+        self.greatest = if are_ascending { conns.last() } else { conns.iter().max() }.copied();
         if !batch.kinds.contains(&Batch::OPEN) && !batch.kinds.contains(&Batch::CLOSE) {
             return;
         }
@@ -103,30 +111,25 @@ impl Lives {
         if ticks > 1 || !self.follow(batch) {
             return;
         }
-        // Each of these is heard of again.
-        let twice = twice(definitions.conns);
-        let told = self.told.iter().zip(definitions.conns).zip(definitions.profile_rows);
-        for (row, ((told, conn), profile)) in (0..).zip(told) {
-            let lives = match told.fate {
-                Fate::Whole => &mut self.whole,
-                Fate::Begun if ticks == 0 => &mut self.begun,
-                Fate::Ended => &mut self.ended,
-                Fate::Unseen | Fate::Begun | Fate::Other => continue,
-            };
-            if twice.is_empty() || !twice.contains(conn) {
-                let profile = definitions.profiles.get(*profile as usize);
-                let is_tcp = profile.is_some_and(|profile| profile.transport == Transport::Tcp);
-                let [opened, _] = told.at;
-                let at = if told.fate == Fate::Begun { [opened, opened] } else { told.at };
-                lives.push(Life { row, total: told.total, at, is_tcp });
+        for (row, told) in (0..).zip(&self.told) {
+            match told.fate {
+                Fate::Whole => self.whole.push(row),
+                Fate::Begun if ticks == 0 => self.begun.push(row),
+                Fate::Ended => self.ended.push(row),
+                Fate::Unseen | Fate::Begun | Fate::Other => {}
             }
+        }
+        // Each of these is heard of again.
+        let twice = if are_ascending { FxHashSet::default() } else { twice(conns) };
+        if !twice.is_empty() {
+            let is_once = |row: &u32| conns.get(*row as usize).is_some_and(|conn| !twice.contains(conn));
+            [&mut self.whole, &mut self.begun, &mut self.ended].into_iter().for_each(|rows| rows.retain(is_once));
         }
     }
 
     /// Follows the events of each definition; false when the columns do not fit each other. There are as many opens as closes
     /// in no order, which no processor guesses: so there is no choice between them.
     fn follow(&mut self, batch: &Batch<'_>) -> bool {
-        self.told.clear();
         self.told.resize(batch.definitions.conns.len(), Told::default());
         let mut total = 0_u32;
         let mut rows = batch.rows.iter();
@@ -135,12 +138,14 @@ impl Lives {
                 continue;
             }
             let Some(told) = rows.next().and_then(|row| self.told.get_mut(*row as usize)) else { return false };
-            let is_total = usize::from(*kind != Batch::OPEN);
+            let is_total = u8::from(*kind != Batch::OPEN);
             let is_carried = batch.carried.get(total as usize).is_none_or(|carried| *carried != 0);
-            told.fate = NEXT[told.fate as usize][is_total + usize::from((*kind == Batch::CLOSE) & !is_carried)];
-            told.at[is_total] = *at;
+            let is_end = u8::from((*kind == Batch::CLOSE) & !is_carried);
+            told.fate = NEXT[told.fate as usize][usize::from(is_total + is_end)];
+            let [opened, _] = told.at;
+            told.at = [if is_total == 0 { *at } else { opened }, *at];
             told.total = total;
-            total += u32::from(*kind != Batch::OPEN);
+            total += u32::from(is_total);
         }
         true
     }
@@ -150,9 +155,6 @@ impl Lives {
 fn twice(ids: &[u64]) -> FxHashSet<u64> {
     let (mut twice, mut others) = (FxHashSet::default(), FxHashSet::default());
     let mut peaks: Vec<u64> = Vec::new();
-    if ids.is_sorted_by(|a, b| a < b) {
-        return twice;
-    }
     for id in ids {
         if peaks.last().is_none_or(|peak| id > peak) {
             peaks.push(*id);

@@ -39,16 +39,17 @@ pub(crate) struct Crossing {
     pub(crate) conn: u64,
     /// As of a whole life, with the row of its definition in the batch before.
     pub(crate) life: Life,
+    pub(crate) is_tcp: bool,
     pub(crate) outcome: Outcome,
     /// It relies on it that nothing is known beside the connections.
     pub(crate) relies: bool,
 }
 
-/// Tells of a whole life whether it relies on it that nothing is known beside the connections.
-pub(crate) type Relies<'a> = &'a dyn Fn(&Batch<'_>, &Life) -> bool;
+/// Tells of the whole life in a row whether it relies on it that nothing is known beside the connections.
+pub(crate) type Relies<'a> = &'a dyn Fn(&Batch<'_>, u32) -> bool;
 
-/// The whole lives of a batch.
-fn whole<'a>(batch: &Batch<'a>) -> &'a [Life] {
+/// The rows of the whole lives of a batch.
+fn whole<'a>(batch: &Batch<'a>) -> &'a [u32] {
     batch.lives.map_or(&[], Lives::whole)
 }
 
@@ -77,8 +78,8 @@ impl Lot {
         let (block, outcomes, crossing) = (&self.block, &self.outcomes, &self.crossing);
         let places = self.places.get_or_insert_with(|| {
             let batch = block.batch();
-            let lives = whole(&batch).iter().zip(outcomes).map(|(life, outcome)| {
-                let conn = batch.definitions.conns.get(life.row as usize).copied();
+            let lives = whole(&batch).iter().zip(outcomes).map(|(row, outcome)| {
+                let conn = batch.definitions.conns.get(*row as usize).copied();
                 conn.filter(|_| outcome.is_brief())
             });
             let crossing = crossing.iter().map(|crossing| Some(crossing.conn).filter(|_| crossing.outcome.is_brief()));
@@ -91,28 +92,35 @@ impl Lot {
     /// Adds all to their groups; gives how many events they had.
     pub(crate) fn fold(&self, groups: &mut Groups) -> u64 {
         let batch = self.block.batch();
+        let Some(lives) = batch.lives else { return 0 };
         let mut events = 0;
-        let chunks = whole(&batch).chunks(TOGETHER).zip(self.outcomes.chunks(TOGETHER));
-        for (lives, outcomes) in chunks {
+        let chunks = lives.whole().chunks(TOGETHER).zip(self.outcomes.chunks(TOGETHER));
+        for (rows, outcomes) in chunks {
             groups.rows.expect(outcomes.iter().filter_map(|outcome| match outcome {
                 Outcome::Row(row) => Some(*row),
                 _ => None,
             }));
-            events +=
-                lives.iter().zip(outcomes).map(|(life, outcome)| fold(&batch, life, *outcome, groups)).sum::<u64>();
+            events += rows
+                .iter()
+                .zip(outcomes)
+                .map(|(row, outcome)| {
+                    let is_tcp = || batch.is_tcp(*row as usize);
+                    fold(&batch, &lives.life(*row), is_tcp, *outcome, groups)
+                })
+                .sum::<u64>();
         }
         let crossing = self.crossing.iter();
-        events + crossing.map(|one| fold(&batch, &one.life, one.outcome, groups)).sum::<u64>()
+        events + crossing.map(|one| fold(&batch, &one.life, || one.is_tcp, one.outcome, groups)).sum::<u64>()
     }
 
     /// The open and the close of a connection, which is here no longer; nothing if nobody can speak of it any more at `at`.
     pub(crate) fn take(&mut self, place: usize, at: u64) -> Option<[Event; 2]> {
         let batch = self.block.batch();
-        let lives = whole(&batch);
-        let (life, outcome, before) = match lives.get(place) {
-            Some(life) => (*life, self.outcomes.get_mut(place)?, None),
+        let lives = batch.lives?;
+        let (life, outcome, before) = match lives.whole().get(place) {
+            Some(row) => (lives.life(*row), self.outcomes.get_mut(place)?, None),
             None => {
-                let crossing = self.crossing.get_mut(place.checked_sub(lives.len())?)?;
+                let crossing = self.crossing.get_mut(place.checked_sub(lives.whole().len())?)?;
                 (crossing.life, &mut crossing.outcome, self.before.as_ref())
             }
         };
@@ -134,7 +142,7 @@ impl Lot {
     pub(crate) fn take_some(&mut self, at: u64, relies: Option<Relies<'_>>) -> Vec<[Event; 2]> {
         let block = Arc::clone(&self.block);
         let batch = block.batch();
-        let lives = whole(&batch).iter().map(|life| relies.is_none_or(|relies| relies(&batch, life)));
+        let lives = whole(&batch).iter().map(|row| relies.is_none_or(|relies| relies(&batch, *row)));
         let crossing = self.crossing.iter().map(|crossing| relies.is_none() || crossing.relies);
         let places: Vec<usize> =
             lives.chain(crossing).enumerate().filter(|(_, is_meant)| *is_meant).map(|(place, _)| place).collect();
@@ -144,9 +152,9 @@ impl Lot {
 
 /// Adds a connection to its group; gives how many events it had.
 #[inline]
-fn fold(batch: &Batch<'_>, life: &Life, outcome: Outcome, groups: &mut Groups) -> u64 {
+fn fold(batch: &Batch<'_>, life: &Life, is_tcp: impl FnOnce() -> bool, outcome: Outcome, groups: &mut Groups) -> u64 {
     match outcome {
-        Outcome::Row(row) => groups.rows.add_one(row, life.is_tcp, &batch.totals, life.total as usize),
+        Outcome::Row(row) => groups.rows.add_one(row, is_tcp(), &batch.totals, life.total as usize),
         Outcome::LeftOut(cause) => groups.left_out.count(cause),
         Outcome::Waits => {}
         Outcome::Other => return 0,
