@@ -19,6 +19,7 @@ use crate::aggregate::Groups;
 use crate::batch::{Batch, Block, Lives};
 use crate::delta::{Counts, LINGER_NS};
 use crate::event::{Body, Event, Totals};
+use crate::filter::LeftOut;
 use crate::key::{Key, Known, Outcome};
 use crate::lives::Life;
 use crate::lot::{Crossing, Lot, open};
@@ -208,19 +209,30 @@ impl Briefs {
         outcomes.clear();
         outcomes.resize(rows.len(), Outcome::Other);
         for (place, row) in rows.iter().enumerate() {
-            let Some(key) = Key::new(definitions, *row as usize) else { continue };
+            let Some(conn) = definitions.conns.get(*row as usize) else { continue };
             let life = lives.life(*row);
             let [opened, closed] = life.at;
-            if !self.known.is_possible(&key)
-                || !groups.is_one_window(section, opened, closed)
-                || self.before.is_some_and(|before| key.conn <= before) && {
-                    let is_meant = self.lots.iter_mut().any(|lot| lot.find(key.conn).is_some());
-                    let is_half = self.halves.as_ref().is_some_and(|halves| halves.lives.contains_key(&key.conn));
-                    is_meant || is_half || section.deltas.slot_of(key.conn).is_some()
+            if !groups.is_one_window(section, opened, closed)
+                || self.before.is_some_and(|before| *conn <= before) && {
+                    let is_meant = self.lots.iter_mut().any(|lot| lot.find(*conn).is_some());
+                    let is_half = self.halves.as_ref().is_some_and(|halves| halves.lives.contains_key(conn));
+                    is_meant || is_half || section.deltas.slot_of(*conn).is_some()
                 }
             {
                 continue;
             }
+            if plan.filter.is_some()
+                && let Some(relies) = self.known.leaves_out(definitions, *row as usize)
+                && let Some(outcome) = outcomes.get_mut(place)
+            {
+                *outcome = Outcome::LeftOut(LeftOut::Filter);
+                self.relying |= relies;
+                tell(&life);
+                continue;
+            }
+            let Some(key) = Key::new(definitions, *row as usize).filter(|key| self.known.is_possible(key)) else {
+                continue;
+            };
             let is_active = || key.is_tcp() || counts(&batch.totals(life.total as usize)).is_active();
             let Some(outcome) = self.known.outcome(plan, &key, section, groups, (place, opened), is_active) else {
                 continue;

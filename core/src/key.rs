@@ -105,16 +105,25 @@ enum Tested {
 /// Connections whose groups are looked for together.
 const TOGETHER: usize = 256;
 
+/// A profile of the batch.
+#[derive(Debug, Clone, Copy)]
+struct Met {
+    /// All can be found out here.
+    is_possible: bool,
+    /// That relies on it that nothing is known beside the connections.
+    relies: bool,
+    /// As of its entry, once that is known.
+    verdict: Option<bool>,
+    entry: u32,
+}
+
 /// What is known of the profiles, addresses and ports that were met.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     names: FxHashMap<Name, u32>,
     entries: Vec<Entry>,
-    /// By row of the batch's profiles: whether all can be found out here, and whether that relies on it that nothing is known
-    /// beside the connections.
-    possible: Vec<(bool, bool)>,
-    /// By row of the batch's profiles: the entry.
-    profiles: Vec<u32>,
+    /// By row of the batch's profiles.
+    met: Vec<Met>,
     /// By row of the batch's addresses.
     remotes: Vec<Option<Special>>,
     /// By tag and row of the batch's addresses.
@@ -181,11 +190,12 @@ impl<'a> Key<'a> {
 impl Known {
     /// A batch with these definitions follows. Its connections are alone when nothing is known beside them.
     pub(crate) fn begin(&mut self, plan: &Plan, definitions: &Definitions<'_>, are_alone: bool) {
-        let (profiles, addresses) = (definitions.profiles.len(), definitions.addresses.len());
-        self.possible.clear();
-        self.possible.extend(definitions.profiles.iter().map(|profile| {
+        let addresses = definitions.addresses.len();
+        self.met.clear();
+        self.met.extend(definitions.profiles.iter().map(|profile| {
             let relies = !plan.is_told_by(profile);
-            (plan.is_possible(profile) && (are_alone || !relies), relies)
+            let is_possible = plan.is_possible(profile) && (are_alone || !relies);
+            Met { is_possible, relies, verdict: None, entry: UNKNOWN }
         }));
         self.remote_codes.clear();
         self.remote_codes.resize(addresses * plan.tags.len(), UNKNOWN);
@@ -194,8 +204,6 @@ impl Known {
         self.remote_tests.clear();
         self.remote_tests.resize(addresses * plan.asked.len(), Tested::Never);
         self.port_tests.resize_with(plan.asked.len(), Vec::new);
-        self.profiles.clear();
-        self.profiles.resize(profiles, UNKNOWN);
         self.remotes.clear();
         self.remotes.resize(addresses, None);
         if self.entries.len() > MOST {
@@ -207,13 +215,25 @@ impl Known {
     /// The group of a connection of the batch can be found here.
     #[inline]
     pub(crate) fn is_possible(&self, key: &Key<'_>) -> bool {
-        self.possible.get(key.profile_row).is_some_and(|(is_possible, _)| *is_possible)
+        self.met.get(key.profile_row).is_some_and(|met| met.is_possible)
+    }
+
+    /// The filter leaves the connection of a definition out, which was found out with others; and whether that relies on it that
+    /// nothing is known beside the connections.
+    #[inline]
+    pub(crate) fn leaves_out(&self, definitions: &Definitions<'_>, row: usize) -> Option<bool> {
+        let met = self.met.get(*definitions.profile_rows.get(row)? as usize).filter(|met| met.is_possible)?;
+        let by_remote = || {
+            let verdict = self.remote_verdicts.get(*definitions.remotes.get(row)? as usize)?;
+            verdict.flatten()
+        };
+        (met.verdict.or_else(by_remote) == Some(false)).then_some(met.relies)
     }
 
     /// It relies on it that nothing is known beside the connections.
     #[inline]
     pub(crate) fn relies(&self, key: &Key<'_>) -> bool {
-        self.possible.get(key.profile_row).is_none_or(|(_, relies)| *relies)
+        self.met.get(key.profile_row).is_none_or(|met| met.relies)
     }
 
     /// So many connections wait that their groups are worth to be looked for.
@@ -421,7 +441,7 @@ impl Known {
     /// The entry of a connection's profile.
     #[inline]
     fn entry(&mut self, plan: &Plan, key: &Key<'_>, section: &Section, groups: &mut Groups) -> Option<usize> {
-        match *self.profiles.get(key.profile_row)? {
+        match self.met.get(key.profile_row)?.entry {
             UNKNOWN => self.find_entry(plan, key, section, groups),
             entry => Some(entry as usize),
         }
@@ -441,7 +461,6 @@ impl Known {
         };
         let next = u32::try_from(self.entries.len()).unwrap_or(UNKNOWN);
         let found = *self.names.entry(name).or_insert(next);
-        *self.profiles.get_mut(key.profile_row)? = found;
         if found == next {
             let flow = groups.flow_of(section, &Arc::new(definitions.identity(key.row)?));
             let codes = plan.tags.iter().enumerate().map(|(place, (tag, part))| match part {
@@ -467,6 +486,8 @@ impl Known {
                 row: None,
             });
         }
+        let met = self.met.get_mut(key.profile_row)?;
+        (met.entry, met.verdict) = (found, self.entries.get(found as usize)?.verdict);
         Some(found as usize)
     }
 }

@@ -24,9 +24,9 @@ enum Fate {
 }
 
 /// How it goes on when it is opened, spoken of, and closed without another word.
-const NEXT: [[Fate; 3]; 5] = {
+const NEXT: [[Fate; 4]; 5] = {
     use Fate::{Begun, Ended, Other, Whole};
-    [[Begun, Other, Ended], [Other, Other, Whole], [Other; 3], [Other; 3], [Other; 3]]
+    [[Begun, Other, Ended, Other], [Other, Other, Whole, Other], [Other; 4], [Other; 4], [Other; 4]]
 };
 
 /// A connection that was opened, or closed, or both.
@@ -131,6 +131,16 @@ impl Lives {
     /// in no order, which no processor guesses: so there is no choice between them.
     fn follow(&mut self, batch: &Batch<'_>) -> bool {
         self.told.resize(batch.definitions.conns.len(), Told::default());
+        // Hardly any says what was said before: then none has to be asked.
+        let are_carried = batch.carried.is_empty() || batch.carried.iter().fold(0, |all, carried| all | carried) != 0;
+        if are_carried {
+            self.follow_all(batch, |total| batch.carried.get(total as usize).is_none_or(|carried| *carried != 0))
+        } else {
+            self.follow_all(batch, |_| false)
+        }
+    }
+
+    fn follow_all(&mut self, batch: &Batch<'_>, is_carried: impl Fn(u32) -> bool) -> bool {
         let mut total = 0_u32;
         let mut rows = batch.rows.iter();
         for (kind, at) in batch.kinds.iter().zip(batch.at) {
@@ -139,9 +149,8 @@ impl Lives {
             }
             let Some(told) = rows.next().and_then(|row| self.told.get_mut(*row as usize)) else { return false };
             let is_total = u8::from(*kind != Batch::OPEN);
-            let is_carried = batch.carried.get(total as usize).is_none_or(|carried| *carried != 0);
-            let is_end = u8::from((*kind == Batch::CLOSE) & !is_carried);
-            told.fate = NEXT[told.fate as usize][usize::from(is_total + is_end)];
+            let is_end = u8::from((*kind == Batch::CLOSE) & !is_carried(total));
+            told.fate = NEXT[told.fate as usize][usize::from((is_total + is_end) & 3)];
             let [opened, _] = told.at;
             told.at = [if is_total == 0 { *at } else { opened }, *at];
             told.total = total;
