@@ -167,23 +167,25 @@ impl Definitions {
         let are_incoming = &mut self.small;
         are_incoming.clear();
         are_incoming.extend(self.profiles.iter().map(|profile| u8::from(profile.is_incoming())));
-        self.profile_rows.reserve(rows);
-        self.remotes.reserve(rows);
-        let (mut seen, mut incoming) = (0, 0);
-        for (profile, remote) in profiles.iter().zip(&*remotes) {
-            let row = profile_rows.quick_row(*profile);
+        self.profile_rows.resize(rows, 0);
+        let mut incoming = 0;
+        for (row, code) in self.profile_rows.iter_mut().zip(&*profiles) {
+            *row = profile_rows.quick_row(*code);
+            incoming += usize::from(are_incoming.get(*row as usize).copied().unwrap_or(0));
+        }
+        self.remotes.resize(rows, 0);
+        let mut seen = 0;
+        for ((remote, code), row) in self.remotes.iter_mut().zip(&*remotes).zip(&self.profile_rows) {
             // The address of a new profile was numbered before the remote one.
-            if row == seen {
+            if *row == seen {
                 seen += 1;
-                let code = locals.get(row as usize).copied().unwrap_or(0);
+                let code = locals.get(*row as usize).copied().unwrap_or(0);
                 let address = address_rows.quick_row(code);
-                if let Some(profile) = self.profiles.get_mut(row as usize) {
+                if let Some(profile) = self.profiles.get_mut(*row as usize) {
                     profile.local = address;
                 }
             }
-            incoming += usize::from(are_incoming.get(row as usize).copied().unwrap_or(0));
-            self.profile_rows.push(row);
-            self.remotes.push(address_rows.quick_row(*remote));
+            *remote = address_rows.quick_row(*code);
         }
         if !profile_rows.is_sound() || !address_rows.is_sound() {
             return Err(wrong_code(columns, [&**profiles, &**remotes, &**locals]));
@@ -196,17 +198,20 @@ impl Definitions {
         columns.numbers(Column::NextPort, rows - incoming, unpacker, next_ports)?;
         at_most("port", ports, u16::MAX.into())?;
         at_most("port", next_ports, u16::MAX.into())?;
+        let mut last = 0_u16;
+        for port in &mut *next_ports {
+            last = next_port(u16::try_from(*port).unwrap_or(0), last);
+            *port = last.into();
+        }
         // Which end a port is of changes in no order, which no processor guesses: so there is no choice between them.
-        let (mut place, mut next_place, mut last) = (0, 0, 0_u16);
+        let (mut place, mut next_place) = (0, 0);
         let at = |ports: &[u64], place: usize| ports.get(place).and_then(|port| u16::try_from(*port).ok()).unwrap_or(0);
         self.ports.extend(self.profile_rows.iter().map(|row| {
             let is_incoming = are_incoming.get(*row as usize).copied().unwrap_or(0);
-            let stored = at(ports, place);
-            let next = next_port(at(next_ports, next_place), last);
+            let (own, next) = (at(ports, place), at(next_ports, next_place));
             place += usize::from(is_incoming);
             next_place += usize::from(1 - is_incoming);
-            last = if is_incoming == 1 { last } else { next };
-            if is_incoming == 1 { stored } else { next }
+            if is_incoming == 1 { own } else { next }
         }));
         Ok(())
     }

@@ -140,15 +140,12 @@ pub(super) fn join(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> Result
         values.extend(symbols.iter().map(|symbol| u64::from(*symbol)));
         return Ok(());
     }
-    // With the seven bits that may be before them.
-    let is_short = if STARTS[usize::from(greatest)].1 <= 64 - 7 {
-        join_all(symbols, bits, values, |_, _, rest| rest)
-    } else {
-        join_all(symbols, bits, values, |place, width, rest| {
-            let shift = place & 7;
-            let above = bits.get((place >> 3) + 8).copied().unwrap_or(0);
-            if width + shift > 64 { rest | u64::from(above) << (64 - shift) } else { rest }
-        })
+    // As many at a time as surely are in eight bytes, with the seven bits that may be before them.
+    let is_short = match 57 / usize::from(width(greatest)).max(1) {
+        0 => join_wide(symbols, bits, values),
+        1 => join_each::<1>(symbols, bits, values),
+        2 | 3 => join_each::<2>(symbols, bits, values),
+        _ => join_each::<4>(symbols, bits, values),
     };
     if is_short {
         return Err(Malformed::new("bits of a column", format!("{} bytes", bit_bytes(symbols)), bits.len()));
@@ -156,19 +153,48 @@ pub(super) fn join(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> Result
     Ok(())
 }
 
-/// `complete` adds to the bits at a place, of which so many are wanted, those that are not in the eight bytes there. Gives
-/// whether there were too few.
-fn join_all(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>, complete: impl Fn(usize, usize, u64) -> u64) -> bool {
+/// The eight bytes that a bit is in, from that bit on; `None` where there are none.
+#[inline]
+fn window(bits: &[u8], place: usize) -> Option<u64> {
+    let byte = place >> 3;
+    let window = bits.get(byte..byte + 8)?.first_chunk()?;
+    Some(u64::from_le_bytes(*window) >> (place & 7))
+}
+
+/// Gives whether there were too few bits.
+fn join_each<const N: usize>(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> bool {
+    values.resize(symbols.len(), 0);
+    let (mut place, mut is_short) = (0_usize, false);
+    let mut join = |symbols: &[u8], values: &mut [u64]| {
+        let found = window(bits, place);
+        is_short |= found.is_none();
+        let mut rest = found.unwrap_or(0);
+        for (symbol, value) in symbols.iter().zip(values) {
+            let (start, width, ones) = STARTS[usize::from(*symbol)];
+            *value = start + (rest & ones);
+            rest >>= width;
+            place += usize::from(width);
+        }
+    };
+    let ((symbols, last_symbols), (values, last_values)) = (symbols.as_chunks::<N>(), values.as_chunks_mut::<N>());
+    for (symbols, values) in symbols.iter().zip(values) {
+        join(symbols, values);
+    }
+    join(last_symbols, last_values);
+    is_short
+}
+
+/// The same where those of one number may be in nine bytes.
+fn join_wide(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> bool {
     let (mut place, mut is_short) = (0_usize, false);
     values.extend(symbols.iter().map(|symbol| {
         let (start, width, ones) = STARTS[usize::from(*symbol)];
-        let byte = place >> 3;
-        let window = bits.get(byte..byte + 8).and_then(|window| window.first_chunk());
-        is_short |= window.is_none();
-        let rest = u64::from_le_bytes(*window.unwrap_or(&[0; 8])) >> (place & 7);
-        let rest = complete(place, usize::from(width), rest);
+        let (found, shift) = (window(bits, place), place & 7);
+        is_short |= found.is_none();
+        let above = bits.get((place >> 3) + 8).copied().unwrap_or(0);
+        let above = if usize::from(width) + shift > 64 { u64::from(above) << (64 - shift) } else { 0 };
         place += usize::from(width);
-        start + (rest & ones)
+        start + ((found.unwrap_or(0) | above) & ones)
     }));
     is_short
 }
