@@ -280,35 +280,17 @@ impl Columns {
         Ok(())
     }
 
-    /// Turns references into rows of the table of definitions. There are as many opens as closes in no order, which no
-    /// processor guesses: so there is no choice between them.
+    /// Turns references into rows of the table of definitions.
     fn resolve(&mut self, definitions: u32, conns: usize, totals: usize) -> Result<(), Malformed> {
-        let (mut next, mut place, mut is_beyond) = (0_u32, 0_usize, false);
         self.rows.resize(conns, 0);
         // One more is written than is kept.
         self.total_rows.resize(totals + 1, 0);
-        let kinds = self.kinds.iter().filter(|kind| **kind <= CLOSE);
-        for (row, kind) in self.rows.iter_mut().zip(kinds) {
-            let is_total = *kind != OPEN;
-            let back = self.scratch.get(place).copied().unwrap_or(0) * u64::from(is_total);
-            is_beyond |= back > u64::from(next);
-            #[expect(clippy::cast_possible_truncation, reason = "at most next, or wrong")]
-            let found = next.wrapping_sub(back as u32);
-            next += u32::from(back == 0);
-            *row = found;
-            if let Some(row) = self.total_rows.get_mut(place) {
-                *row = found;
-            }
-            place += usize::from(is_total);
-        }
+        let found = follow(&self.kinds, &self.scratch, &mut self.rows, &mut self.total_rows);
         self.total_rows.truncate(totals);
-        if is_beyond {
-            return Err(self.reference_beyond());
-        }
-        if next == definitions {
-            Ok(())
-        } else {
-            Err(Malformed::new("definitions", format!("{definitions} used"), next))
+        match found {
+            None => Err(self.reference_beyond()),
+            Some(found) if found == definitions => Ok(()),
+            Some(found) => Err(Malformed::new("definitions", format!("{definitions} used"), found)),
         }
     }
 
@@ -352,9 +334,9 @@ impl Columns {
         self.seen.resize(definitions, false);
         self.firsts.clear();
         self.firsts.resize(self.total_rows.len(), true);
-        let mut are_all_first = true;
+        let (mut are_all_first, seen) = (true, self.seen.as_mut_slice());
         for (row, first) in self.total_rows.iter().zip(&mut self.firsts) {
-            if let Some(seen) = self.seen.get_mut(*row as usize) {
+            if let Some(seen) = seen.get_mut(*row as usize) {
                 *first = !std::mem::replace(seen, true);
                 are_all_first &= *first;
             }
@@ -532,6 +514,28 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// The rows of definitions that opens, samples and closes refer to, and those of samples and closes alone; gives how many
+/// definitions there are, or `None` where a reference is beyond. There are as many opens as closes in no order, which no
+/// processor guesses: so there is no choice between them. On its own, so that all of it is in registers.
+#[inline(never)]
+fn follow(kinds: &[u8], references: &[u64], rows: &mut [u32], total_rows: &mut [u32]) -> Option<u32> {
+    let (mut next, mut place, mut is_beyond) = (0_u32, 0_usize, false);
+    for (row, kind) in rows.iter_mut().zip(kinds.iter().filter(|kind| **kind <= CLOSE)) {
+        let is_total = *kind != OPEN;
+        let back = references.get(place).copied().unwrap_or(0) * u64::from(is_total);
+        is_beyond |= back > u64::from(next);
+        #[expect(clippy::cast_possible_truncation, reason = "at most next, or wrong")]
+        let found = next.wrapping_sub(back as u32);
+        next += u32::from(back == 0);
+        *row = found;
+        if let Some(row) = total_rows.get_mut(place) {
+            *row = found;
+        }
+        place += usize::from(is_total);
+    }
+    (!is_beyond).then_some(next)
 }
 
 /// How many kinds are so. Small sums fit where the kinds themselves do, so that a processor counts many at once.

@@ -168,11 +168,9 @@ impl Definitions {
         are_incoming.clear();
         are_incoming.extend(self.profiles.iter().map(|profile| u8::from(profile.is_incoming())));
         self.profile_rows.resize(rows, 0);
-        let mut incoming = 0;
-        for (row, code) in self.profile_rows.iter_mut().zip(&*profiles) {
-            *row = profile_rows.quick_row(*code);
-            incoming += usize::from(are_incoming.get(*row as usize).copied().unwrap_or(0));
-        }
+        profile_rows.quick_rows(profiles, &mut self.profile_rows);
+        let is_incoming = |row: &u32| usize::from(are_incoming.get(*row as usize).copied().unwrap_or(0));
+        let incoming: usize = self.profile_rows.iter().map(is_incoming).sum();
         self.remotes.resize(rows, 0);
         let mut seen = 0;
         for ((remote, code), row) in self.remotes.iter_mut().zip(&*remotes).zip(&self.profile_rows) {

@@ -183,15 +183,23 @@ impl Codes {
         let is_new = code == 0;
         let row = if is_new { self.next.into() } else { code - 1 };
         self.next = self.next.wrapping_add(u32::from(is_new));
-        self.is_wrong |= row >= u64::from(self.next.min(self.rows));
+        self.is_wrong |= row >= u64::from(self.next);
         #[expect(clippy::cast_possible_truncation, reason = "below the number of rows, or wrong")]
         let row = row as u32;
         row
     }
 
+    /// The rows of many codes. On its own, so that all of it is in registers.
+    #[inline(never)]
+    pub(super) fn quick_rows(&mut self, codes: &[u64], rows: &mut [u32]) {
+        for (row, code) in rows.iter_mut().zip(codes) {
+            *row = self.quick_row(*code);
+        }
+    }
+
     /// Nothing was wrong.
     pub(super) fn is_sound(&self) -> bool {
-        !self.is_wrong
+        !self.is_wrong && self.next <= self.rows
     }
 
     /// Every row of the table must have been used.
