@@ -123,6 +123,10 @@ fn questions() -> Vec<ReportOptions> {
             "process_name == \"a\" or dst_ip in 10.0.0.0/30 and not (dst_ip_type == \"private\" and transport == tcp)",
         ),
         filtered("dst_domain == \"d\" or port == 443"),
+        // Decided by the process or the remote address alone, by both only, or by what neither says.
+        filtered("dst_ip in 10.0.0.0/24 and dst_port == 443"),
+        filtered("not (dst_ip == 8.8.8.8 or process_name == \"a\") or src_port == 443"),
+        filtered("dst_ip_type == \"private\" and (pid == 1 or src_port < 2000)"),
         ReportOptions { by: by("connection src_port transport"), filter: all, ..plain() },
         ReportOptions { by: by("began connection process_name"), every_ns: Some(500 * MS), ..plain() },
         ReportOptions { by: by("began dst_port"), ..plain() },
