@@ -74,7 +74,7 @@ proptest! {
         let Layout { closed, open } = find_sections(Cursor::new(&bytes)).unwrap().unwrap();
         prop_assert_eq!((closed.len(), open), (lists.len(), None));
         prop_assert_eq!(Some(closed.clone()), read_index(Cursor::new(&bytes)).unwrap());
-        let ends = closed.iter().map(|section| (section.offset + section.bytes) as usize + behind);
+        let ends = closed.iter().map(|section| usize::try_from(section.offset + section.bytes).unwrap() + behind);
         for cut in ends.chain([cut.index(bytes.len())]).filter(|cut| *cut < bytes.len()) {
             let whole: Vec<_> =
                 closed.iter().filter(|section| section.offset + section.bytes <= cut as u64).cloned().collect();
