@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
+use crate::batch::Stretch;
 use crate::choice::Note;
 use crate::column::Tag;
 use crate::delta::{Delta, Step};
 use crate::direction;
-use crate::event::{Direction, Identity, Totals, Transport};
+use crate::event::{Direction, Identity, Transport};
 use crate::filter::{Ends, LeftOut, LeftOutCounts};
 use crate::flow::{Flow, Surroundings};
 use crate::grouped::{Grouped, Numbers};
@@ -140,11 +141,11 @@ impl Groups {
     }
 
     /// Takes the next samples of connections, as long as each goes on with a run of its connection; gives how many it took.
-    pub(crate) fn go_on(&self, section: &mut Section, samples: impl Iterator<Item = (u64, u64, Totals)>) -> usize {
+    pub(crate) fn go_on(&self, section: &mut Section, mut stretch: Stretch<'_>) -> usize {
         let boot_time_ns = section.utc_ns(0);
         let (until, learned) = (section.deltas.lingers_until(), section.surroundings.learned());
         let (mut taken, mut window) = (0, 0..0);
-        for (at, conn, totals) in samples {
+        while let Some((at, conn)) = stretch.first() {
             let guess = section.deltas.guess();
             let slot = if section.runs.is_of(guess, conn) { Some(guess) } else { section.deltas.slot_of(conn) };
             let Some((slot, run)) = slot.and_then(|slot| Some((slot, section.runs.of(slot, conn)?))) else { break };
@@ -153,6 +154,7 @@ impl Groups {
             }
             if !window.contains(&at) {
                 window = self.window_around(utc_ns(boot_time_ns, at), at);
+                window.end = window.end.min(until);
             }
             if !window.contains(&run.at) {
                 // A run is within one window: this is another one.
@@ -160,17 +162,18 @@ impl Groups {
                 self.settle(section, slot);
                 section.runs.begin(slot, next);
             }
-            let Section { deltas, surroundings, runs, .. } = &mut *section;
-            let Some(run) = runs.of(slot, conn) else { break };
-            if !run.take(at, &totals, self.options.filter.keep_idle) {
-                break;
-            }
+            let Some(run) = section.runs.of(slot, conn) else { break };
             if run.learned != learned {
-                surroundings.see(slot, at, &deltas.connection(slot).identity);
+                section.surroundings.see(slot, at, &section.deltas.connection(slot).identity);
                 run.learned = learned;
             }
-            deltas.pass(slot);
-            taken += 1;
+            let count = section.runs.take(slot, &stretch, &window, learned, self.options.filter.keep_idle);
+            if count == 0 {
+                break;
+            }
+            section.deltas.pass(slot, count);
+            stretch = stretch.behind(count);
+            taken += count;
         }
         section.deltas.pass_over(taken as u64);
         taken

@@ -10,8 +10,8 @@ use crate::address::Endpoint;
 use crate::event::{Body, Close, Direction, Event, Identity, Open, Reason, Sample, TcpStates, Tick, Totals, Transport};
 pub use crate::lives::Lives;
 
-/// Numbers of a column that nobody asked for: so many samples are looked at at a time.
-const NONE: [u64; 1 << 10] = [0; 1 << 10];
+/// Numbers of a column that nobody asked for.
+const NONE: [u64; Stretch::MOST] = [0; Stretch::MOST];
 
 /// What many connections have in common: whose they are, and the end that stays the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,27 +199,23 @@ impl<'a> Batch<'a> {
         Some(next)
     }
 
-    /// The times, connections and totals of some of the events at a place and behind it, as long as they are samples that do
-    /// not say who that is.
+    /// Some of the events at a place and behind it, as whoever looks for samples needs them.
     #[inline]
-    pub(crate) fn plain_samples(&self, place: Place) -> impl Iterator<Item = (u64, u64, Totals)> + use<'a> {
+    pub(crate) fn stretch(&self, place: Place) -> Stretch<'a> {
         let kinds = self.kinds.get(place.event..).unwrap_or_default();
-        let times = self.at.get(place.event..).unwrap_or_default();
+        let at = self.at.get(place.event..).unwrap_or_default();
         let rows = self.rows.get(place.row..).unwrap_or_default();
         let carried = self.carried.get(place.total..).unwrap_or_default();
-        // One length of all columns spares looking at each of them.
-        let count = kinds.len().min(rows.len()).min(carried.len()).min(NONE.len());
-        let none = NONE.get(..count).unwrap_or_default();
-        let [a, b, c, d, e, f, g, h, i] =
-            self.totals.map(|values| values.get(place.total..).and_then(|rest| rest.get(..count)).unwrap_or(none));
-        let numbers = a.iter().zip(b).zip(c).zip(d).zip(e).zip(f).zip(g).zip(h).zip(i);
-        let conns = self.definitions.conns;
-        let samples = kinds.iter().zip(times).zip(rows).zip(carried).zip(numbers);
-        samples.map_while(move |((((kind, at), row), carried), ((((((((a, b), c), d), e), f), g), h), i))| {
-            let is_plain = *kind == Self::SAMPLE && *carried == 0;
-            let conn = conns.get(*row as usize).filter(|_| is_plain)?;
-            Some((*at, *conn, totals_of([*a, *b, *c, *d, *e, *f, *g, *h, *i])))
-        })
+        let count = kinds.len().min(at.len()).min(rows.len()).min(carried.len()).min(Stretch::MOST);
+        let rest = |values: &'a [u64]| values.get(place.total..).and_then(|rest| rest.get(..count));
+        Stretch {
+            kinds: kinds.get(..count).unwrap_or_default(),
+            at: at.get(..count).unwrap_or_default(),
+            rows: rows.get(..count).unwrap_or_default(),
+            carried: carried.get(..count).unwrap_or_default(),
+            conns: self.definitions.conns,
+            numbers: self.totals.map(|values| rest(values).unwrap_or(NONE.get(..count).unwrap_or_default())),
+        }
     }
 
     /// Goes on behind the next event that is about none of the definitions, or one of which `is_wanted`; gives its place.
@@ -283,6 +279,68 @@ impl<'a> Batch<'a> {
     pub(crate) fn totals(&self, place: usize) -> Totals {
         totals_of(self.totals.map(|values| values.get(place).copied().unwrap_or(0)))
     }
+}
+
+/// Some events that follow each other. As far as they are samples that do not say of whom, each has its row in all columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stretch<'a> {
+    kinds: &'a [u8],
+    pub(crate) at: &'a [u64],
+    pub(crate) rows: &'a [u32],
+    carried: &'a [u8],
+    conns: &'a [u64],
+    /// In the order of [`Totals::numbers`].
+    pub(crate) numbers: [&'a [u64]; 9],
+}
+
+impl Stretch<'_> {
+    /// Events at most: few enough for the nearest cache.
+    pub(crate) const MOST: usize = 128;
+
+    /// The time and connection of the first, if it is a sample that does not say of whom.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<(u64, u64)> {
+        let is_plain = *self.kinds.first()? == Batch::SAMPLE && *self.carried.first()? == 0;
+        Some((*self.at.first()?, self.conn(*self.rows.first()?)?)).filter(|_| is_plain)
+    }
+
+    /// The totals of the first.
+    pub(crate) fn totals(&self) -> Totals {
+        totals_of(self.numbers.map(|values| values.first().copied().unwrap_or(0)))
+    }
+
+    /// The connection of one of the rows.
+    #[inline]
+    pub(crate) fn conn(&self, row: u32) -> Option<u64> {
+        self.conns.get(row as usize).copied()
+    }
+
+    /// How many of the first of them are samples that do not say of whom.
+    #[inline]
+    pub(crate) fn plain(&self) -> usize {
+        let is_plain = |(kind, carried): (&u8, &u8)| *kind == Batch::SAMPLE && *carried == 0;
+        leading(self.kinds.iter().zip(self.carried), is_plain)
+    }
+
+    /// Those behind the first of them.
+    #[inline]
+    pub(crate) fn behind(&self, count: usize) -> Self {
+        Self {
+            kinds: self.kinds.get(count..).unwrap_or_default(),
+            at: self.at.get(count..).unwrap_or_default(),
+            rows: self.rows.get(count..).unwrap_or_default(),
+            carried: self.carried.get(count..).unwrap_or_default(),
+            conns: self.conns,
+            numbers: self.numbers.map(|values| values.get(count..).unwrap_or_default()),
+        }
+    }
+}
+
+/// How many of the first are so. Mostly all are, and to find that out needs no choice for each.
+#[inline]
+pub(crate) fn leading<T>(all: impl ExactSizeIterator<Item = T> + Clone, is_so: impl Fn(T) -> bool) -> usize {
+    let (count, mut each) = (all.len(), all.clone());
+    if all.fold(true, |so_far, one| so_far & is_so(one)) { count } else { each.position(|one| !is_so(one)).unwrap_or(count) }
 }
 
 /// Totals of their numbers.

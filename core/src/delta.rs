@@ -268,11 +268,13 @@ impl Deltas {
         self.sample(slot, at, totals)
     }
 
-    /// A connection was seen, of which somebody else takes the samples; the next one is likely to be in the slot behind it.
-    #[inline]
-    pub(crate) fn pass(&mut self, slot: usize) {
-        self.seen[slot] = true;
-        self.guess = slot + 1;
+    /// The connections in so many slots from this one on were seen, of which somebody else takes the samples; the next one is
+    /// likely to be in the slot behind them.
+    pub(crate) fn pass(&mut self, slot: usize, count: usize) {
+        if let Some(seen) = self.seen.get_mut(slot..slot + count) {
+            seen.fill(true);
+        }
+        self.guess = slot + count;
     }
 
     /// Until then no connection ends because it ended.

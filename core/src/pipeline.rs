@@ -296,8 +296,9 @@ impl Pipeline {
                 place.pass_samples(taken - 1);
                 continue;
             }
-            match batch.plain_samples(next).next() {
-                Some((at, conn, totals)) if self.is_for_nobody_else(conn) => self.take_sample(at, conn, &totals),
+            let stretch = batch.stretch(next);
+            match stretch.first() {
+                Some((at, conn)) if self.is_for_nobody_else(conn) => self.take_sample(at, conn, &stretch.totals()),
                 _ => {
                     if let Some(event) = batch.event(next) {
                         self.push(&event);
@@ -332,7 +333,7 @@ impl Pipeline {
 
     /// Takes the samples of a batch from a place on that go on with runs of their connections; gives how many these are.
     fn go_on(&mut self, batch: &Batch<'_>, place: Place) -> usize {
-        self.section.as_mut().map_or(0, |section| self.groups.go_on(section, batch.plain_samples(place)))
+        self.section.as_mut().map_or(0, |section| self.groups.go_on(section, batch.stretch(place)))
     }
 
     /// The run of samples of a connection is over, because something else is to be said of it.

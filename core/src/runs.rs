@@ -4,6 +4,9 @@
 //! all of them, which is the difference between the last and the first, as soon as something else is to be said of it. So a
 //! sample costs a look at one place. Never here: what a change brings about, samples of any other kind.
 
+use std::ops::Range;
+
+use crate::batch::{Stretch, leading};
 use crate::event::Totals;
 use crate::sums::Measurements;
 
@@ -30,24 +33,9 @@ impl Run {
     /// A run that goes on behind a sample that was told, if that was one for a run.
     pub(crate) fn new(id: u64, at: u64, totals: &Totals, learned: u64) -> Option<Self> {
         let (rtt, rtt_var) = Default::default();
-        is_for_run(totals).then(|| Self { id, at, learned, counters: totals.counters(), rtt, rtt_var })
-    }
-
-    /// Takes the next sample; measurements are kept of one in which nothing happened if `keeps_idle`. False when it is not
-    /// for a run, or its counters went backwards.
-    #[inline]
-    pub(crate) fn take(&mut self, at: u64, totals: &Totals, keeps_idle: bool) -> bool {
-        let counters = totals.counters();
-        let is_backwards = self.counters.iter().zip(&counters).fold(false, |any, (before, now)| any | (now < before));
-        if is_backwards || !is_for_run(totals) {
-            return false;
-        }
-        if keeps_idle || counters != self.counters {
-            self.rtt.add(totals.rtt_us);
-            self.rtt_var.add(totals.rtt_var_us);
-        }
-        (self.at, self.counters) = (at, counters);
-        true
+        // No sum is made of what is under way, and who reads blocks does not ask for it.
+        let is_for_run = totals.unacked_bytes | totals.unread_bytes == 0;
+        is_for_run.then(|| Self { id, at, learned, counters: totals.counters(), rtt, rtt_var })
     }
 
     /// It goes on, and is of this connection.
@@ -77,11 +65,6 @@ impl Default for Run {
     }
 }
 
-/// The sample does not tell what is under way: no sum is made of that, and who reads blocks does not ask for it.
-fn is_for_run(totals: &Totals) -> bool {
-    totals.unacked_bytes | totals.unread_bytes == 0
-}
-
 /// The runs of all connections, by slot.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
@@ -105,6 +88,47 @@ impl Runs {
     #[inline]
     pub(crate) fn of(&mut self, slot: usize, id: u64) -> Option<&mut Run> {
         self.runs.get_mut(slot).filter(|run| run.is_of(id))
+    }
+
+    /// Takes the first samples of a stretch, of the connections in this slot and those behind it, as long as each goes on with a
+    /// run that is in the same window and for which as much was learned; gives how many. Measurements are kept of a sample in
+    /// which nothing happened if `keeps_idle`. None is taken that tells what is under way, or whose counters went backwards.
+    pub(crate) fn take(
+        &mut self,
+        slot: usize,
+        stretch: &Stretch<'_>,
+        window: &Range<u64>,
+        learned: u64,
+        keeps_idle: bool,
+    ) -> usize {
+        let [a, b, c, d, e, rtt, rtt_var, unacked, unread] = stretch.numbers;
+        let count = leading(unacked.iter().zip(unread), |(unacked, unread)| unacked | unread == 0);
+        let count = count.min(stretch.plain());
+        let runs = self.runs.get_mut(slot..).unwrap_or_default().iter_mut();
+        let samples = runs.zip(stretch.rows).zip(stretch.at).zip(a).zip(b).zip(c).zip(d).zip(e).zip(rtt).zip(rtt_var);
+        let mut taken = 0;
+        for (((((((((run, row), at), a), b), c), d), e), rtt), rtt_var) in samples.take(count) {
+            let is_next = stretch.conn(*row) == Some(run.id)
+                && run.learned == learned
+                && window.contains(&run.at)
+                && window.contains(at);
+            let [sent, received, sent_packets, received_packets, retransmits] = &mut run.counters;
+            let is_backwards =
+                (a < sent) | (b < received) | (c < sent_packets) | (d < received_packets) | (e < retransmits);
+            if !is_next || is_backwards {
+                break;
+            }
+            let is_kept = keeps_idle
+                || (a != sent) | (b != received) | (c != sent_packets) | (d != received_packets) | (e != retransmits);
+            (*sent, *received, *sent_packets, *received_packets, *retransmits) = (*a, *b, *c, *d, *e);
+            if is_kept {
+                run.rtt.add(u32::try_from(*rtt).unwrap_or(u32::MAX));
+                run.rtt_var.add(u32::try_from(*rtt_var).unwrap_or(u32::MAX));
+            }
+            run.at = *at;
+            taken += 1;
+        }
+        taken
     }
 
     /// A run begins.
