@@ -323,21 +323,20 @@ impl<'a> ColumnReader<'a> {
             values.resize(rows, 0);
             return Ok(());
         };
-        let mut symbols = std::mem::take(&mut unpacker.symbols);
-        symbols.clear();
-        symbols.extend_from_slice(unpacker.unpack(codec, stored, rows)?);
-        let length = number::bit_bytes(&symbols);
-        let mut window = std::mem::take(&mut unpacker.bits);
-        window.clear();
-        match bits {
-            Some((codec, stored)) => window.extend_from_slice(unpacker.unpack(codec, stored, length)?),
+        let Unpacker { inflater, buffer, symbols } = unpacker;
+        let symbols = inflater.unpack(codec, stored, rows, symbols)?;
+        let length = number::bit_bytes(symbols);
+        let bits = match bits {
+            Some((codec, stored)) => inflater.unpack(codec, stored, length, buffer)?,
             None if length > 0 => return Err(Malformed::new("bits of a column", format!("{length} bytes"), 0)),
-            None => {}
-        }
-        window.extend_from_slice(&[0; 9]);
-        let joined = number::join(&symbols, &window, values);
-        (unpacker.symbols, unpacker.bits) = (symbols, window);
-        joined
+            None => &[],
+        };
+        number::join(symbols, bits, values)
+    }
+
+    /// All numbers of a column of measured numbers are zero.
+    pub(super) fn is_zero(&self, column: Column) -> bool {
+        (0..8).all(|index| self.stream(column as u16 * 8 + index).is_none())
     }
 
     /// Numbers of a column of planes, likewise.

@@ -7,6 +7,7 @@
 use netflow_core::batch::{Batch, Block, Lives};
 use netflow_core::event::{Body, Loss, Reason, TcpStates};
 
+use super::MAX_ROWS;
 use super::block::BlockHeader;
 use super::column::{Column, ColumnReader, at_most};
 use super::definition::Definitions;
@@ -30,6 +31,12 @@ const TOTALS: [Field; 9] = [
     Field::Unread,
 ];
 
+/// Those of them from which no other is made.
+const ALONE: [Field; 3] = [Field::Retransmits, Field::Unacked, Field::Unread];
+
+/// What a column of totals holds that is all zero: no block has more events.
+static ZEROS: [u64; MAX_ROWS as usize] = [0; MAX_ROWS as usize];
+
 /// The columns of one block. Columns that were not asked for are empty.
 ///
 /// The rows of different columns stand for different events: for all of them ([`kinds`](Self::kinds), [`at`](Self::at));
@@ -43,7 +50,9 @@ pub struct Columns {
     total_rows: Vec<u32>,
     pub(super) definitions: Definitions,
     pub(super) carried: Vec<u8>,
-    pub(super) totals: [Vec<u64>; 9],
+    totals: [Vec<u64>; 9],
+    /// Columns of totals that are all zero and take no memory.
+    are_zero: [bool; 9],
     pub(super) tcp_states: Vec<u64>,
     pub(super) reasons: Vec<u8>,
     pub(super) incomplete: Vec<u8>,
@@ -106,7 +115,17 @@ impl Columns {
     #[must_use]
     pub fn totals(&self, field: Field) -> &[u64] {
         let place = TOTALS.iter().position(|known| *known == field);
-        place.and_then(|place| self.totals.get(place)).map_or(&[], Vec::as_slice)
+        place.and_then(|place| self.all_totals().get(place).copied()).unwrap_or_default()
+    }
+
+    /// The same of all fields.
+    pub(super) fn all_totals(&self) -> [&[u64]; 9] {
+        let zeros = ZEROS.get(..self.total_rows.len()).unwrap_or(&ZEROS);
+        let mut all = self.totals.each_ref().map(Vec::as_slice);
+        for (values, _) in all.iter_mut().zip(self.are_zero).filter(|(_, is_zero)| *is_zero) {
+            *values = zeros;
+        }
+        all
     }
 
     /// For each sample and close, whether it itself says what is known of the connection.
@@ -179,6 +198,7 @@ impl Columns {
         self.definitions.clear();
         self.carried.clear();
         self.totals.iter_mut().for_each(Vec::clear);
+        self.are_zero = [false; 9];
         self.tcp_states.clear();
         self.reasons.clear();
         self.incomplete.clear();
@@ -240,8 +260,13 @@ impl Columns {
         }
         let has_totals = TOTALS.iter().any(|field| selection.has(*field));
         if has_totals || has_identities || selection.has(Field::Conn) {
-            columns.numbers(Column::Reference, totals, unpacker, &mut self.scratch)?;
-            self.resolve(columns.rows.definitions, opens + totals, totals)?;
+            self.are_all_first = columns.is_zero(Column::Reference);
+            if self.are_all_first && opens == 0 {
+                self.number(columns.rows.definitions, totals)?;
+            } else {
+                columns.numbers(Column::Reference, totals, unpacker, &mut self.scratch)?;
+                self.resolve(columns.rows.definitions, opens + totals, totals)?;
+            }
         }
         if has_totals {
             self.read_totals(&columns, selection, totals, unpacker)?;
@@ -277,6 +302,16 @@ impl Columns {
             let found = if is_beyond { "a time beyond the range".to_owned() } else { at.to_string() };
             return Err(Malformed::new("time of the last event", header.last_at, found));
         }
+        Ok(())
+    }
+
+    /// Each event has a definition of its own, as samples of one snapshot have.
+    fn number(&mut self, definitions: u32, totals: usize) -> Result<(), Malformed> {
+        if totals != definitions as usize {
+            return Err(Malformed::new("definitions", format!("{definitions} used"), totals));
+        }
+        self.rows.extend(0..definitions);
+        self.total_rows.extend_from_slice(&self.rows);
         Ok(())
     }
 
@@ -320,10 +355,20 @@ impl Columns {
             _ => return Err(Malformed::new("predictions", "0 to 3 and 0 to 1", format!("{:?}", self.reasons))),
         };
         self.reasons.clear();
-        let definitions = columns.rows.definitions as usize;
-        self.find_firsts(definitions);
-        self.previous.clear();
-        self.previous.resize(definitions, 0);
+        if !self.are_all_first {
+            let definitions = columns.rows.definitions as usize;
+            self.find_firsts(definitions);
+            self.previous.clear();
+            self.previous.resize(definitions, 0);
+        }
+        let mut selection = selection;
+        let fields = TOTALS.into_iter().zip(COUNTERS.into_iter().chain(GAUGES));
+        for (is_zero, (field, column)) in self.are_zero.iter_mut().zip(fields) {
+            *is_zero = ALONE.contains(&field) && selection.has(field) && columns.is_zero(column);
+            if *is_zero {
+                selection = selection.without(field);
+            }
+        }
         self.read_counters(columns, selection, rows, predictions.1, unpacker)?;
         self.read_gauges(columns, selection, rows, predictions.0, unpacker)
     }
@@ -498,10 +543,13 @@ impl Walk<'_> {
     /// difference to a part of another column.
     fn undo(&mut self, values: &mut [u64], near: Option<(&[u64], u8)>) {
         if let Some((others, shift)) = near {
-            for ((value, other), is_first) in values.iter_mut().zip(others).zip(self.firsts) {
-                if *is_first {
-                    *value = (other >> shift).wrapping_add(unzigzag(*value));
-                }
+            let meant = |value: u64, other: u64| (other >> shift).wrapping_add(unzigzag(value));
+            let pairs = values.iter_mut().zip(others);
+            if self.are_all_first {
+                pairs.for_each(|(value, other)| *value = meant(*value, *other));
+            } else {
+                let firsts = pairs.zip(self.firsts).filter(|(_, is_first)| **is_first);
+                firsts.for_each(|((value, other), _)| *value = meant(*value, *other));
             }
         }
         if self.are_all_first {

@@ -123,7 +123,7 @@ impl BlockEvents {
         let row = *columns.rows.get(self.next.row)? as usize;
         self.next.row += 1;
         let [sent_bytes, recv_bytes, sent_packets, recv_packets, retransmits, rtts, rtt_vars, unacked, unread] =
-            &columns.totals;
+            columns.all_totals();
         let small = |values: &[u64]| values.get(place).and_then(|value| u32::try_from(*value).ok());
         let totals = Totals {
             sent_bytes: *sent_bytes.get(place)?,

@@ -132,7 +132,7 @@ pub(super) fn bit_bytes(symbols: &[u8]) -> usize {
     symbols.chunks(1 << 10).map(few).sum::<usize>().div_ceil(8)
 }
 
-/// The numbers of symbols and bits; `bits` has [`bit_bytes`] and eight more.
+/// The numbers of symbols and bits; `bits` has [`bit_bytes`].
 pub(super) fn join(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> Result<(), Malformed> {
     values.clear();
     let greatest = symbols.iter().fold(0, |greatest, symbol| greatest.max(*symbol));
@@ -141,34 +141,42 @@ pub(super) fn join(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> Result
         return Ok(());
     }
     // As many at a time as surely are in eight bytes, with the seven bits that may be before them.
-    let is_short = match 57 / usize::from(width(greatest)).max(1) {
+    let taken = match 57 / usize::from(width(greatest)).max(1) {
         0 => join_wide(symbols, bits, values),
         1 => join_each::<1>(symbols, bits, values),
         2 | 3 => join_each::<2>(symbols, bits, values),
         _ => join_each::<4>(symbols, bits, values),
     };
-    if is_short {
+    if taken.div_ceil(8) != bits.len() {
         return Err(Malformed::new("bits of a column", format!("{} bytes", bit_bytes(symbols)), bits.len()));
     }
     Ok(())
 }
 
-/// The eight bytes that a bit is in, from that bit on; `None` where there are none.
+/// The eight bytes that a bit is in, from that bit on.
 #[inline]
-fn window(bits: &[u8], place: usize) -> Option<u64> {
+fn window(bits: &[u8], place: usize) -> u64 {
     let byte = place >> 3;
-    let window = bits.get(byte..byte + 8)?.first_chunk()?;
-    Some(u64::from_le_bytes(*window) >> (place & 7))
+    let window = match bits.get(byte..byte + 8).and_then(|window| window.first_chunk()) {
+        Some(window) => u64::from_le_bytes(*window),
+        None => at_end(bits, byte),
+    };
+    window >> (place & 7)
 }
 
-/// Gives whether there were too few bits.
-fn join_each<const N: usize>(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> bool {
+/// The same where there are less than eight: zeros follow.
+#[cold]
+#[inline(never)]
+fn at_end(bits: &[u8], byte: usize) -> u64 {
+    bits.iter().skip(byte).rev().fold(0, |window, byte| window << 8 | u64::from(*byte))
+}
+
+/// Gives how many bits there should be.
+fn join_each<const N: usize>(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> usize {
     values.resize(symbols.len(), 0);
-    let (mut place, mut is_short) = (0_usize, false);
+    let mut place = 0_usize;
     let mut join = |symbols: &[u8], values: &mut [u64]| {
-        let found = window(bits, place);
-        is_short |= found.is_none();
-        let mut rest = found.unwrap_or(0);
+        let mut rest = window(bits, place);
         for (symbol, value) in symbols.iter().zip(values) {
             let (start, width, ones) = STARTS[usize::from(*symbol)];
             *value = start + (rest & ones);
@@ -181,22 +189,22 @@ fn join_each<const N: usize>(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>)
         join(symbols, values);
     }
     join(last_symbols, last_values);
-    is_short
+    place
 }
 
 /// The same where those of one number may be in nine bytes.
-fn join_wide(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> bool {
-    let (mut place, mut is_short) = (0_usize, false);
+fn join_wide(symbols: &[u8], bits: &[u8], values: &mut Vec<u64>) -> usize {
+    let mut place = 0_usize;
     values.extend(symbols.iter().map(|symbol| {
         let (start, width, ones) = STARTS[usize::from(*symbol)];
-        let (found, shift) = (window(bits, place), place & 7);
-        is_short |= found.is_none();
+        let shift = place & 7;
         let above = bits.get((place >> 3) + 8).copied().unwrap_or(0);
         let above = if usize::from(width) + shift > 64 { u64::from(above) << (64 - shift) } else { 0 };
+        let rest = window(bits, place) | above;
         place += usize::from(width);
-        start + ((found.unwrap_or(0) | above) & ones)
+        start + (rest & ones)
     }));
-    is_short
+    place
 }
 
 #[cfg(test)]
@@ -220,8 +228,11 @@ mod tests {
                 part.chunks(at_a_time).for_each(|chunk| split.add(chunk));
                 let (symbols, bits) = split.finish();
                 assert_eq!(bits.len(), bit_bytes(symbols));
-                join(symbols, &[bits, &[0; 8]].concat(), &mut found).unwrap();
+                join(symbols, bits, &mut found).unwrap();
                 assert_eq!(found, part);
+                for other in [&bits[1..], &[bits, &[0]].concat()] {
+                    assert!(join(symbols, other, &mut found).is_err());
+                }
             }
         }
     }
@@ -245,5 +256,6 @@ mod tests {
             assert_eq!(pair[0].0 + (1_u64 << pair[0].1), pair[1].0, "{symbol}");
         }
         assert_eq!(u128::from(STARTS[255].0) + (1_u128 << STARTS[255].1), 1 << 64);
+        assert_eq!(bit_bytes(&[u8::MAX; 10_000]), 10_000 * usize::from(STARTS[255].1) / 8);
     }
 }

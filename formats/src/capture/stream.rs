@@ -242,63 +242,75 @@ fn sized(buffer: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
 
 /// Undoes the compression of streams, and keeps the memory for the next one.
 pub(super) struct Unpacker {
-    decompressor: Decompressor<'static>,
-    buffer: Vec<u8>,
-    narrow: Vec<u8>,
-    /// What a column of measured numbers is made of, while it is.
+    pub(super) inflater: Inflater,
+    pub(super) buffer: Vec<u8>,
+    /// What a column of measured numbers is made of beside its bits.
     pub(super) symbols: Vec<u8>,
-    pub(super) bits: Vec<u8>,
 }
 
 impl Unpacker {
     pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            decompressor: Decompressor::new()?,
-            buffer: Vec::new(),
-            narrow: Vec::new(),
-            symbols: Vec::new(),
-            bits: Vec::new(),
-        })
+        let inflater = Inflater { decompressor: Decompressor::new()?, narrow: Vec::new() };
+        Ok(Self { inflater, buffer: Vec::new(), symbols: Vec::new() })
     }
 
     /// The bytes of a stream, of which there must be `raw`.
     pub(super) fn unpack<'b>(&'b mut self, codec: u8, stored: &'b [u8], raw: usize) -> Result<&'b [u8], Malformed> {
+        self.inflater.unpack(codec, stored, raw, &mut self.buffer)
+    }
+
+    /// Decompresses one zstd frame that must give exactly `raw` bytes; no more than that is ever allocated.
+    pub(super) fn inflate(&mut self, stored: &[u8], raw: usize) -> Result<&[u8], Malformed> {
+        self.inflater.inflate(stored, raw, &mut self.buffer)
+    }
+}
+
+/// The same into any memory.
+pub(super) struct Inflater {
+    decompressor: Decompressor<'static>,
+    narrow: Vec<u8>,
+}
+
+impl Inflater {
+    /// As [`Unpacker::unpack`]; `buffer` is not needed for what is stored as it is.
+    pub(super) fn unpack<'b>(
+        &mut self,
+        codec: u8,
+        stored: &'b [u8],
+        raw: usize,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<&'b [u8], Malformed> {
         match (codec, stored) {
             (STORED, _) if stored.len() == raw => Ok(stored),
             (STORED, _) => Err(Malformed::new("length of a stored stream", raw, stored.len())),
             (REPEATED, [byte]) => {
-                self.buffer.clear();
-                self.buffer.resize(raw, *byte);
-                Ok(&self.buffer)
+                buffer.clear();
+                buffer.resize(raw, *byte);
+                Ok(buffer)
             }
             (REPEATED, _) => Err(Malformed::new("length of a repeated stream", 1, stored.len())),
-            (ZSTD, _) => self.inflate(stored, raw),
+            (ZSTD, _) => self.inflate(stored, raw, buffer),
             (PACKED, _) => {
-                widen(stored, raw, &mut self.buffer)?;
-                Ok(&self.buffer)
+                widen(stored, raw, buffer)?;
+                Ok(buffer)
             }
             (PACKED_ZSTD, _) => {
                 // At most the list and four bits each.
                 let most = 17 + raw.div_ceil(2);
-                let mut narrow = std::mem::take(&mut self.narrow);
-                let found = self.decompressor.decompress_to_buffer(stored, sized(&mut narrow, most));
-                let widened = found
-                    .map_err(|error| {
-                        Malformed::new("compressed stream", format!("at most {most} bytes in one zstd frame"), error)
-                    })
-                    .and_then(|found| widen(narrow.get(..found).unwrap_or_default(), raw, &mut self.buffer));
-                self.narrow = narrow;
-                widened?;
-                Ok(&self.buffer)
+                let found = self.decompressor.decompress_to_buffer(stored, sized(&mut self.narrow, most));
+                let found = found.map_err(|error| {
+                    Malformed::new("compressed stream", format!("at most {most} bytes in one zstd frame"), error)
+                })?;
+                widen(self.narrow.get(..found).unwrap_or_default(), raw, buffer)?;
+                Ok(buffer)
             }
             (codec, _) => Err(Malformed::new("codec of a stream", "0 to 4", codec)),
         }
     }
 
-    /// Decompresses one zstd frame that must give exactly `raw` bytes; no more than that is ever allocated.
-    pub(super) fn inflate(&mut self, stored: &[u8], raw: usize) -> Result<&[u8], Malformed> {
-        match self.decompressor.decompress_to_buffer(stored, sized(&mut self.buffer, raw)) {
-            Ok(found) if found == raw => Ok(&self.buffer),
+    fn inflate<'b>(&mut self, stored: &[u8], raw: usize, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Malformed> {
+        match self.decompressor.decompress_to_buffer(stored, sized(buffer, raw)) {
+            Ok(found) if found == raw => Ok(buffer),
             Ok(found) => Err(Malformed::new("length of a compressed stream", raw, found)),
             Err(error) => Err(Malformed::new("compressed stream", format!("{raw} bytes in one zstd frame"), error)),
         }
