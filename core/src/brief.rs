@@ -253,9 +253,9 @@ impl Briefs {
     pub(crate) fn take_halves(&mut self) -> Vec<Event> {
         let Some(halves) = self.halves.take() else { return Vec::new() };
         let batch = halves.block.batch();
-        let mut opens: Vec<Event> = halves.lives.values().filter_map(|half| open(&batch, &half.life)).collect();
-        opens.sort_unstable_by_key(|event| (event.at, event.body.conn()));
-        opens
+        let mut lives: Vec<Life> = halves.lives.into_values().map(|half| half.life).collect();
+        lives.sort_unstable_by_key(|life| (life.at[0], batch.definitions.conns.get(life.row as usize)));
+        lives.iter().filter_map(|life| open(&batch, life)).collect()
     }
 
     /// Adds to their groups those of blocks of which nothing can come any more at `now`; gives how many events they had.
