@@ -300,8 +300,10 @@ fn snapshots(seed: u64) -> Vec<Event> {
     let (calm, oddities) = (chance.below(10) < 4, chance.of(&[0, 0, 30, 8]));
     let (mut at, mut events, mut live) = (1_000 * MS, Vec::new(), Vec::<(u64, Totals, Arc<Identity>)>::new());
     let ids = chance.of(&[8, 30, 1 << 40]);
+    // So many are not looked at together.
+    let first = chance.of(&[12, 12, 12, 12, 12, 12, 12, 300]);
     for snapshot in 0..chance.below(12) {
-        for _ in 0..if snapshot == 0 { 12 } else { chance.below(4) } {
+        for _ in 0..if snapshot == 0 { first } else { chance.below(4) } {
             let conn = chance.below(ids);
             if live.iter().all(|(known, ..)| *known != conn) {
                 let identity = chance.identity();
