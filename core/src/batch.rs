@@ -340,7 +340,11 @@ impl Stretch<'_> {
 #[inline]
 pub(crate) fn leading<T>(all: impl ExactSizeIterator<Item = T> + Clone, is_so: impl Fn(T) -> bool) -> usize {
     let (count, mut each) = (all.len(), all.clone());
-    if all.fold(true, |so_far, one| so_far & is_so(one)) { count } else { each.position(|one| !is_so(one)).unwrap_or(count) }
+    if all.fold(true, |so_far, one| so_far & is_so(one)) {
+        count
+    } else {
+        each.position(|one| !is_so(one)).unwrap_or(count)
+    }
 }
 
 /// Totals of their numbers.
