@@ -24,7 +24,7 @@ const PLAIN: WriteOptions = WriteOptions { compression: None };
 /// # Errors
 /// When the output fails.
 pub fn write_arrow<T: Tabular + ?Sized, W: Write>(table: &T, out: W) -> Result<(), ReportError> {
-    let mut frames = Frames::new(table);
+    let frames = Frames::new(table);
     let schema = Arc::new(frames.get(0..0)?.schema().to_arrow(FORM));
     let mut writer = FileWriter::try_new(out, schema, None, PLAIN)?;
     writer.set_custom_schema_metadata(Arc::new(metadata(table)));
@@ -41,7 +41,7 @@ pub fn write_arrow<T: Tabular + ?Sized, W: Write>(table: &T, out: W) -> Result<(
 /// # Errors
 /// As [`write_arrow`].
 pub fn write_arrow_stream<T: Tabular + ?Sized, W: Write>(table: &T, mut out: W) -> Result<(), ReportError> {
-    let mut frames = Frames::new(table);
+    let frames = Frames::new(table);
     let schema = frames.get(0..0)?.schema().to_arrow(FORM);
     let mut writer = begin(table, &schema, &mut out)?;
     for start in starts(table) {

@@ -75,8 +75,8 @@ impl<'a, T: Tabular + ?Sized> Lines<'a, T> {
     }
 }
 
-impl<T: Tabular + ?Sized> Maker for Lines<'_, T> {
-    fn make(&mut self, part: usize) -> Result<&[u8], ReportError> {
+impl<T: Tabular + ?Sized, W: Write> Maker<W> for Lines<'_, T> {
+    fn make(&mut self, part: usize) -> Result<(), ReportError> {
         let Self { table, kept, fields, day } = self;
         let start = part * ROWS;
         let rows = ROWS.min(table.height().saturating_sub(start));
@@ -104,7 +104,11 @@ impl<T: Tabular + ?Sized> Maker for Lines<'_, T> {
             }
             fields.end_line();
         }
-        Ok(fields.bytes())
+        Ok(())
+    }
+
+    fn write(&mut self, out: &mut W) -> Result<(), ReportError> {
+        Ok(out.write_all(self.fields.bytes())?)
     }
 }
 

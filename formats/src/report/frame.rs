@@ -9,7 +9,7 @@ use netflow_core::column;
 use netflow_core::tabular::{Part, Tabular};
 use netflow_core::value::{Type, Value};
 use polars_core::prelude::{
-    ChunkTake as _, Column, DataFrame, IdxCa, Int64Chunked, IntoColumn, IntoSeries, NamedFrom, NewChunkedArray as _,
+    ChunkTake as _, DataFrame, IdxCa, Int64Chunked, IntoColumn, IntoSeries, NamedFrom, NewChunkedArray as _,
     Series, StringChunked, TimeUnit, TimeZone, UInt64Chunked,
 };
 
@@ -23,37 +23,48 @@ pub fn frame<T: Tabular + ?Sized>(table: &T) -> Result<DataFrame, ReportError> {
     Frames::new(table).get(0..table.height())
 }
 
-/// Frames of some of the rows, one after the other.
+/// Frames of some of the rows.
 pub(super) struct Frames<'a, T: ?Sized> {
     table: &'a T,
-    /// The different texts of each column that has such, once they are made.
+    /// The different texts of each column by their codes, unless it has none or fewer rows than texts.
     texts: Vec<Option<StringChunked>>,
 }
 
 impl<'a, T: Tabular + ?Sized> Frames<'a, T> {
     pub(super) fn new(table: &'a T) -> Self {
-        Self { table, texts: vec![None; table.columns().len()] }
+        let columns = table.columns().iter().zip(table.parts(0..0));
+        let texts = columns.map(|(column, part)| match (column.ty, part) {
+            (Type::Text | Type::Ip | Type::Net, Part::Coded { values, .. }) if values.len() <= table.height() => {
+                Some(StringChunked::from_iter_options(column.name.as_ref().into(), values.iter().map(text)))
+            }
+            _ => None,
+        });
+        Self { table, texts: texts.collect() }
+    }
+
+    pub(super) fn texts(&self) -> &[Option<StringChunked>] {
+        &self.texts
     }
 
     /// The rows at these places.
-    pub(super) fn get(&mut self, rows: Range<usize>) -> Result<DataFrame, ReportError> {
+    pub(super) fn get(&self, rows: Range<usize>) -> Result<DataFrame, ReportError> {
         let height = self.table.height();
         let rows = rows.start.min(height)..rows.end.min(height);
         let parts = self.table.parts(rows.clone());
-        let columns = self.table.columns().iter().zip(parts).zip(&mut self.texts);
-        let columns = columns.map(|((column, part), texts)| typed(column, part, texts, height));
+        let columns = self.table.columns().iter().zip(parts).zip(&self.texts);
+        let columns = columns.map(|((column, part), texts)| Ok(typed(column, part, texts.as_ref())?.into_column()));
         Ok(DataFrame::new(rows.len(), columns.collect::<Result<_, ReportError>>()?)?)
     }
 }
 
-fn typed(
+/// Some rows of a column. `texts` are its different ones.
+pub(super) fn typed(
     column: &column::Column,
     part: Part<'_>,
-    texts: &mut Option<StringChunked>,
-    height: usize,
-) -> Result<Column, ReportError> {
+    texts: Option<&StringChunked>,
+) -> Result<Series, ReportError> {
     let name = || column.name.as_ref().into();
-    let series = match (column.ty, part) {
+    Ok(match (column.ty, part) {
         (Type::U64, Part::Numbers(numbers)) => match numbers.all() {
             Ok(numbers) => UInt64Chunked::from_vec(name(), numbers).into_series(),
             Err(numbers) => Series::new(name(), numbers.iter().collect::<Vec<_>>()),
@@ -61,13 +72,12 @@ fn typed(
         (Type::U16, part) => Series::new(name(), numbers::<u16>(&part)),
         (Type::U32, part) => Series::new(name(), numbers::<u32>(&part)),
         (Type::U64, part) => Series::new(name(), numbers::<u64>(&part)),
-        (Type::Text | Type::Ip | Type::Net, Part::Coded { values, codes }) if values.len() <= height => {
-            let texts = texts.get_or_insert_with(|| StringChunked::from_iter_options(name(), values.iter().map(text)));
-            texts.take(&IdxCa::from_vec(name(), codes))?.into_series()
-        }
-        (Type::Text | Type::Ip | Type::Net, part) => {
-            StringChunked::from_iter_options(name(), part.iter().map(|value| text(&value))).into_series()
-        }
+        (Type::Text | Type::Ip | Type::Net, part) => match (texts, part) {
+            (Some(texts), Part::Coded { codes, .. }) => texts.take(&IdxCa::from_vec(name(), codes))?.into_series(),
+            (_, part) => {
+                StringChunked::from_iter_options(name(), part.iter().map(|value| text(&value))).into_series()
+            }
+        },
         (Type::Time, part) => {
             let times = match part {
                 Part::Times(times) => match times.all() {
@@ -78,8 +88,7 @@ fn typed(
             };
             times.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
         }
-    };
-    Ok(series.into_column())
+    })
 }
 
 /// Numbers of any width; what does not fit into the column's type is unknown rather than wrong.

@@ -2,7 +2,10 @@
 //!
 //! In: rows. Out: a file that DuckDB, pyarrow, pandas, Polars and Spark read with types, UTC and nulls, compressed with
 //! zstd, with the least and the greatest value of each column in each row group, and with what the columns mean
-//! (PARQUET.md). The same report gives the same bytes. Never here: several files.
+//! (PARQUET.md). The same report gives the same bytes, on any number of threads: each makes a row group, and at most
+//! so many are in memory. Never here: several files.
+
+mod row_group;
 
 use std::io::Write;
 
@@ -10,40 +13,53 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use netflow_core::tabular::Tabular;
 use polars_core::prelude::{CompatLevel, SchemaExt as _};
-use polars_io::parquet::write::{KeyValueMetadata, ParquetCompression, ParquetWriter, StatisticsOptions};
+use polars_parquet::write::{
+    CompressionOptions, FileWriter, KeyValue, StatisticsOptions, Version, WriteOptions,
+};
 
+use self::row_group::RowGroups;
 use super::frame::Frames;
+use super::turns::Turns;
 use super::{ReportError, arrow, columns};
 
 /// The most rows of a row group: what a reader skips, or gives to one of its threads, at once.
 pub const ROW_GROUP: usize = 128 << 10;
 
-/// A column of a row group is one page. Of several pages polars would compare the least and greatest values as numbers with
-/// a sign, and readers would skip rows with counters above 2^63.
-const PAGE_BYTES: usize = 1 << 30;
+const OPTIONS: WriteOptions = WriteOptions {
+    statistics: StatisticsOptions {
+        min_value: true,
+        max_value: true,
+        distinct_count: false,
+        null_count: true,
+        binary_statistics_truncate_length: None,
+    },
+    version: Version::V1,
+    compression: CompressionOptions::Zstd(None),
+    // A column of a row group is one page. Of several pages polars would compare the least and greatest values as numbers
+    // with a sign, and readers would skip rows with counters above 2^63.
+    data_page_size: Some(1 << 30),
+};
 
 /// Writes the rows.
 ///
 /// # Errors
 /// When the output fails.
-pub fn write_parquet<T: Tabular + ?Sized, W: Write>(table: &T, out: W) -> Result<(), ReportError> {
-    let mut frames = Frames::new(table);
-    let none = frames.get(0..0)?;
+pub fn write_parquet<T: Tabular + ?Sized, W: Write + Send>(table: &T, out: W) -> Result<(), ReportError> {
+    let frames = Frames::new(table);
+    let (schema, texts) = (frames.get(0..0)?.schema().clone(), frames.texts());
     let mut metadata = columns::metadata(table.columns());
     // Where Arrow's readers look first, and for pandas' types only there. What polars would put there has a type for texts that
     // only the newest of them know.
-    let schema = arrow::schema(table, &none.schema().to_arrow(CompatLevel::oldest()))?;
-    metadata.push(("ARROW:schema".to_owned(), STANDARD.encode(schema)));
-    let mut writer = ParquetWriter::new(out)
-        .with_compression(ParquetCompression::Zstd(None))
-        .with_statistics(StatisticsOptions::default())
-        .with_data_page_size(Some(PAGE_BYTES))
-        .with_key_value_metadata(Some(KeyValueMetadata::from_static(metadata)))
-        .set_parallel(false)
-        .batched(none.schema())?;
-    for start in (0..table.height()).step_by(ROW_GROUP) {
-        writer.write_batch(&frames.get(start..start + ROW_GROUP)?)?;
+    let arrow = arrow::schema(table, &schema.to_arrow(CompatLevel::oldest()))?;
+    metadata.push(("ARROW:schema".to_owned(), STANDARD.encode(arrow)));
+    let metadata = metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+    let file = FileWriter::try_new(out, schema.to_arrow(CompatLevel::newest()), OPTIONS)?;
+    let types = file.parquet_schema().fields().to_vec();
+    let turns = Turns::new(table.height().div_ceil(ROW_GROUP), file);
+    match table.shared() {
+        Some(table) => turns.run(|| RowGroups::new(table, texts, &types)),
+        None => turns.take_turns(RowGroups::new(table, texts, &types)),
     }
-    writer.finish()?;
+    turns.finish()?.end(Some(metadata))?;
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! Parts of a text, made by several threads and written in turn.
+//! Parts of a file, made by several threads and written in turn.
 //!
-//! In: how many parts there are, what makes one of them, an output. Out: all parts in their order, whatever thread made which;
-//! of what goes wrong, what comes first in that order. Never here: what the parts are.
+//! In: how many parts there are, what makes and writes one of them, an output. Out: all parts in their order, whatever thread
+//! made which; of what goes wrong, what comes first in that order. Never here: what the parts are.
 //!
-//! Who made a part writes it, since it is at hand there. In the meantime the others make those that follow.
+//! Who made a part writes it, since it is at hand there. In the meantime the others make those that follow: at any time there
+//! are as many parts as threads.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -33,13 +33,16 @@ struct Turn<W> {
     is_stuck: bool,
 }
 
-/// Makes parts, and has them in its hands until they are written.
-pub(super) trait Maker {
-    /// The part of that number.
-    fn make(&mut self, part: usize) -> Result<&[u8], ReportError>;
+/// Makes parts, and has each in its hands until it is written.
+pub(super) trait Maker<W> {
+    /// Makes the part of that number.
+    fn make(&mut self, part: usize) -> Result<(), ReportError>;
+
+    /// Writes what it made last.
+    fn write(&mut self, out: &mut W) -> Result<(), ReportError>;
 }
 
-impl<W: Write + Send> Turns<W> {
+impl<W: Send> Turns<W> {
     /// So many parts are to be written.
     pub(super) fn new(parts: usize, out: W) -> Self {
         let turn = Turn { part: 0, out, failed: None, is_stuck: false };
@@ -47,11 +50,11 @@ impl<W: Write + Send> Turns<W> {
     }
 
     /// Makes and writes all parts on as many threads as there is use for, each with a maker of its own.
-    pub(super) fn run<M: Maker>(&self, maker: impl Fn() -> M + Sync) {
+    pub(super) fn run<M: Maker<W>>(&self, maker: impl Fn() -> M + Sync) {
         self.run_on(thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(self.parts), maker);
     }
 
-    fn run_on<M: Maker>(&self, threads: usize, maker: impl Fn() -> M + Sync) {
+    pub(super) fn run_on<M: Maker<W>>(&self, threads: usize, maker: impl Fn() -> M + Sync) {
         thread::scope(|scope| {
             for _ in 1..threads {
                 // Without it the others have more to do.
@@ -62,7 +65,7 @@ impl<W: Write + Send> Turns<W> {
     }
 
     /// Makes parts that nobody else makes, and writes each when it is its turn.
-    pub(super) fn take_turns(&self, mut maker: impl Maker) {
+    pub(super) fn take_turns(&self, mut maker: impl Maker<W>) {
         let _stuck = Stuck(self);
         loop {
             let part = self.next.fetch_add(1, Ordering::Relaxed);
@@ -76,7 +79,7 @@ impl<W: Write + Send> Turns<W> {
             if turn.part != part {
                 break;
             }
-            match made.and_then(|bytes| Ok(turn.out.write_all(bytes)?)) {
+            match made.and_then(|()| maker.write(&mut turn.out)) {
                 Ok(()) => turn.part += 1,
                 Err(error) => turn.failed = Some(error),
             }
@@ -104,9 +107,9 @@ impl<W: Write + Send> Turns<W> {
 }
 
 /// Tells the others not to wait for whoever panics.
-struct Stuck<'a, W: Write + Send>(&'a Turns<W>);
+struct Stuck<'a, W: Send>(&'a Turns<W>);
 
-impl<W: Write + Send> Drop for Stuck<'_, W> {
+impl<W: Send> Drop for Stuck<'_, W> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.lock().is_stuck = true;
@@ -117,7 +120,7 @@ impl<W: Write + Send> Drop for Stuck<'_, W> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::io::{self, Write};
 
     use proptest::prelude::*;
 
@@ -127,13 +130,19 @@ mod tests {
     struct Given<'a> {
         parts: &'a [Vec<u8>],
         fails: usize,
+        made: usize,
     }
 
-    impl Maker for Given<'_> {
-        fn make(&mut self, part: usize) -> Result<&[u8], ReportError> {
+    impl<W: Write> Maker<W> for Given<'_> {
+        fn make(&mut self, part: usize) -> Result<(), ReportError> {
             // The others come in between.
             (0..part % 3).for_each(|_| thread::yield_now());
-            if part == self.fails { Err(ReportError::Time { micros: 7 }) } else { Ok(&self.parts[part]) }
+            self.made = part;
+            if part == self.fails { Err(ReportError::Time { micros: 7 }) } else { Ok(()) }
+        }
+
+        fn write(&mut self, out: &mut W) -> Result<(), ReportError> {
+            Ok(out.write_all(&self.parts[self.made])?)
         }
     }
 
@@ -165,7 +174,7 @@ mod tests {
         ) {
             let mut written = Vec::new();
             let turns = Turns::new(parts.len(), Disk { room, written: &mut written });
-            turns.run_on(threads, || Given { parts: &parts, fails });
+            turns.run_on(threads, || Given { parts: &parts, fails, made: usize::MAX });
             let error = turns.finish().err().map(|error| error.to_string());
             let good = parts.get(..fails).unwrap_or(&parts).concat();
             let expected = match (good.len() > room, fails < parts.len()) {
