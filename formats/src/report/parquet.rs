@@ -5,6 +5,7 @@
 //! (PARQUET.md). The same report gives the same bytes, on any number of threads: each makes a row group, and at most
 //! so many are in memory. Never here: several files.
 
+mod coded;
 mod row_group;
 
 use std::io::Write;

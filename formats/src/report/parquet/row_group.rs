@@ -5,11 +5,9 @@
 
 use std::io::Write;
 
-use netflow_core::column::Column;
 use netflow_core::tabular::{Part, Tabular};
 use polars_core::error::PolarsError;
 use polars_core::prelude::{CompatLevel, StringChunked};
-use polars_core::utils::arrow::array::Array;
 use polars_parquet::write::fallible_streaming_iterator::convert;
 use polars_parquet::write::{
     CompressedPage, DynIter, DynStreamingIterator, Encoding, FileWriter, ParquetType, array_to_columns, compress,
@@ -18,6 +16,7 @@ use polars_parquet::write::{
 use super::super::ReportError;
 use super::super::frame::typed;
 use super::super::turns::Maker;
+use super::coded::Coded;
 use super::{OPTIONS, ROW_GROUP};
 
 /// Makes row groups.
@@ -25,6 +24,7 @@ pub(super) struct RowGroups<'a, T: ?Sized> {
     table: &'a T,
     texts: &'a [Option<StringChunked>],
     types: &'a [ParquetType],
+    coded: Coded,
     rows: usize,
     /// Those of each column.
     pages: Vec<Vec<CompressedPage>>,
@@ -32,7 +32,7 @@ pub(super) struct RowGroups<'a, T: ?Sized> {
 
 impl<'a, T: Tabular + ?Sized> RowGroups<'a, T> {
     pub(super) fn new(table: &'a T, texts: &'a [Option<StringChunked>], types: &'a [ParquetType]) -> Self {
-        Self { table, texts, types, rows: 0, pages: Vec::new() }
+        Self { table, texts, types, coded: Coded::default(), rows: 0, pages: Vec::new() }
     }
 }
 
@@ -44,7 +44,14 @@ impl<T: Tabular + ?Sized, W: Write> Maker<FileWriter<W>> for RowGroups<'_, T> {
         let columns = self.table.columns().iter().zip(self.table.parts(start..end)).zip(self.texts).zip(self.types);
         self.pages.clear();
         for (((column, part), texts), ty) in columns {
-            let array = array(column, part, texts.as_ref())?;
+            let array = match (&part, texts) {
+                (Part::Coded { codes, .. }, Some(texts)) => self.coded.array(codes, texts)?,
+                _ => None,
+            };
+            let array = match array {
+                Some(array) => array,
+                None => typed(column, part, texts.as_ref())?.to_arrow(0, CompatLevel::newest()),
+            };
             let mut pages = Vec::new();
             for page in array_to_columns(array, ty.clone(), OPTIONS, &[Encoding::RleDictionary])?.into_iter().flatten() {
                 pages.push(compress(page?, Vec::new(), OPTIONS.compression).map_err(PolarsError::from)?);
@@ -58,8 +65,4 @@ impl<T: Tabular + ?Sized, W: Write> Maker<FileWriter<W>> for RowGroups<'_, T> {
         let columns = self.pages.iter().map(|pages| Ok(DynStreamingIterator::new(convert(pages.iter().map(Ok)))));
         Ok(out.write(self.rows as u64, DynIter::new(columns))?)
     }
-}
-
-fn array(column: &Column, part: Part<'_>, texts: Option<&StringChunked>) -> Result<Box<dyn Array>, ReportError> {
-    Ok(typed(column, part, texts)?.to_arrow(0, CompatLevel::newest()))
 }
