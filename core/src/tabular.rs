@@ -109,12 +109,10 @@ impl<T: Copy + Default> Typed<T> {
         (0..self.values.len()).map(|row| self.get(row))
     }
 
-    /// All, where they are known of every row.
-    ///
-    /// # Errors
-    /// Itself, where they are not.
-    pub fn all(self) -> Result<Vec<T>, Self> {
-        if self.is_known.is_empty() { Ok(self.values) } else { Err(self) }
+    /// All, anything where it is not known; and of which rows it is known, nothing when that are all.
+    #[must_use]
+    pub fn split(self) -> (Vec<T>, Vec<bool>) {
+        (self.values, self.is_known)
     }
 }
 
@@ -177,7 +175,11 @@ mod tests {
             pieces.iter().for_each(|piece| typed.append(Typed::new(piece.iter().copied())));
             prop_assert_eq!(typed.iter().collect::<Vec<_>>(), pieces.concat());
             prop_assert_eq!(typed.get(pieces.concat().len()), None);
-            prop_assert_eq!(typed.all().is_ok(), pieces.concat().iter().all(Option::is_some));
+            let (values, is_known) = typed.split();
+            prop_assert_eq!(values, pieces.concat().iter().map(|value| value.unwrap_or(0)).collect::<Vec<_>>());
+            let all_known = pieces.concat().iter().all(Option::is_some);
+            let known = pieces.concat().iter().map(Option::is_some).filter(|_| !all_known).collect::<Vec<_>>();
+            prop_assert_eq!(is_known, known);
         }
     }
 }

@@ -9,9 +9,10 @@ use netflow_core::column;
 use netflow_core::tabular::{Part, Tabular};
 use netflow_core::value::{Type, Value};
 use polars_core::prelude::{
-    ChunkTake as _, DataFrame, IdxCa, Int64Chunked, IntoColumn, IntoSeries, NamedFrom, NewChunkedArray as _,
-    Series, StringChunked, TimeUnit, TimeZone, UInt64Chunked,
+    ChunkTake as _, ChunkedArray, DataFrame, IdxCa, Int64Type, IntoColumn, IntoSeries, NewChunkedArray as _, PlSmallStr,
+    PolarsNumericType, Series, StringChunked, TimeUnit, TimeZone, UInt16Type, UInt32Type, UInt64Type,
 };
+use polars_core::utils::arrow::bitmap::Bitmap;
 
 use super::ReportError;
 
@@ -65,13 +66,10 @@ pub(super) fn typed(
 ) -> Result<Series, ReportError> {
     let name = || column.name.as_ref().into();
     Ok(match (column.ty, part) {
-        (Type::U64, Part::Numbers(numbers)) => match numbers.all() {
-            Ok(numbers) => UInt64Chunked::from_vec(name(), numbers).into_series(),
-            Err(numbers) => Series::new(name(), numbers.iter().collect::<Vec<_>>()),
-        },
-        (Type::U16, part) => Series::new(name(), numbers::<u16>(&part)),
-        (Type::U32, part) => Series::new(name(), numbers::<u32>(&part)),
-        (Type::U64, part) => Series::new(name(), numbers::<u64>(&part)),
+        (Type::U16, part) => chunked::<UInt16Type>(name(), numbers(&part)).into_series(),
+        (Type::U32, part) => chunked::<UInt32Type>(name(), numbers(&part)).into_series(),
+        (Type::U64, Part::Numbers(numbers)) => chunked::<UInt64Type>(name(), numbers.split()).into_series(),
+        (Type::U64, part) => chunked::<UInt64Type>(name(), numbers(&part)).into_series(),
         (Type::Text | Type::Ip | Type::Net, part) => match (texts, part) {
             (Some(texts), Part::Coded { codes, .. }) => texts.take(&IdxCa::from_vec(name(), codes))?.into_series(),
             (_, part) => {
@@ -80,27 +78,50 @@ pub(super) fn typed(
         },
         (Type::Time, part) => {
             let times = match part {
-                Part::Times(times) => match times.all() {
-                    Ok(times) => Int64Chunked::from_vec(name(), times).into_series(),
-                    Err(times) => Series::new(name(), times.iter().collect::<Vec<_>>()),
-                },
-                part => Series::new(name(), part.iter().map(|value| time(&value)).collect::<Vec<_>>()),
+                Part::Times(times) => times.split(),
+                part => split(&part, time),
             };
+            let times = chunked::<Int64Type>(name(), times).into_series();
             times.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
         }
     })
 }
 
+/// Values, of which those are null that are not known.
+fn chunked<N: PolarsNumericType>(
+    name: PlSmallStr,
+    (values, is_known): (Vec<N::Native>, Vec<bool>),
+) -> ChunkedArray<N> {
+    let is_known = is_known.contains(&false).then(|| Bitmap::from(is_known));
+    ChunkedArray::from_vec_validity(name, values, is_known)
+}
+
 /// Numbers of any width; what does not fit into the column's type is unknown rather than wrong.
-fn numbers<N: TryFrom<u64> + Copy>(part: &Part<'_>) -> Vec<Option<N>> {
+fn numbers<N: TryFrom<u64> + Copy + Default>(part: &Part<'_>) -> (Vec<N>, Vec<bool>) {
     match part {
-        Part::Numbers(numbers) => numbers.iter().map(|number| N::try_from(number?).ok()).collect(),
-        Part::Coded { values, codes } if values.len() <= codes.len() => {
-            let different: Vec<Option<N>> = values.iter().map(number).collect();
-            codes.iter().map(|code| different.get(*code as usize).copied().flatten()).collect()
-        }
-        part => part.iter().map(|value| number(&value)).collect(),
+        Part::Numbers(numbers) => known(numbers.iter().map(|number| N::try_from(number?).ok())),
+        part => split(part, number),
     }
+}
+
+/// What each value is, and whether that is known.
+fn split<N: Copy + Default>(part: &Part<'_>, get: impl Fn(&Value) -> Option<N>) -> (Vec<N>, Vec<bool>) {
+    match part {
+        Part::Coded { values, codes } if values.len() <= codes.len() => {
+            let different: Vec<Option<N>> = values.iter().map(get).collect();
+            known(codes.iter().map(|code| different.get(*code as usize).copied().flatten()))
+        }
+        Part::Values(values) => known(values.iter().map(get)),
+        part => known(part.iter().map(|value| get(&value))),
+    }
+}
+
+fn known<N: Default>(values: impl Iterator<Item = Option<N>>) -> (Vec<N>, Vec<bool>) {
+    let known = |value: Option<N>| {
+        let is_known = value.is_some();
+        (value.unwrap_or_default(), is_known)
+    };
+    values.map(known).unzip()
 }
 
 fn number<N: TryFrom<u64>>(value: &Value) -> Option<N> {
