@@ -81,6 +81,8 @@ impl Numbers {
     fn parts(&self, columns: &[Column], rows: &[u32]) -> Vec<Part<'_>> {
         let mut some = rows.chunks(TOGETHER);
         let mut parts = self.some_parts(columns, some.next().unwrap_or_default());
+        // Growing step by step, they would be moved again and again.
+        parts.iter_mut().for_each(|part| part.reserve(rows.len()));
         for rows in some {
             for (part, more) in parts.iter_mut().zip(self.some_parts(columns, rows)) {
                 part.append(more);

@@ -29,6 +29,16 @@ pub enum Part<'a> {
 }
 
 impl Part<'_> {
+    /// There will be so many rows.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        match self {
+            Self::Coded { codes, .. } => codes.reserve_exact(rows.saturating_sub(codes.len())),
+            Self::Numbers(numbers) => numbers.reserve(rows),
+            Self::Times(times) => times.reserve(rows),
+            Self::Values(values) => values.reserve_exact(rows.saturating_sub(values.len())),
+        }
+    }
+
     /// Takes the rows that follow, which are of the same column.
     pub(crate) fn append(&mut self, more: Self) {
         match (self, more) {
@@ -85,6 +95,13 @@ impl<T: Copy + Default> Typed<T> {
             self.is_known.push(value.is_some());
         }
         self.values.push(value.unwrap_or_default());
+    }
+
+    fn reserve(&mut self, rows: usize) {
+        self.values.reserve_exact(rows.saturating_sub(self.values.len()));
+        if !self.is_known.is_empty() {
+            self.is_known.reserve_exact(rows.saturating_sub(self.is_known.len()));
+        }
     }
 
     fn append(&mut self, more: Self) {

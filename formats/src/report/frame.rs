@@ -9,8 +9,8 @@ use netflow_core::column;
 use netflow_core::tabular::{Part, Tabular};
 use netflow_core::value::{Type, Value};
 use polars_core::prelude::{
-    ChunkTake as _, ChunkedArray, DataFrame, IdxCa, Int64Type, IntoColumn, IntoSeries, NewChunkedArray as _, PlSmallStr,
-    PolarsNumericType, Series, StringChunked, TimeUnit, TimeZone, UInt16Type, UInt32Type, UInt64Type,
+    ChunkTake as _, ChunkedArray, DataFrame, IdxCa, Int64Type, IntoColumn, IntoSeries, NewChunkedArray as _,
+    PlSmallStr, PolarsNumericType, Series, StringChunked, TimeUnit, TimeZone, UInt16Type, UInt32Type, UInt64Type,
 };
 use polars_core::utils::arrow::bitmap::Bitmap;
 
@@ -72,9 +72,7 @@ pub(super) fn typed(
         (Type::U64, part) => chunked::<UInt64Type>(name(), numbers(&part)).into_series(),
         (Type::Text | Type::Ip | Type::Net, part) => match (texts, part) {
             (Some(texts), Part::Coded { codes, .. }) => texts.take(&IdxCa::from_vec(name(), codes))?.into_series(),
-            (_, part) => {
-                StringChunked::from_iter_options(name(), part.iter().map(|value| text(&value))).into_series()
-            }
+            (_, part) => StringChunked::from_iter_options(name(), part.iter().map(|value| text(&value))).into_series(),
         },
         (Type::Time, part) => {
             let times = match part {
@@ -88,10 +86,7 @@ pub(super) fn typed(
 }
 
 /// Values, of which those are null that are not known.
-fn chunked<N: PolarsNumericType>(
-    name: PlSmallStr,
-    (values, is_known): (Vec<N::Native>, Vec<bool>),
-) -> ChunkedArray<N> {
+fn chunked<N: PolarsNumericType>(name: PlSmallStr, (values, is_known): (Vec<N::Native>, Vec<bool>)) -> ChunkedArray<N> {
     let is_known = is_known.contains(&false).then(|| Bitmap::from(is_known));
     ChunkedArray::from_vec_validity(name, values, is_known)
 }

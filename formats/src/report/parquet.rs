@@ -13,9 +13,10 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use netflow_core::tabular::Tabular;
+use polars_core::error::PolarsError;
 use polars_core::prelude::{CompatLevel, SchemaExt as _};
 use polars_parquet::write::{
-    CompressionOptions, FileWriter, KeyValue, StatisticsOptions, Version, WriteOptions,
+    CompressionOptions, FileWriter, KeyValue, StatisticsOptions, Version, WriteOptions, ZstdLevel,
 };
 
 use self::row_group::RowGroups;
@@ -26,20 +27,12 @@ use super::{ReportError, arrow, columns};
 /// The most rows of a row group: what a reader skips, or gives to one of its threads, at once.
 pub const ROW_GROUP: usize = 128 << 10;
 
-const OPTIONS: WriteOptions = WriteOptions {
-    statistics: StatisticsOptions {
-        min_value: true,
-        max_value: true,
-        distinct_count: false,
-        null_count: true,
-        binary_statistics_truncate_length: None,
-    },
-    version: Version::V1,
-    compression: CompressionOptions::Zstd(None),
-    // A column of a row group is one page. Of several pages polars would compare the least and greatest values as numbers
-    // with a sign, and readers would skip rows with counters above 2^63.
-    data_page_size: Some(1 << 30),
-};
+/// A column of a row group is one page. Of several pages polars would compare the least and greatest values as numbers with
+/// a sign, and readers would skip rows with counters above 2^63.
+const PAGE_BYTES: usize = 1 << 30;
+
+/// Of what is packed by then hardly anything is gained by more.
+const LEVEL: i32 = 1;
 
 /// Writes the rows.
 ///
@@ -54,12 +47,18 @@ pub fn write_parquet<T: Tabular + ?Sized, W: Write + Send>(table: &T, out: W) ->
     let arrow = arrow::schema(table, &schema.to_arrow(CompatLevel::oldest()))?;
     metadata.push(("ARROW:schema".to_owned(), STANDARD.encode(arrow)));
     let metadata = metadata.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
-    let file = FileWriter::try_new(out, schema.to_arrow(CompatLevel::newest()), OPTIONS)?;
+    let options = WriteOptions {
+        statistics: StatisticsOptions::default(),
+        version: Version::V1,
+        compression: CompressionOptions::Zstd(Some(ZstdLevel::try_new(LEVEL).map_err(PolarsError::from)?)),
+        data_page_size: Some(PAGE_BYTES),
+    };
+    let file = FileWriter::try_new(out, schema.to_arrow(CompatLevel::newest()), options)?;
     let types = file.parquet_schema().fields().to_vec();
     let turns = Turns::new(table.height().div_ceil(ROW_GROUP), file);
     match table.shared() {
-        Some(table) => turns.run(|| RowGroups::new(table, texts, &types)),
-        None => turns.take_turns(RowGroups::new(table, texts, &types)),
+        Some(table) => turns.run(|| RowGroups::new(table, texts, &types, options)),
+        None => turns.take_turns(RowGroups::new(table, texts, &types, options)),
     }
     turns.finish()?.end(Some(metadata))?;
     Ok(())

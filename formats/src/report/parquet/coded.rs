@@ -29,7 +29,11 @@ impl Coded {
     ///
     /// # Errors
     /// When polars refuses the texts.
-    pub(super) fn array(&mut self, codes: &[u32], texts: &StringChunked) -> Result<Option<Box<dyn Array>>, ReportError> {
+    pub(super) fn array(
+        &mut self,
+        codes: &[u32],
+        texts: &StringChunked,
+    ) -> Result<Option<Box<dyn Array>>, ReportError> {
         self.places.resize(self.places.len().max(texts.len()), NEW);
         let places = self.places.get_mut(..texts.len()).unwrap_or_default();
         let (mut found, mut unknown) = (Vec::new(), Vec::new());

@@ -10,20 +10,22 @@ use polars_core::error::PolarsError;
 use polars_core::prelude::{CompatLevel, StringChunked};
 use polars_parquet::write::fallible_streaming_iterator::convert;
 use polars_parquet::write::{
-    CompressedPage, DynIter, DynStreamingIterator, Encoding, FileWriter, ParquetType, array_to_columns, compress,
+    CompressedPage, DynIter, DynStreamingIterator, Encoding, FileWriter, ParquetType, WriteOptions, array_to_columns,
+    compress,
 };
 
 use super::super::ReportError;
 use super::super::frame::typed;
 use super::super::turns::Maker;
+use super::ROW_GROUP;
 use super::coded::Coded;
-use super::{OPTIONS, ROW_GROUP};
 
 /// Makes row groups.
 pub(super) struct RowGroups<'a, T: ?Sized> {
     table: &'a T,
     texts: &'a [Option<StringChunked>],
     types: &'a [ParquetType],
+    options: WriteOptions,
     coded: Coded,
     rows: usize,
     /// Those of each column.
@@ -31,8 +33,13 @@ pub(super) struct RowGroups<'a, T: ?Sized> {
 }
 
 impl<'a, T: Tabular + ?Sized> RowGroups<'a, T> {
-    pub(super) fn new(table: &'a T, texts: &'a [Option<StringChunked>], types: &'a [ParquetType]) -> Self {
-        Self { table, texts, types, coded: Coded::default(), rows: 0, pages: Vec::new() }
+    pub(super) fn new(
+        table: &'a T,
+        texts: &'a [Option<StringChunked>],
+        types: &'a [ParquetType],
+        options: WriteOptions,
+    ) -> Self {
+        Self { table, texts, types, options, coded: Coded::default(), rows: 0, pages: Vec::new() }
     }
 }
 
@@ -53,8 +60,10 @@ impl<T: Tabular + ?Sized, W: Write> Maker<FileWriter<W>> for RowGroups<'_, T> {
                 None => typed(column, part, texts.as_ref())?.to_arrow(0, CompatLevel::newest()),
             };
             let mut pages = Vec::new();
-            for page in array_to_columns(array, ty.clone(), OPTIONS, &[Encoding::RleDictionary])?.into_iter().flatten() {
-                pages.push(compress(page?, Vec::new(), OPTIONS.compression).map_err(PolarsError::from)?);
+            for page in
+                array_to_columns(array, ty.clone(), self.options, &[Encoding::RleDictionary])?.into_iter().flatten()
+            {
+                pages.push(compress(page?, Vec::new(), self.options.compression).map_err(PolarsError::from)?);
             }
             self.pages.push(pages);
         }
