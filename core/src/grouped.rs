@@ -100,9 +100,11 @@ impl Numbers {
                 *is_from_sums = true;
                 Typed::default()
             })),
-            Cell::Window(_) | Cell::Distinct(_) => {
-                Part::Values(rows.iter().map(|row| self.cell(*row, column.cell)).collect())
-            }
+            Cell::Window(get) => Part::Times(Typed::new(rows.iter().map(|row| match get(&self.window(*row)) {
+                Value::Time(micros) => Some(micros),
+                _ => None,
+            }))),
+            Cell::Distinct(_) => Part::Values(rows.iter().map(|row| self.cell(*row, column.cell)).collect()),
         };
         let mut parts: Vec<Part<'_>> = columns.iter().zip(&mut from_sums).map(part).collect();
         // Sums are taken apart once for all columns that are made of several.

@@ -10,7 +10,7 @@ use netflow_core::value::Value;
 
 use super::ReportError;
 use super::fields::{Day, Fields, Kept};
-use super::turns::{Maker, Turns};
+use super::turns::{Maker, Turns, threads};
 
 /// Rows that are written at once.
 const ROWS: usize = 2048;
@@ -37,7 +37,7 @@ pub fn write_csv_rows<T: Tabular + ?Sized, W: Write + Send>(table: &T, out: W) -
     let kept = table.parts(0..0).iter().map(|part| kept(part, table.height())).collect::<Result<Vec<_>, _>>()?;
     let turns = Turns::new(table.height().div_ceil(ROWS), out);
     match table.shared() {
-        Some(table) => turns.run(|| Lines::new(table, &kept)),
+        Some(table) => turns.run(threads(), || Lines::new(table, &kept)),
         None => turns.take_turns(Lines::new(table, &kept)),
     }
     turns.finish()?.flush()?;

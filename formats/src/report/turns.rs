@@ -15,6 +15,11 @@ use super::ReportError;
 /// More threads would wait for their turn to write.
 const MOST_THREADS: usize = 4;
 
+/// As many threads as there is use for.
+pub(super) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
+}
+
 /// Parts that are written in turn.
 pub(super) struct Turns<W> {
     parts: usize,
@@ -49,14 +54,10 @@ impl<W: Send> Turns<W> {
         Self { parts, next: AtomicUsize::new(0), turn: Mutex::new(turn), is_over: Condvar::new() }
     }
 
-    /// Makes and writes all parts on as many threads as there is use for, each with a maker of its own.
-    pub(super) fn run<M: Maker<W>>(&self, maker: impl Fn() -> M + Sync) {
-        self.run_on(thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(self.parts), maker);
-    }
-
-    pub(super) fn run_on<M: Maker<W>>(&self, threads: usize, maker: impl Fn() -> M + Sync) {
+    /// Makes and writes all parts on so many threads, unless there are fewer parts, each with a maker of its own.
+    pub(super) fn run<M: Maker<W>>(&self, threads: usize, maker: impl Fn() -> M + Sync) {
         thread::scope(|scope| {
-            for _ in 1..threads {
+            for _ in 1..threads.min(self.parts) {
                 // Without it the others have more to do.
                 let _ = thread::Builder::new().spawn_scoped(scope, || self.take_turns(maker()));
             }
@@ -174,7 +175,7 @@ mod tests {
         ) {
             let mut written = Vec::new();
             let turns = Turns::new(parts.len(), Disk { room, written: &mut written });
-            turns.run_on(threads, || Given { parts: &parts, fails, made: usize::MAX });
+            turns.run(threads, || Given { parts: &parts, fails, made: usize::MAX });
             let error = turns.finish().err().map(|error| error.to_string());
             let good = parts.get(..fails).unwrap_or(&parts).concat();
             let expected = match (good.len() > room, fails < parts.len()) {

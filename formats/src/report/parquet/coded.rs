@@ -40,10 +40,9 @@ impl Coded {
         let see = |code: &u32| {
             let Some(place) = places.get_mut(*code as usize) else { return UNKNOWN };
             if *place == NEW {
-                (*place, _) = match texts.get(*code as usize) {
-                    Some(_) => (u32::try_from(found.len()).unwrap_or(UNKNOWN), found.push(*code)),
-                    None => (UNKNOWN, unknown.push(*code)),
-                };
+                let is_text = texts.get(*code as usize).is_some();
+                *place = if is_text { u32::try_from(found.len()).unwrap_or(UNKNOWN) } else { UNKNOWN };
+                if is_text { &mut found } else { &mut unknown }.push(*code);
             }
             *place
         };
@@ -57,7 +56,7 @@ impl Coded {
             return Ok(None);
         }
         let mut are_known = None;
-        if !unknown.is_empty() {
+        if keys.contains(&UNKNOWN) {
             are_known = Some(keys.iter().map(|place| *place != UNKNOWN).collect::<Bitmap>());
             keys.iter_mut().filter(|place| **place == UNKNOWN).for_each(|place| *place = 0);
         }
@@ -65,5 +64,44 @@ impl Coded {
         let found = texts.take(&IdxCa::from_vec(texts.name().clone(), found))?;
         let found = found.into_series().to_arrow(0, CompatLevel::newest());
         Ok(Some(DictionaryArray::<u32>::try_from_keys(keys, found, false)?.boxed()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polars_core::prelude::NewChunkedArray as _;
+    use polars_core::utils::arrow::array::Utf8ViewArray;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn places_and_texts_are_those_of_the_codes(
+            columns in prop::collection::vec(
+                (prop::collection::vec(prop::option::of("[a-c]{0,20}"), 1..200), prop::collection::vec(0..300_u32, 0..300)),
+                1..4,
+            )
+        ) {
+            let mut coded = Coded::default();
+            for (texts, codes) in columns {
+                let expected: Vec<Option<&str>> =
+                    codes.iter().map(|code| texts.get(*code as usize).and_then(Option::as_deref)).collect();
+                let mut found: Vec<u32> = Vec::new();
+                let is_text = |code: &&u32| texts.get(**code as usize).is_some_and(Option::is_some);
+                codes.iter().filter(is_text).for_each(|code| if !found.contains(code) { found.push(*code) });
+                let chunked = StringChunked::from_iter_options("texts".into(), texts.iter().cloned());
+                let array = coded.array(&codes, &chunked).unwrap();
+                prop_assert_eq!(array.is_none(), codes.len() > FEW && found.len() > codes.len() / 4 * 3);
+                let Some(array) = array else { continue };
+                let array: &DictionaryArray<u32> = array.as_any().downcast_ref().unwrap();
+                let values: &Utf8ViewArray = array.values().as_any().downcast_ref().unwrap();
+                prop_assert_eq!(values.len(), found.len());
+                let row = |key: Option<u32>| key.map(|key| values.value(key as usize));
+                prop_assert_eq!(array.keys().iter().map(|key| row(key.copied())).collect::<Vec<_>>(), expected);
+                let order: Vec<Option<&str>> = found.iter().map(|code| texts[*code as usize].as_deref()).collect();
+                prop_assert_eq!(values.iter().collect::<Vec<_>>(), order);
+            }
+        }
     }
 }

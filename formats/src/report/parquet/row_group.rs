@@ -1,13 +1,14 @@
 //! Row groups of a Parquet file.
 //!
-//! In: rows, the types of their columns in the file. Out: a page of each column, and one of its different values where it
-//! has few, compressed. Never here: what stands before and behind row groups.
+//! In: rows, how their columns are written. Out: of each column a page, and before it one of its different values where there
+//! are few, compressed. Never here: what stands before and behind row groups.
 
 use std::io::Write;
 
 use netflow_core::tabular::{Part, Tabular};
 use polars_core::error::PolarsError;
-use polars_core::prelude::{CompatLevel, StringChunked};
+use polars_core::prelude::{ArrowSchema, CompatLevel, StringChunked};
+use polars_io::parquet::write::get_encodings;
 use polars_parquet::write::fallible_streaming_iterator::convert;
 use polars_parquet::write::{
     CompressedPage, DynIter, DynStreamingIterator, Encoding, FileWriter, ParquetType, WriteOptions, array_to_columns,
@@ -20,12 +21,25 @@ use super::super::turns::Maker;
 use super::ROW_GROUP;
 use super::coded::Coded;
 
+/// How columns are written.
+pub(super) struct Form {
+    columns: Vec<(ParquetType, Vec<Encoding>)>,
+    options: WriteOptions,
+}
+
+impl Form {
+    /// That of the file.
+    pub(super) fn new<W: Write>(file: &FileWriter<W>, schema: &ArrowSchema) -> Self {
+        let types = file.parquet_schema().fields().iter().cloned();
+        Self { columns: types.zip(get_encodings(schema).iter().cloned()).collect(), options: file.options() }
+    }
+}
+
 /// Makes row groups.
 pub(super) struct RowGroups<'a, T: ?Sized> {
     table: &'a T,
     texts: &'a [Option<StringChunked>],
-    types: &'a [ParquetType],
-    options: WriteOptions,
+    form: &'a Form,
     coded: Coded,
     rows: usize,
     /// Those of each column.
@@ -33,13 +47,9 @@ pub(super) struct RowGroups<'a, T: ?Sized> {
 }
 
 impl<'a, T: Tabular + ?Sized> RowGroups<'a, T> {
-    pub(super) fn new(
-        table: &'a T,
-        texts: &'a [Option<StringChunked>],
-        types: &'a [ParquetType],
-        options: WriteOptions,
-    ) -> Self {
-        Self { table, texts, types, options, coded: Coded::default(), rows: 0, pages: Vec::new() }
+    /// `texts` are the different ones of each column, by their codes.
+    pub(super) fn new(table: &'a T, texts: &'a [Option<StringChunked>], form: &'a Form) -> Self {
+        Self { table, texts, form, coded: Coded::default(), rows: 0, pages: Vec::new() }
     }
 }
 
@@ -48,22 +58,21 @@ impl<T: Tabular + ?Sized, W: Write> Maker<FileWriter<W>> for RowGroups<'_, T> {
         let start = part * ROW_GROUP;
         let end = (start + ROW_GROUP).min(self.table.height());
         self.rows = end.saturating_sub(start);
-        let columns = self.table.columns().iter().zip(self.table.parts(start..end)).zip(self.texts).zip(self.types);
         self.pages.clear();
-        for (((column, part), texts), ty) in columns {
-            let array = match (&part, texts) {
+        let Form { columns, options } = self.form;
+        let parts = self.table.columns().iter().zip(self.table.parts(start..end));
+        for (((column, part), texts), (ty, encoding)) in parts.zip(self.texts).zip(columns) {
+            let coded = match (&part, texts) {
                 (Part::Coded { codes, .. }, Some(texts)) => self.coded.array(codes, texts)?,
                 _ => None,
             };
-            let array = match array {
+            let array = match coded {
                 Some(array) => array,
                 None => typed(column, part, texts.as_ref())?.to_arrow(0, CompatLevel::newest()),
             };
             let mut pages = Vec::new();
-            for page in
-                array_to_columns(array, ty.clone(), self.options, &[Encoding::RleDictionary])?.into_iter().flatten()
-            {
-                pages.push(compress(page?, Vec::new(), self.options.compression).map_err(PolarsError::from)?);
+            for page in array_to_columns(array, ty.clone(), *options, encoding)?.into_iter().flatten() {
+                pages.push(compress(page?, Vec::new(), options.compression).map_err(PolarsError::from)?);
             }
             self.pages.push(pages);
         }
