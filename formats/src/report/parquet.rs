@@ -15,7 +15,6 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use netflow_core::tabular::Tabular;
-use polars_core::error::PolarsError;
 use polars_core::prelude::{CompatLevel, SchemaExt as _};
 use polars_parquet::write::{
     CompressionOptions, FileWriter, KeyValue, StatisticsOptions, Version, WriteOptions, ZstdLevel,
@@ -56,7 +55,7 @@ fn write_on<T: Tabular + ?Sized, W: Write + Send>(threads: usize, table: &T, out
     let options = WriteOptions {
         statistics: StatisticsOptions::default(),
         version: Version::V1,
-        compression: CompressionOptions::Zstd(Some(ZstdLevel::try_new(LEVEL).map_err(PolarsError::from)?)),
+        compression: CompressionOptions::Zstd(Some(ZstdLevel::try_new(LEVEL)?)),
         data_page_size: Some(PAGE_BYTES),
     };
     let schema = schema.to_arrow(CompatLevel::newest());
