@@ -71,8 +71,8 @@ pub(crate) struct Groups {
     seen: Vec<Seen>,
     /// How many values those are.
     seen_values: usize,
-    /// Of the connection that is folded.
-    codes: Vec<u32>,
+    /// What says of which group the connection is that is folded.
+    key: Vec<u32>,
     pub(crate) left_out: LeftOutCounts,
     /// Connections without a close that the filter does not ask for, of those that ended since somebody set it to 0.
     pub(crate) unclosed_others: u64,
@@ -86,7 +86,7 @@ impl Groups {
         let (left_out, note) = (LeftOutCounts::default(), Note::Nothing);
         Self {
             options,
-            codes: Vec::new(),
+            key: Vec::new(),
             tags,
             rows,
             seen: Vec::new(),
@@ -257,12 +257,13 @@ impl Groups {
 
     /// Adds what a connection did to its group.
     fn fold(&mut self, flow: &Flow, windows: Vec<(i64, Sums)>) {
-        self.codes.clear();
+        self.key.resize(self.rows.key_words(), 0);
         for (place, tag) in self.tags.iter().enumerate() {
-            self.codes.push(self.rows.encode(place, tag.in_row(flow)));
+            self.rows.set(&mut self.key, place, tag.in_row(flow));
         }
         for (window, sums) in windows {
-            let row = self.rows.row(window, &self.codes);
+            self.rows.set_window(&mut self.key, window);
+            let row = self.rows.row(&self.key);
             self.rows.add(row, &sums);
             if !self.options.distinct.is_empty() && row != ELSEWHERE {
                 self.see(row as usize, flow);

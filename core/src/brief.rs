@@ -24,6 +24,7 @@ use crate::lives::Life;
 use crate::lot::{Crossing, Lot, open};
 use crate::pipeline::{ReportOptions, Section};
 use crate::plan::Plan;
+use crate::rows::Rows;
 
 /// Connections that began in a batch, of which nothing else is known yet.
 #[derive(Debug)]
@@ -122,7 +123,7 @@ impl Briefs {
             self.known.begin(plan, &batch.definitions, is_alone);
         }
         let mut outcomes = self.spare.pop().unwrap_or_default();
-        self.find(&batch, lives.begun(), &mut outcomes, section, groups);
+        self.find(&batch, lives.begun(), &mut outcomes, section, groups, false);
         // Of others it is not known yet whether anything happens in them.
         let is_certain = |life: &Life| life.is_tcp || groups.keeps_idle();
         let begun = lives.begun().iter().zip(&outcomes);
@@ -135,7 +136,7 @@ impl Briefs {
             });
         let begun: FxHashMap<u64, Crossing> = begun.collect();
         self.next_halves = (!begun.is_empty()).then(|| Halves { block: Arc::clone(block), lives: begun });
-        self.find(&batch, lives.whole(), &mut outcomes, section, groups);
+        self.find(&batch, lives.whole(), &mut outcomes, section, groups, true);
         let mut last = crossing.iter().map(|crossing| crossing.life.at[1]).max();
         for (life, _) in lives.whole().iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_brief()) {
             mark(life);
@@ -177,7 +178,7 @@ impl Briefs {
         crossing
     }
 
-    /// What becomes of each of these lives.
+    /// What becomes of each of these lives. Those that are whole are counted at once where each has a row of its own.
     fn find(
         &mut self,
         batch: &Batch<'_>,
@@ -185,9 +186,19 @@ impl Briefs {
         outcomes: &mut Vec<Outcome>,
         section: &Section,
         groups: &mut Groups,
+        are_whole: bool,
     ) {
         let Some(plan) = &self.plan else { return };
         let definitions = &batch.definitions;
+        let counts_now = are_whole && groups.rows.are_by_connection();
+        let settle = |outcomes: &mut [Outcome], groups: &mut Groups, place: usize, row: u32| {
+            if let (Some(outcome), Some(life)) = (outcomes.get_mut(place), lives.get(place)) {
+                *outcome = if counts_now { Outcome::Counted(row) } else { Outcome::Row(row) };
+                if counts_now {
+                    groups.rows.add_one(row, life.is_tcp, &batch.totals, life.total as usize);
+                }
+            }
+        };
         outcomes.clear();
         outcomes.resize(lives.len(), Outcome::Other);
         for (place, life) in lives.iter().enumerate() {
@@ -212,10 +223,10 @@ impl Briefs {
                 self.relying |= self.known.relies(&key);
             }
             if self.known.is_full() {
-                self.known.settle(plan, batch, groups, |place, group| settle(outcomes, place, group));
+                self.known.settle(plan, batch, groups, |groups, place, row| settle(outcomes, groups, place, row));
             }
         }
-        self.known.settle(plan, batch, groups, |place, group| settle(outcomes, place, group));
+        self.known.settle(plan, batch, groups, |groups, place, row| settle(outcomes, groups, place, row));
     }
 
     /// The opens of the halves of the batch before, which are none any longer, in order of time.
@@ -238,34 +249,28 @@ impl Briefs {
     }
 
     /// Of a connection that lingers, the events that are to go the other way, since somebody speaks of it at `at`.
-    pub(crate) fn take(&mut self, conn: u64, at: u64) -> Option<[Event; 2]> {
+    pub(crate) fn take(&mut self, conn: u64, at: u64, rows: &mut Rows) -> Option<[Event; 2]> {
         if self.before.is_none_or(|before| conn > before) {
             return None;
         }
         self.lots.iter_mut().find_map(|lot| {
             let place = lot.find(conn)?;
-            lot.take(place, at)
+            lot.take(place, at, rows)
         })
     }
 
     /// Likewise of all that linger at `at`.
-    pub(crate) fn take_all(&mut self, at: u64) -> Vec<[Event; 2]> {
-        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, None)).collect()
+    pub(crate) fn take_all(&mut self, at: u64, rows: &mut Rows) -> Vec<[Event; 2]> {
+        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, rows, None)).collect()
     }
 
     /// Likewise of those that rely on it that nothing is known beside the connections.
-    pub(crate) fn take_relying(&mut self, at: u64) -> Vec<[Event; 2]> {
+    pub(crate) fn take_relying(&mut self, at: u64, rows: &mut Rows) -> Vec<[Event; 2]> {
         let Some(plan) = self.plan.as_ref().filter(|_| std::mem::take(&mut self.relying)) else { return Vec::new() };
         let relies = |batch: &Batch<'_>, life: &Life| {
             Key::new(&batch.definitions, life.row as usize).is_some_and(|key| !plan.is_told_by(key.profile))
         };
-        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, Some(&relies))).collect()
-    }
-}
-
-fn settle(outcomes: &mut [Outcome], place: usize, group: u32) {
-    if let Some(outcome) = outcomes.get_mut(place) {
-        *outcome = Outcome::Row(group);
+        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, rows, Some(&relies))).collect()
     }
 }
 

@@ -93,7 +93,7 @@ impl Numbers {
         let words: Vec<&[u32]> = rows.iter().map(|row| self.rows.words(*row)).collect();
         let mut from_sums = vec![false; columns.len()];
         let part = |(column, is_from_sums): (&Column, &mut bool)| match column.cell {
-            Cell::Tag(tag) => self.rows.part(tag, &words),
+            Cell::Tag(tag) => self.rows.part(tag, rows, &words),
             Cell::Measure(_) => Part::Numbers(self.rows.measure(&column.name, rows, &words).unwrap_or_else(|| {
                 *is_from_sums = true;
                 Typed::default()
@@ -149,7 +149,10 @@ impl Grouped {
         let is_kept = |row: u32| {
             !numbers.rows.is_empty(row) && having.is_none_or(|having| having.holds(&|cell| numbers.cell(row, cell)))
         };
-        let kept = Picked::new(numbers.rows.count(), is_kept);
+        let kept = match having {
+            None if numbers.rows.are_filled() => Picked::All(numbers.rows.count()),
+            _ => Picked::new(numbers.rows.count(), is_kept),
+        };
         Self { about, numbers, kept }
     }
 

@@ -4,7 +4,7 @@
 //! connections of which more is known than the batch says.
 //!
 //! What depends on the profile is found out once for each profile, what depends on the remote address once for each address
-//! of a batch, and codes of ports once for each port. [`Flow`](crate::flow::Flow) says what the values are; here is only how
+//! of a batch. [`Flow`](crate::flow::Flow) says what the values are; here is only how
 //! often it is asked.
 
 use std::net::IpAddr;
@@ -43,6 +43,8 @@ pub(crate) enum Outcome {
     LeftOut(LeftOut),
     /// It is in the group of this row.
     Row(u32),
+    /// Likewise, where it is counted already, and nobody else ever is.
+    Counted(u32),
 }
 
 impl Outcome {
@@ -69,8 +71,8 @@ pub(crate) struct Key<'a> {
 /// What is known of a profile.
 #[derive(Debug)]
 struct Entry {
-    /// For each tag; of those that depend on more than the profile, nothing.
-    codes: Box<[u32]>,
+    /// What says of which group a connection is; of tags that depend on more than the profile, nothing.
+    key: Box<[u32]>,
     /// Whether each test of the filter holds; of those that depend on more than the profile, nothing.
     tests: Box<[Tested]>,
     values: Box<[Value]>,
@@ -118,12 +120,10 @@ pub(crate) struct Known {
     remotes: Vec<Option<Special>>,
     /// By tag and row of the batch's addresses.
     remote_codes: Vec<u32>,
-    /// By tag and port; the last is the folded one.
-    port_codes: Vec<Vec<u32>>,
     /// By test of the filter and row of the batch's addresses, and by test and port.
     remote_tests: Vec<Tested>,
     port_tests: Vec<Vec<Tested>>,
-    codes: Vec<u32>,
+    key: Vec<u32>,
     /// The connections that wait, each with the row of its remote address; what their groups are, and where these were found.
     waiting: Vec<(usize, usize)>,
     wanted: Vec<u32>,
@@ -218,7 +218,7 @@ impl Known {
         plan: &Plan,
         batch: &Batch<'_>,
         groups: &mut Groups,
-        mut tell: impl FnMut(usize, u32),
+        mut tell: impl FnMut(&mut Groups, usize, u32),
     ) {
         for (place, (tag, part)) in plan.tags.iter().enumerate() {
             if matches!(part, Part::RemoteIp | Part::RemoteType) {
@@ -227,7 +227,7 @@ impl Known {
         }
         groups.rows.rows(&self.wanted, &mut self.found);
         for ((place, _), found) in self.waiting.iter().zip(&self.found) {
-            tell(*place, *found);
+            tell(groups, *place, *found);
         }
         self.waiting.clear();
         self.wanted.clear();
@@ -256,9 +256,9 @@ impl Known {
                 *code = *found;
             }
         }
-        let (words, first) = groups.rows.key_words();
+        let (words, at) = (groups.rows.key_words(), groups.rows.place(place));
         for (key, (_, remote)) in self.wanted.chunks_exact_mut(words.max(1)).zip(&self.waiting) {
-            if let (Some(word), Some(code)) = (key.get_mut(first + place), codes.get(*remote)) {
+            if let (Some(word), Some(code)) = (key.get_mut(at), codes.get(*remote)) {
                 *word = *code;
             }
         }
@@ -303,11 +303,21 @@ impl Known {
         {
             return Some(Outcome::Row(row));
         }
-        let mut codes = std::mem::take(&mut self.codes);
-        codes.clear();
-        codes.extend_from_slice(&self.entries[entry].codes);
+        let entry = &mut self.entries[entry];
+        if plan.is_by_profile {
+            self.key.clear();
+            self.key.extend_from_slice(&entry.key);
+            groups.rows.set_window(&mut self.key, window);
+            let row = groups.rows.row(&self.key);
+            entry.row = Some((window, row));
+            return Some(Outcome::Row(row));
+        }
+        let start = self.wanted.len();
+        self.wanted.extend_from_slice(&entry.key);
+        let wanted = self.wanted.get_mut(start..).unwrap_or_default();
+        groups.rows.set_window(wanted, window);
         for (tag, (_, part)) in plan.tags.iter().enumerate() {
-            codes[tag] = match part {
+            let value = match part {
                 // Of remote addresses later, together.
                 Part::Profile(_) | Part::RemoteIp | Part::RemoteType => continue,
                 Part::LocalPort | Part::RemotePort => {
@@ -315,25 +325,16 @@ impl Known {
                     let ports = [key.local_port, key.remote_port];
                     let folds = groups.folds(section, key.profile.direction, is_local, ports);
                     let port = if is_local { key.local_port } else { key.remote_port };
-                    self.port_code(groups, tag, (!folds).then_some(port))
+                    if folds { Value::Folded } else { Value::Number(port.into()) }
                 }
-                Part::Family => groups.rows.encode(tag, key.family()),
-                Part::Connection => groups.rows.encode(tag, Value::Number(key.conn)),
-                Part::Began => groups.rows.encode(tag, began()),
+                Part::Family => key.family(),
+                Part::Connection => Value::Number(key.conn),
+                Part::Began => began(),
             };
+            groups.rows.set(wanted, tag, value);
         }
-        let outcome = if plan.is_by_profile {
-            let row = groups.rows.row(window, &codes);
-            self.entries[entry].row = Some((window, row));
-            Outcome::Row(row)
-        } else {
-            groups.rows.begin_key(window, &mut self.wanted);
-            self.wanted.extend_from_slice(&codes);
-            self.waiting.push((place, key.remote_row));
-            Outcome::Waits
-        };
-        self.codes = codes;
-        Some(outcome)
+        self.waiting.push((place, key.remote_row));
+        Some(Outcome::Waits)
     }
 
     /// Whether a test of the filter holds. What many connections share is tested once.
@@ -378,22 +379,6 @@ impl Known {
         holds
     }
 
-    fn port_code(&mut self, groups: &mut Groups, place: usize, port: Option<u16>) -> u32 {
-        if self.port_codes.len() <= place {
-            self.port_codes.resize_with(place + 1, Vec::new);
-        }
-        let codes = &mut self.port_codes[place];
-        if codes.is_empty() {
-            codes.resize((1 << 16) + 1, UNKNOWN);
-        }
-        let code = &mut codes[port.map_or(1 << 16, usize::from)];
-        if *code == UNKNOWN {
-            let value = port.map_or(Value::Folded, |port| Value::Number(port.into()));
-            *code = groups.rows.encode(place, value);
-        }
-        *code
-    }
-
     /// The entry of a connection's profile.
     #[inline]
     fn entry(&mut self, plan: &Plan, key: &Key<'_>, section: &Section, groups: &mut Groups) -> Option<usize> {
@@ -420,12 +405,12 @@ impl Known {
         *self.profiles.get_mut(key.profile_row)? = found;
         if found == next {
             let flow = groups.flow_of(section, &Arc::new(definitions.identity(key.row)?));
-            let codes = plan.tags.iter().enumerate().map(|(place, (tag, part))| match part {
-                Part::Profile(_) => groups.rows.encode(place, tag.in_row(&flow)),
-                _ => UNKNOWN,
-            });
+            let mut key = vec![UNKNOWN; groups.rows.key_words()];
+            for (place, (tag, _)) in plan.tags.iter().enumerate().filter(|(_, (_, part))| matches!(part, Part::Profile(_))) {
+                groups.rows.set(&mut key, place, tag.in_row(&flow));
+            }
             self.entries.push(Entry {
-                codes: codes.collect(),
+                key: key.into(),
                 tests: vec![Tested::Never; plan.asked.len()].into(),
                 values: plan.asked.iter().map(|field| field.of_connection()(&flow)).collect(),
                 special: Special::of(flow.identity.local.ip()),

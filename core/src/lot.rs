@@ -13,6 +13,7 @@ use crate::delta::LINGER_NS;
 use crate::event::{Body, Close, Event, Open, TcpStates};
 use crate::key::Outcome;
 use crate::lives::Life;
+use crate::rows::Rows;
 
 /// Connections that are added together.
 const TOGETHER: usize = 64;
@@ -88,7 +89,7 @@ impl Lot {
         places.get(&conn).copied()
     }
 
-    /// Adds all to their groups; gives how many events they had.
+    /// Adds to their groups whoever is not counted yet; gives how many events all had.
     pub(crate) fn fold(&self, groups: &mut Groups) -> u64 {
         let batch = self.block.batch();
         let mut events = 0;
@@ -105,8 +106,9 @@ impl Lot {
         events + crossing.map(|one| fold(&batch, &one.life, one.outcome, groups)).sum::<u64>()
     }
 
-    /// The open and the close of a connection, which is here no longer; nothing if nobody can speak of it any more at `at`.
-    pub(crate) fn take(&mut self, place: usize, at: u64) -> Option<[Event; 2]> {
+    /// The open and the close of a connection, which is here no longer, nor in any row; nothing if nobody can speak of it any
+    /// more at `at`.
+    pub(crate) fn take(&mut self, place: usize, at: u64, rows: &mut Rows) -> Option<[Event; 2]> {
         let batch = self.block.batch();
         let lives = whole(&batch);
         let (life, outcome, before) = match lives.get(place) {
@@ -121,7 +123,9 @@ impl Lot {
             return None;
         }
         let open = open(&before.unwrap_or(&self.block).batch(), &life)?;
-        *outcome = Outcome::Other;
+        if let Outcome::Counted(row) = std::mem::take(outcome) {
+            rows.leave(row);
+        }
         self.places = None;
         let conn = open.body.conn()?;
         let totals = batch.totals(life.total as usize);
@@ -131,14 +135,14 @@ impl Lot {
     }
 
     /// Likewise of all, or of those that rely on it that nothing is known beside the connections.
-    pub(crate) fn take_some(&mut self, at: u64, relies: Option<Relies<'_>>) -> Vec<[Event; 2]> {
+    pub(crate) fn take_some(&mut self, at: u64, rows: &mut Rows, relies: Option<Relies<'_>>) -> Vec<[Event; 2]> {
         let block = Arc::clone(&self.block);
         let batch = block.batch();
         let lives = whole(&batch).iter().map(|life| relies.is_none_or(|relies| relies(&batch, life)));
         let crossing = self.crossing.iter().map(|crossing| relies.is_none() || crossing.relies);
         let places: Vec<usize> =
             lives.chain(crossing).enumerate().filter(|(_, is_meant)| *is_meant).map(|(place, _)| place).collect();
-        places.into_iter().filter_map(|place| self.take(place, at)).collect()
+        places.into_iter().filter_map(|place| self.take(place, at, rows)).collect()
     }
 }
 
@@ -148,7 +152,7 @@ fn fold(batch: &Batch<'_>, life: &Life, outcome: Outcome, groups: &mut Groups) -
     match outcome {
         Outcome::Row(row) => groups.rows.add_one(row, life.is_tcp, &batch.totals, life.total as usize),
         Outcome::LeftOut(cause) => groups.left_out.count(cause),
-        Outcome::Waits => {}
+        Outcome::Waits | Outcome::Counted(_) => {}
         Outcome::Other => return 0,
     }
     2
