@@ -325,11 +325,12 @@ impl Groups {
         self.options.filter.keep_idle
     }
 
-    /// The port of the local end, else of the remote one, is a client's and is folded.
-    pub(crate) fn folds(&self, section: &Section, direction: Option<Direction>, local: bool, ports: [u16; 2]) -> bool {
-        let min = self.options.ports.min(section.ephemeral_port_min);
-        let [local_port, remote_port] = direction::fold_ports(ports, direction, min);
-        !self.options.ports.no_fold && (if local { local_port } else { remote_port }).is_none()
+    /// The ports of the local end and of the remote one, unless it is a client's and is folded.
+    pub(crate) fn ports(&self, section: &Section, direction: Option<Direction>, ports: [u16; 2]) -> [Option<u16>; 2] {
+        if self.options.ports.no_fold {
+            return ports.map(Some);
+        }
+        direction::fold_ports(ports, direction, self.options.ports.min(section.ephemeral_port_min))
     }
 
     /// A connection of which only its own events tell, and which has no slot.

@@ -296,8 +296,7 @@ mod tests {
         let mut rows = Rows::new(&tags(), has_windows, Measures::ALL, Share::default());
         let mut distinct = Vec::new();
         for (window, key, sums, count) in groups {
-            let codes: Vec<u32> = key.iter().enumerate().map(|(tag, value)| rows.encode(tag, value.clone())).collect();
-            let row = rows.row(*window, &codes);
+            let row = rows.row_of_values(*window, key);
             rows.add(row, sums);
             distinct.resize(rows.count() as usize, *count);
         }
@@ -352,9 +351,7 @@ mod tests {
             let mut expected = Vec::new();
             for (pid, id) in (0_u64..).zip(&ids) {
                 let key = [Value::Time(7 - i64::try_from(pid).unwrap()), Value::Number(*id), Value::Number(pid)];
-                let codes: Vec<u32> =
-                    key.iter().enumerate().map(|(tag, value)| rows.encode(tag, value.clone())).collect();
-                let row = rows.row(0, &codes);
+                let row = rows.row_of_values(0, &key);
                 rows.add(row, &Sums { connections: 1, ..Sums::default() });
                 expected.push((if ascending { *id } else { u64::MAX - id }, key));
             }

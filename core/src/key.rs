@@ -103,6 +103,20 @@ enum Tested {
     Holds,
 }
 
+/// A connection that waits.
+#[derive(Debug)]
+struct Waiting {
+    place: usize,
+    /// The row of its remote address.
+    remote: usize,
+    /// Unless they are folded.
+    ports: [Option<u16>; 2],
+    conn: u64,
+    began: i64,
+    /// Both ends have IPv4 addresses, if somebody asks.
+    is_ipv4: bool,
+}
+
 /// Connections whose groups are looked for together.
 const TOGETHER: usize = 256;
 
@@ -124,8 +138,8 @@ pub(crate) struct Known {
     remote_tests: Vec<Tested>,
     port_tests: Vec<Vec<Tested>>,
     key: Vec<u32>,
-    /// The connections that wait, each with the row of its remote address; what their groups are, and where these were found.
-    waiting: Vec<(usize, usize)>,
+    /// The connections that wait, what their groups are, and where these were found.
+    waiting: Vec<Waiting>,
     wanted: Vec<u32>,
     found: Vec<u32>,
     /// Rows of addresses that have no code yet, and their values.
@@ -165,10 +179,14 @@ impl<'a> Key<'a> {
         opened_at.filter(|_| self.profile.has_opened_at)
     }
 
-    fn family(&self) -> Value {
-        let is_ipv4 = self.remote.is_ipv4() && self.local().is_some_and(|local| local.is_ipv4());
-        Value::Word(if is_ipv4 { "IPv4" } else { "IPv6" })
+    /// Both ends have IPv4 addresses.
+    fn is_ipv4(&self) -> bool {
+        self.remote.is_ipv4() && self.local().is_some_and(|local| local.is_ipv4())
     }
+}
+
+fn family(is_ipv4: bool) -> Value {
+    Value::Word(if is_ipv4 { "IPv4" } else { "IPv6" })
 }
 
 impl Known {
@@ -221,13 +239,21 @@ impl Known {
         mut tell: impl FnMut(&mut Groups, usize, u32),
     ) {
         for (place, (tag, part)) in plan.tags.iter().enumerate() {
-            if matches!(part, Part::RemoteIp | Part::RemoteType) {
-                self.settle_remotes(batch, groups, place, *tag, *part);
+            let (keys, waiting, rows) = (&mut self.wanted, self.waiting.iter(), &mut groups.rows);
+            let port = |port: Option<u16>| port.map_or(Value::Folded, |port| Value::Number(port.into()));
+            match part {
+                Part::Profile(_) => {}
+                Part::RemoteIp | Part::RemoteType => self.settle_remotes(batch, groups, place, *tag, *part),
+                Part::LocalPort => rows.set_all(keys, place, waiting.map(|waiting| port(waiting.ports[0]))),
+                Part::RemotePort => rows.set_all(keys, place, waiting.map(|waiting| port(waiting.ports[1]))),
+                Part::Family => rows.set_all(keys, place, waiting.map(|waiting| family(waiting.is_ipv4))),
+                Part::Connection => rows.set_all(keys, place, waiting.map(|waiting| Value::Number(waiting.conn))),
+                Part::Began => rows.set_all(keys, place, waiting.map(|waiting| Value::Time(waiting.began))),
             }
         }
         groups.rows.rows(&self.wanted, &mut self.found);
-        for ((place, _), found) in self.waiting.iter().zip(&self.found) {
-            tell(groups, *place, *found);
+        for (waiting, found) in self.waiting.iter().zip(&self.found) {
+            tell(groups, waiting.place, *found);
         }
         self.waiting.clear();
         self.wanted.clear();
@@ -238,7 +264,7 @@ impl Known {
         let addresses = self.remotes.len();
         let Some(codes) = self.remote_codes.get_mut(place * addresses..(place + 1) * addresses) else { return };
         self.strange.clear();
-        for (_, remote) in &self.waiting {
+        for Waiting { remote, .. } in &self.waiting {
             if let (Some(code), Some(ip)) = (codes.get_mut(*remote), batch.definitions.addresses.get(*remote))
                 && *code == UNKNOWN
             {
@@ -257,7 +283,7 @@ impl Known {
             }
         }
         let (words, at) = (groups.rows.key_words(), groups.rows.place(place));
-        for (key, (_, remote)) in self.wanted.chunks_exact_mut(words.max(1)).zip(&self.waiting) {
+        for (key, Waiting { remote, .. }) in self.wanted.chunks_exact_mut(words.max(1)).zip(&self.waiting) {
             if let (Some(word), Some(code)) = (key.get_mut(at), codes.get(*remote)) {
                 *word = *code;
             }
@@ -316,24 +342,14 @@ impl Known {
         self.wanted.extend_from_slice(&entry.key);
         let wanted = self.wanted.get_mut(start..).unwrap_or_default();
         groups.rows.set_window(wanted, window);
-        for (tag, (_, part)) in plan.tags.iter().enumerate() {
-            let value = match part {
-                // Of remote addresses later, together.
-                Part::Profile(_) | Part::RemoteIp | Part::RemoteType => continue,
-                Part::LocalPort | Part::RemotePort => {
-                    let is_local = *part == Part::LocalPort;
-                    let ports = [key.local_port, key.remote_port];
-                    let folds = groups.folds(section, key.profile.direction, is_local, ports);
-                    let port = if is_local { key.local_port } else { key.remote_port };
-                    if folds { Value::Folded } else { Value::Number(port.into()) }
-                }
-                Part::Family => key.family(),
-                Part::Connection => Value::Number(key.conn),
-                Part::Began => began(),
-            };
-            groups.rows.set(wanted, tag, value);
-        }
-        self.waiting.push((place, key.remote_row));
+        self.waiting.push(Waiting {
+            place,
+            remote: key.remote_row,
+            ports: groups.ports(section, key.profile.direction, [key.local_port, key.remote_port]),
+            conn: key.conn,
+            began: section.utc_us(key.opened_at().unwrap_or(at)),
+            is_ipv4: plan.needs_family && key.is_ipv4(),
+        });
         Some(Outcome::Waits)
     }
 
@@ -368,7 +384,7 @@ impl Known {
             Part::RemoteIp => Value::Ip(*key.remote),
             Part::RemoteType => Value::Word(AddressType::of(*key.remote).name()),
             Part::LocalPort | Part::RemotePort => Value::Number(port.into()),
-            Part::Family => key.family(),
+            Part::Family => family(key.is_ipv4()),
             Part::Connection => Value::Number(key.conn),
             Part::Began => began(),
         };

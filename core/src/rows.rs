@@ -146,7 +146,10 @@ impl Rows {
                 dictionary.seal();
             }
         }
-        self.pieces.last_mut().into_iter().for_each(Vec::shrink_to_fit);
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.truncate((self.count as usize - 1) % PIECE * self.width + self.width);
+            piece.shrink_to_fit();
+        }
     }
 
     /// The code of a connection's value of the tag at a place, of which not each connection has its own.
@@ -173,8 +176,23 @@ impl Rows {
         let place = self.place(tag);
         if let Some(Values::Own(_)) = self.values.get(tag) {
             set_own(key, place, own::number(&value));
-        } else if let Some(word) = key.get_mut(place) {
-            *word = self.encode(tag, value);
+        } else {
+            set_code(key, place, self.encode(tag, value));
+        }
+    }
+
+    /// Likewise in many keys, one behind the other.
+    #[inline]
+    pub(crate) fn set_all(&mut self, keys: &mut [u32], tag: usize, values: impl Iterator<Item = Value>) {
+        let place = self.place(tag);
+        let keys = keys.chunks_exact_mut(self.key.max(1)).zip(values);
+        match self.values.get_mut(tag) {
+            Some(Values::Own(_)) => keys.for_each(|(key, value)| set_own(key, place, own::number(&value))),
+            Some(Values::Ports(ports)) => keys.for_each(|(key, value)| set_code(key, place, ports.code(&value))),
+            Some(Values::Different(dictionary)) => {
+                keys.for_each(|(key, value)| set_code(key, place, dictionary.code(value)));
+            }
+            None => {}
         }
     }
 
@@ -253,14 +271,17 @@ impl Rows {
     fn push_row(&mut self, key: &[u32]) -> u32 {
         let row = self.count;
         self.count += 1;
-        let piece = row as usize / PIECE;
+        let (piece, start) = (row as usize / PIECE, row as usize % PIECE * self.width);
         if self.pieces.len() <= piece {
-            // Whoever has many has as many again.
-            self.pieces.push(Vec::with_capacity(if piece > 0 { PIECE * self.width } else { 0 }));
+            // Whoever has many has as many again. What is nothing but zeros takes no memory before it is written.
+            self.pieces.push(vec![0; if piece > 0 { PIECE * self.width } else { 0 }]);
         }
         if let Some(piece) = self.pieces.last_mut() {
-            piece.extend_from_slice(key.get(..self.kept).unwrap_or_default());
-            piece.resize(piece.len() + self.width - self.kept, 0);
+            if piece.len() < start + self.width {
+                piece.resize((2 * piece.len()).clamp(start + self.width, PIECE * self.width), 0);
+            }
+            let words = piece.get_mut(start..start + self.kept).unwrap_or_default();
+            words.iter_mut().zip(key).for_each(|(word, key)| *word = *key);
         }
         if self.kept < key.len() {
             let mut own = key.get(self.kept..).unwrap_or_default().chunks_exact(2);
@@ -449,9 +470,16 @@ fn whole(words: &[u32]) -> u64 {
     }
 }
 
+#[inline]
+fn set_code(key: &mut [u32], place: usize, code: u32) {
+    if let Some(word) = key.get_mut(place) {
+        *word = code;
+    }
+}
+
 /// Says in a key what a connection has of its own.
 #[inline]
-pub(crate) fn set_own(key: &mut [u32], place: usize, number: u64) {
+fn set_own(key: &mut [u32], place: usize, number: u64) {
     if let Some(words) = key.get_mut(place..).and_then(<[u32]>::first_chunk_mut) {
         *words = halves(number);
     }
@@ -471,31 +499,64 @@ fn hash_words(words: &[u32]) -> u32 {
 }
 
 #[cfg(test)]
+impl Rows {
+    /// The row of the group of these values, one for each tag.
+    pub(crate) fn row_of_values(&mut self, window: i64, values: &[Value]) -> u32 {
+        let mut key = vec![0; self.key_words()];
+        self.set_window(&mut key, window);
+        values.iter().enumerate().for_each(|(tag, value)| self.set(&mut key, tag, value.clone()));
+        self.row(&key)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_group_has_one_row_and_its_own_sums() {
-        let mut rows =
-            Rows::new(&Tag::parse_all(&["pid", "host", "netns"]).unwrap(), true, Measures::ALL, Share::default());
+        let tags = Tag::parse_all(&["pid", "host", "netns", "dst_port"]).unwrap();
+        let mut rows = Rows::new(&tags, true, Measures::ALL, Share::default());
         let of = |connections| Sums { connections, bytes_read: 10 * connections, ..Sums::default() };
+        let key = |number: u64| [number % 7, number, number / 7, number % 90].map(Value::Number);
         let mut made = Vec::new();
         for number in 0..200_000_u64 {
-            let values = [Value::Number(number % 7), Value::Null, Value::Number(number / 7)];
-            let codes: Vec<u32> = values.into_iter().enumerate().map(|(tag, value)| rows.encode(tag, value)).collect();
-            let row = rows.row(-5, &codes);
-            rows.add(row, &of(number));
+            let row = rows.row_of_values(-5, &key(number));
+            assert!(!rows.are_filled());
+            rows.add(row, &of(number + 1));
+            assert!(rows.are_filled());
             rows.add(row, &of(1));
-            made.push((row, codes));
+            made.push(row);
         }
         assert_eq!(rows.count(), 200_000);
-        for (number, (row, codes)) in (0..).zip(made) {
-            assert_eq!(rows.row(-5, &codes), row);
+        for (number, row) in (0..).zip(made) {
+            assert_eq!(rows.row_of_values(-5, &key(number)), row);
             assert_eq!(rows.window(row), -5);
-            let key = [0, 1, 2].map(|tag| rows.value(row, tag));
-            assert_eq!(key, [Value::Number(number % 7), Value::Null, Value::Number(number / 7)]);
-            assert_eq!(rows.sums(row), of(number + 1));
+            assert_eq!([0, 1, 2, 3].map(|tag| rows.value(row, tag)), key(number));
+            assert_eq!(rows.sums(row), of(number + 2));
         }
-        assert_ne!(rows.row(-4, &[0, 0, 0]), rows.row(-5, &[0, 0, 0]));
+        assert_ne!(rows.row_of_values(-4, &key(0)), rows.row_of_values(-5, &key(0)));
+    }
+
+    /// Whatever their numbers are, and however much was counted.
+    #[test]
+    fn who_leaves_a_row_leaves_nothing_in_it() {
+        let tags = Tag::parse_all(&["connection", "dst_ip", "began"]).unwrap();
+        let mut rows = Rows::new(&tags, false, Measures::ALL, Share::default());
+        let of = |bytes_read| Sums { connections: 1, bytes_read, ..Sums::default() };
+        for (row, bytes) in [(0, 7), (1, 1 << 40), (2, 1 << 41)] {
+            let key = [Value::Number(u64::MAX - u64::from(row)), Value::Null, Value::Time(-7)];
+            assert_eq!(rows.row_of_values(0, &key), row);
+            rows.add(row, &of(bytes));
+        }
+        rows.leave(1);
+        assert!(!rows.are_filled());
+        assert_eq!([0, 1, 2].map(|row| rows.sums(row)), [of(7), Sums::default(), of(1 << 41)]);
+        assert_eq!([0, 1, 2].map(|row| rows.is_empty(row)), [false, true, false]);
+        rows.leave(1);
+        rows.add(1, &of(3));
+        assert!(rows.are_filled());
+        assert_eq!(rows.sums(1), of(3));
+        assert_eq!(rows.value(1, 0), Value::Number(u64::MAX - 1));
     }
 }
