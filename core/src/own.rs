@@ -88,20 +88,41 @@ impl Own {
         matches!(ty, Type::U64 | Type::Time).then_some(own)
     }
 
-    /// Takes the number of the next row: of a time its bits.
+    /// Takes the numbers of the next rows: of times their bits.
     #[inline]
-    pub(crate) fn push(&mut self, number: u64) {
-        let rank = self.rank(number);
-        self.is_rising &= self.count == 0 || rank > self.most;
-        (self.least, self.most) = (self.least.min(rank), self.most.max(rank));
-        if self.count.is_multiple_of(PIECE) {
-            // Whoever has many has as many again.
-            self.pieces.push(Piece::new(number, if self.count > 0 { PIECE } else { 0 }));
+    pub(crate) fn extend(&mut self, mut numbers: impl Iterator<Item = u64>) {
+        let sign = if self.are_times { 1 << 63 } else { 0 };
+        let (mut least, mut most, mut is_rising) = (self.least, self.most, self.is_rising);
+        let mut numbers = numbers.by_ref().inspect(|number| {
+            let rank = number ^ sign;
+            // Before the first one the least is greater.
+            is_rising &= rank > most || least > most;
+            (least, most) = (least.min(rank), most.max(rank));
+        });
+        loop {
+            let room = self.count.next_multiple_of(PIECE) - self.count;
+            match self.pieces.last_mut().filter(|_| room > 0) {
+                Some(piece) => {
+                    let before = self.count;
+                    numbers.by_ref().take(room).for_each(|number| {
+                        piece.push(number);
+                        self.count += 1;
+                    });
+                    if self.count < before + room {
+                        break;
+                    }
+                }
+                None => {
+                    let Some(number) = numbers.next() else { break };
+                    // Whoever has many has as many again.
+                    let mut piece = Piece::new(number, if self.count > 0 { PIECE } else { 0 });
+                    piece.push(number);
+                    self.pieces.push(piece);
+                    self.count += 1;
+                }
+            }
         }
-        if let Some(piece) = self.pieces.last_mut() {
-            piece.push(number);
-        }
-        self.count += 1;
+        (self.least, self.most, self.is_rising) = (least, most, is_rising);
     }
 
     /// The value of a row as a number: of a time its bits.
@@ -179,13 +200,20 @@ mod tests {
         fn each_row_has_its_value(
             near in any::<u64>(),
             values in prop::collection::vec((any::<u64>(), 0..64_u32, any::<bool>()), 0..20),
+            steps in prop::collection::vec(0..7_usize, 0..6),
             are_times: bool,
         ) {
             let numbers: Vec<u64> = values.iter().map(|(number, bits, is_far)| {
                 if *is_far { number >> bits } else { near.wrapping_add(number >> 32) }
             }).collect();
             let mut own = Own::new(if are_times { Type::Time } else { Type::U64 }).unwrap();
-            numbers.iter().for_each(|number| own.push(*number));
+            let mut rest = &numbers[..];
+            for some in steps {
+                let (first, more) = rest.split_at(some.min(rest.len()));
+                own.extend(first.iter().copied());
+                rest = more;
+            }
+            own.extend(rest.iter().copied());
             let values: Vec<Value> = numbers.iter().map(|number| own.meaning(*number)).collect();
             let rows: Vec<u32> = (0..).take(numbers.len()).collect();
             prop_assert_eq!(own.part(&rows).iter().map(|value| value.into_owned()).collect::<Vec<_>>(), values.clone());

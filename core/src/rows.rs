@@ -8,6 +8,7 @@
 //! numbers.
 
 use std::hash::Hasher;
+use std::slice::ChunksExact;
 
 use rustc_hash::FxHasher;
 
@@ -225,6 +226,10 @@ impl Rows {
     pub(crate) fn rows(&mut self, keys: &[u32], found: &mut Vec<u32>) {
         found.clear();
         let keys = keys.chunks_exact(self.key.max(1));
+        if self.is_by_connection && self.share.is_all() {
+            self.push_rows(keys, found);
+            return;
+        }
         if self.is_by_connection {
             found.extend(keys.map(|key| self.new_row_of(key)));
             return;
@@ -269,6 +274,31 @@ impl Rows {
 
     #[inline]
     fn push_row(&mut self, key: &[u32]) -> u32 {
+        let row = self.push_words(key);
+        if self.kept < key.len() {
+            self.push_own(std::iter::once(key));
+        }
+        row
+    }
+
+    /// New rows of all these.
+    fn push_rows(&mut self, keys: ChunksExact<'_, u32>, found: &mut Vec<u32>) {
+        found.extend(keys.clone().map(|key| self.push_words(key)));
+        self.push_own(keys);
+    }
+
+    /// What these connections have of their own, which stands beside rows.
+    fn push_own<'a>(&mut self, keys: impl Iterator<Item = &'a [u32]> + Clone) {
+        for (values, place) in self.values.iter_mut().zip(&self.places) {
+            if let Values::Own(own) = values {
+                own.extend(keys.clone().map(|key| key.get(*place..).map_or(0, whole)));
+            }
+        }
+    }
+
+    /// The words of one more row.
+    #[inline]
+    fn push_words(&mut self, key: &[u32]) -> u32 {
         let row = self.count;
         self.count += 1;
         let (piece, start) = (row as usize / PIECE, row as usize % PIECE * self.width);
@@ -282,14 +312,6 @@ impl Rows {
             }
             let words = piece.get_mut(start..start + self.kept).unwrap_or_default();
             words.iter_mut().zip(key).for_each(|(word, key)| *word = *key);
-        }
-        if self.kept < key.len() {
-            let mut own = key.get(self.kept..).unwrap_or_default().chunks_exact(2);
-            for values in &mut self.values {
-                if let Values::Own(values) = values {
-                    values.push(own.next().map_or(0, whole));
-                }
-            }
         }
         row
     }
