@@ -72,8 +72,8 @@ pub(crate) struct Groups {
     seen: Vec<Seen>,
     /// How many values those are.
     seen_values: usize,
-    /// Of the connection that is folded.
-    codes: Vec<u32>,
+    /// What says of which group the connection is that is folded.
+    key: Vec<u32>,
     pub(crate) left_out: LeftOutCounts,
     /// Connections without a close that the filter does not ask for, of those that ended since somebody set it to 0.
     pub(crate) unclosed_others: u64,
@@ -87,7 +87,7 @@ impl Groups {
         let (left_out, note) = (LeftOutCounts::default(), Note::Nothing);
         Self {
             options,
-            codes: Vec::new(),
+            key: Vec::new(),
             tags,
             rows,
             seen: Vec::new(),
@@ -260,12 +260,13 @@ impl Groups {
 
     /// Adds what a connection did to its group.
     fn fold(&mut self, flow: &Flow, windows: Vec<(i64, Sums)>) {
-        self.codes.clear();
+        self.key.resize(self.rows.key_words(), 0);
         for (place, tag) in self.tags.iter().enumerate() {
-            self.codes.push(self.rows.encode(place, tag.in_row(flow)));
+            self.rows.set(&mut self.key, place, tag.in_row(flow));
         }
         for (window, sums) in windows {
-            let row = self.rows.row(window, &self.codes);
+            self.rows.set_window(&mut self.key, window);
+            let row = self.rows.row(&self.key);
             self.rows.add(row, &sums);
             if !self.options.distinct.is_empty() && row != ELSEWHERE {
                 self.see(row as usize, flow);
@@ -327,11 +328,12 @@ impl Groups {
         self.options.filter.keep_idle
     }
 
-    /// The port of the local end, else of the remote one, is a client's and is folded.
-    pub(crate) fn folds(&self, section: &Section, direction: Option<Direction>, local: bool, ports: [u16; 2]) -> bool {
-        let min = self.options.ports.min(section.ephemeral_port_min);
-        let [local_port, remote_port] = direction::fold_ports(ports, direction, min);
-        !self.options.ports.no_fold && (if local { local_port } else { remote_port }).is_none()
+    /// The ports of the local end and of the remote one, unless it is a client's and is folded.
+    pub(crate) fn ports(&self, section: &Section, direction: Option<Direction>, ports: [u16; 2]) -> [Option<u16>; 2] {
+        if self.options.ports.no_fold {
+            return ports.map(Some);
+        }
+        direction::fold_ports(ports, direction, self.options.ports.min(section.ephemeral_port_min))
     }
 
     /// A connection of which only its own events tell, and which has no slot.

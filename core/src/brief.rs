@@ -25,6 +25,7 @@ use crate::lives::Life;
 use crate::lot::{Crossing, Lot, open};
 use crate::pipeline::{ReportOptions, Section};
 use crate::plan::Plan;
+use crate::rows::Rows;
 
 /// Connections that began in a batch, of which nothing else is known yet.
 #[derive(Debug)]
@@ -125,7 +126,7 @@ impl Briefs {
         let mut outcomes = self.spare.pop().unwrap_or_default();
         self.next_halves = self.begin_halves(block, lives, &mut outcomes, section, groups, &mut mark);
         let mut last = crossing.iter().map(|crossing| crossing.life.at[1]).max();
-        self.find(&batch, lives, lives.whole(), &mut outcomes, section, groups, |life| {
+        self.find(&batch, lives, lives.whole(), &mut outcomes, section, groups, true, |life| {
             mark(life);
             last = last.max(Some(life.at[1]));
         });
@@ -151,7 +152,7 @@ impl Briefs {
         mut mark: impl FnMut(&Life),
     ) -> Option<Halves> {
         let batch = block.batch();
-        self.find(&batch, lives, lives.begun(), outcomes, section, groups, |_| {});
+        self.find(&batch, lives, lives.begun(), outcomes, section, groups, false, |_| {});
         let mut begun = FxHashMap::default();
         for (row, outcome) in lives.begun().iter().zip(outcomes).filter(|(_, outcome)| outcome.is_brief()) {
             let (life, is_tcp) = (lives.life(*row), batch.is_tcp(*row as usize));
@@ -192,7 +193,8 @@ impl Briefs {
         crossing
     }
 
-    /// What becomes of the lives in these rows; tells those that are brief.
+    /// What becomes of the lives in these rows; tells those that are brief. Those that are whole are counted at once where each has a
+    /// row of its own.
     #[expect(clippy::too_many_arguments, reason = "what is asked, what is known, and who wants to know")]
     fn find(
         &mut self,
@@ -202,10 +204,21 @@ impl Briefs {
         outcomes: &mut Vec<Outcome>,
         section: &Section,
         groups: &mut Groups,
+        are_whole: bool,
         mut tell: impl FnMut(&Life),
     ) {
         let Some(plan) = &self.plan else { return };
         let definitions = &batch.definitions;
+        let counts_now = are_whole && groups.rows.are_by_connection();
+        let settle = |outcomes: &mut [Outcome], groups: &mut Groups, place: usize, group: u32| {
+            if let (Some(outcome), Some(row)) = (outcomes.get_mut(place), rows.get(place)) {
+                *outcome = if counts_now { Outcome::Counted(group) } else { Outcome::Row(group) };
+                if counts_now {
+                    let total = lives.life(*row).total as usize;
+                    groups.rows.add_one(group, batch.is_tcp(*row as usize), &batch.totals, total);
+                }
+            }
+        };
         outcomes.clear();
         outcomes.resize(rows.len(), Outcome::Other);
         for (place, row) in rows.iter().enumerate() {
@@ -243,10 +256,10 @@ impl Briefs {
                 tell(&life);
             }
             if self.known.is_full() {
-                self.known.settle(plan, batch, groups, |place, group| settle(outcomes, place, group));
+                self.known.settle(plan, batch, groups, |groups, place, group| settle(outcomes, groups, place, group));
             }
         }
-        self.known.settle(plan, batch, groups, |place, group| settle(outcomes, place, group));
+        self.known.settle(plan, batch, groups, |groups, place, group| settle(outcomes, groups, place, group));
     }
 
     /// The opens of the halves of the batch before, which are none any longer, in order of time.
@@ -269,34 +282,28 @@ impl Briefs {
     }
 
     /// Of a connection that lingers, the events that are to go the other way, since somebody speaks of it at `at`.
-    pub(crate) fn take(&mut self, conn: u64, at: u64) -> Option<[Event; 2]> {
+    pub(crate) fn take(&mut self, conn: u64, at: u64, rows: &mut Rows) -> Option<[Event; 2]> {
         if self.before.is_none_or(|before| conn > before) {
             return None;
         }
         self.lots.iter_mut().find_map(|lot| {
             let place = lot.find(conn)?;
-            lot.take(place, at)
+            lot.take(place, at, rows)
         })
     }
 
     /// Likewise of all that linger at `at`.
-    pub(crate) fn take_all(&mut self, at: u64) -> Vec<[Event; 2]> {
-        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, None)).collect()
+    pub(crate) fn take_all(&mut self, at: u64, rows: &mut Rows) -> Vec<[Event; 2]> {
+        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, rows, None)).collect()
     }
 
     /// Likewise of those that rely on it that nothing is known beside the connections.
-    pub(crate) fn take_relying(&mut self, at: u64) -> Vec<[Event; 2]> {
+    pub(crate) fn take_relying(&mut self, at: u64, rows: &mut Rows) -> Vec<[Event; 2]> {
         let Some(plan) = self.plan.as_ref().filter(|_| std::mem::take(&mut self.relying)) else { return Vec::new() };
         let relies = |batch: &Batch<'_>, row: u32| {
             Key::new(&batch.definitions, row as usize).is_some_and(|key| !plan.is_told_by(key.profile))
         };
-        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, Some(&relies))).collect()
-    }
-}
-
-fn settle(outcomes: &mut [Outcome], place: usize, group: u32) {
-    if let Some(outcome) = outcomes.get_mut(place) {
-        *outcome = Outcome::Row(group);
+        self.lots.iter_mut().flat_map(|lot| lot.take_some(at, rows, Some(&relies))).collect()
     }
 }
 

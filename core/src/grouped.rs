@@ -95,7 +95,7 @@ impl Numbers {
         let words: Vec<&[u32]> = rows.iter().map(|row| self.rows.words(*row)).collect();
         let mut from_sums = vec![false; columns.len()];
         let part = |(column, is_from_sums): (&Column, &mut bool)| match column.cell {
-            Cell::Tag(tag) => self.rows.part(tag, &words),
+            Cell::Tag(tag) => self.rows.part(tag, rows, &words),
             Cell::Measure(_) => Part::Numbers(self.rows.measure(&column.name, rows, &words).unwrap_or_else(|| {
                 *is_from_sums = true;
                 Typed::default()
@@ -153,7 +153,10 @@ impl Grouped {
         let is_kept = |row: u32| {
             !numbers.rows.is_empty(row) && having.is_none_or(|having| having.holds(&|cell| numbers.cell(row, cell)))
         };
-        let kept = Picked::new(numbers.rows.count(), is_kept);
+        let kept = match having {
+            None if numbers.rows.are_filled() => Picked::All(numbers.rows.count()),
+            _ => Picked::new(numbers.rows.count(), is_kept),
+        };
         Self { about, numbers, kept }
     }
 
@@ -297,8 +300,7 @@ mod tests {
         let mut rows = Rows::new(&tags(), has_windows, Measures::ALL, Share::default());
         let mut distinct = Vec::new();
         for (window, key, sums, count) in groups {
-            let codes: Vec<u32> = key.iter().enumerate().map(|(tag, value)| rows.encode(tag, value.clone())).collect();
-            let row = rows.row(*window, &codes);
+            let row = rows.row_of_values(*window, key);
             rows.add(row, sums);
             distinct.resize(rows.count() as usize, *count);
         }
@@ -353,9 +355,7 @@ mod tests {
             let mut expected = Vec::new();
             for (pid, id) in (0_u64..).zip(&ids) {
                 let key = [Value::Time(7 - i64::try_from(pid).unwrap()), Value::Number(*id), Value::Number(pid)];
-                let codes: Vec<u32> =
-                    key.iter().enumerate().map(|(tag, value)| rows.encode(tag, value.clone())).collect();
-                let row = rows.row(0, &codes);
+                let row = rows.row_of_values(0, &key);
                 rows.add(row, &Sums { connections: 1, ..Sums::default() });
                 expected.push((if ascending { *id } else { u64::MAX - id }, key));
             }

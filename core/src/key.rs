@@ -4,7 +4,7 @@
 //! connections of which more is known than the batch says.
 //!
 //! What depends on the profile is found out once for each profile, what depends on the remote address once for each address
-//! of a batch, and codes of ports once for each port. [`Flow`](crate::flow::Flow) says what the values are; here is only how
+//! of a batch. [`Flow`](crate::flow::Flow) says what the values are; here is only how
 //! often it is asked.
 
 use std::net::IpAddr;
@@ -42,6 +42,8 @@ pub(crate) enum Outcome {
     LeftOut(LeftOut),
     /// It is in the group of this row.
     Row(u32),
+    /// Likewise, where it is counted already, and nobody else ever is.
+    Counted(u32),
 }
 
 impl Outcome {
@@ -68,8 +70,8 @@ pub(crate) struct Key<'a> {
 /// What is known of a profile.
 #[derive(Debug)]
 struct Entry {
-    /// For each tag; of those that depend on more than the profile, nothing.
-    codes: Box<[u32]>,
+    /// What says of which group a connection is; of tags that depend on more than the profile, nothing.
+    key: Box<[u32]>,
     /// Whether each test of the filter holds; of those that depend on more than the profile, nothing.
     tests: Box<[Tested]>,
     values: Box<[Value]>,
@@ -102,6 +104,20 @@ enum Tested {
     Holds,
 }
 
+/// A connection that waits.
+#[derive(Debug)]
+struct Waiting {
+    place: usize,
+    /// The row of its remote address.
+    remote: usize,
+    /// Unless they are folded.
+    ports: [Option<u16>; 2],
+    conn: u64,
+    began: i64,
+    /// Both ends have IPv4 addresses, if somebody asks.
+    is_ipv4: bool,
+}
+
 /// Connections whose groups are looked for together.
 const TOGETHER: usize = 256;
 
@@ -128,16 +144,14 @@ pub(crate) struct Known {
     remotes: Vec<Option<Special>>,
     /// By tag and row of the batch's addresses.
     remote_codes: Vec<u32>,
-    /// By tag and port; the last is the folded one.
-    port_codes: Vec<Vec<u32>>,
     /// Whether the filter holds whatever the rest of a connection is, once somebody asked, by row of the batch's addresses.
     remote_verdicts: Vec<Option<Option<bool>>>,
     /// By test of the filter and row of the batch's addresses, and by test and port.
     remote_tests: Vec<Tested>,
     port_tests: Vec<Vec<Tested>>,
-    codes: Vec<u32>,
-    /// The connections that wait, each with the row of its remote address; what their groups are, and where these were found.
-    waiting: Vec<(usize, usize)>,
+    key: Vec<u32>,
+    /// The connections that wait, what their groups are, and where these were found.
+    waiting: Vec<Waiting>,
     wanted: Vec<u32>,
     found: Vec<u32>,
     /// Rows of addresses that have no code yet, and their values.
@@ -181,10 +195,14 @@ impl<'a> Key<'a> {
         opened_at.filter(|_| self.profile.has_opened_at)
     }
 
-    fn family(&self) -> Value {
-        let is_ipv4 = self.remote.is_ipv4() && self.local().is_some_and(|local| local.is_ipv4());
-        Value::Word(if is_ipv4 { "IPv4" } else { "IPv6" })
+    /// Both ends have IPv4 addresses.
+    fn is_ipv4(&self) -> bool {
+        self.remote.is_ipv4() && self.local().is_some_and(|local| local.is_ipv4())
     }
+}
+
+fn family(is_ipv4: bool) -> Value {
+    Value::Word(if is_ipv4 { "IPv4" } else { "IPv6" })
 }
 
 impl Known {
@@ -247,16 +265,24 @@ impl Known {
         plan: &Plan,
         batch: &Batch<'_>,
         groups: &mut Groups,
-        mut tell: impl FnMut(usize, u32),
+        mut tell: impl FnMut(&mut Groups, usize, u32),
     ) {
         for (place, (tag, part)) in plan.tags.iter().enumerate() {
-            if matches!(part, Part::RemoteIp | Part::RemoteType) {
-                self.settle_remotes(batch, groups, place, *tag, *part);
+            let (keys, waiting, rows) = (&mut self.wanted, self.waiting.iter(), &mut groups.rows);
+            let port = |port: Option<u16>| port.map_or(Value::Folded, |port| Value::Number(port.into()));
+            match part {
+                Part::Profile(_) => {}
+                Part::RemoteIp | Part::RemoteType => self.settle_remotes(batch, groups, place, *tag, *part),
+                Part::LocalPort => rows.set_all(keys, place, waiting.map(|waiting| port(waiting.ports[0]))),
+                Part::RemotePort => rows.set_all(keys, place, waiting.map(|waiting| port(waiting.ports[1]))),
+                Part::Family => rows.set_all(keys, place, waiting.map(|waiting| family(waiting.is_ipv4))),
+                Part::Connection => rows.set_all(keys, place, waiting.map(|waiting| Value::Number(waiting.conn))),
+                Part::Began => rows.set_all(keys, place, waiting.map(|waiting| Value::Time(waiting.began))),
             }
         }
         groups.rows.rows(&self.wanted, &mut self.found);
-        for ((place, _), found) in self.waiting.iter().zip(&self.found) {
-            tell(*place, *found);
+        for (waiting, found) in self.waiting.iter().zip(&self.found) {
+            tell(groups, waiting.place, *found);
         }
         self.waiting.clear();
         self.wanted.clear();
@@ -267,7 +293,7 @@ impl Known {
         let addresses = self.remotes.len();
         let Some(codes) = self.remote_codes.get_mut(place * addresses..(place + 1) * addresses) else { return };
         self.strange.clear();
-        for (_, remote) in &self.waiting {
+        for Waiting { remote, .. } in &self.waiting {
             if let (Some(code), Some(ip)) = (codes.get_mut(*remote), batch.definitions.addresses.get(*remote))
                 && *code == UNKNOWN
             {
@@ -285,9 +311,9 @@ impl Known {
                 *code = *found;
             }
         }
-        let (words, first) = groups.rows.key_words();
-        for (key, (_, remote)) in self.wanted.chunks_exact_mut(words.max(1)).zip(&self.waiting) {
-            if let (Some(word), Some(code)) = (key.get_mut(first + place), codes.get(*remote)) {
+        let (words, at) = (groups.rows.key_words(), groups.rows.place(place));
+        for (key, Waiting { remote, .. }) in self.wanted.chunks_exact_mut(words.max(1)).zip(&self.waiting) {
+            if let (Some(word), Some(code)) = (key.get_mut(at), codes.get(*remote)) {
                 *word = *code;
             }
         }
@@ -334,37 +360,28 @@ impl Known {
         {
             return Some(Outcome::Row(row));
         }
-        let mut codes = std::mem::take(&mut self.codes);
-        codes.clear();
-        codes.extend_from_slice(&self.entries[entry].codes);
-        for (tag, (_, part)) in plan.tags.iter().enumerate() {
-            codes[tag] = match part {
-                // Of remote addresses later, together.
-                Part::Profile(_) | Part::RemoteIp | Part::RemoteType => continue,
-                Part::LocalPort | Part::RemotePort => {
-                    let is_local = *part == Part::LocalPort;
-                    let ports = [key.local_port, key.remote_port];
-                    let folds = groups.folds(section, key.profile.direction, is_local, ports);
-                    let port = if is_local { key.local_port } else { key.remote_port };
-                    self.port_code(groups, tag, (!folds).then_some(port))
-                }
-                Part::Family => groups.rows.encode(tag, key.family()),
-                Part::Connection => groups.rows.encode(tag, Value::Number(key.conn)),
-                Part::Began => groups.rows.encode(tag, began()),
-            };
+        let entry = &mut self.entries[entry];
+        if plan.is_by_profile {
+            self.key.clear();
+            self.key.extend_from_slice(&entry.key);
+            groups.rows.set_window(&mut self.key, window);
+            let row = groups.rows.row(&self.key);
+            entry.row = Some((window, row));
+            return Some(Outcome::Row(row));
         }
-        let outcome = if plan.is_by_profile {
-            let row = groups.rows.row(window, &codes);
-            self.entries[entry].row = Some((window, row));
-            Outcome::Row(row)
-        } else {
-            groups.rows.begin_key(window, &mut self.wanted);
-            self.wanted.extend_from_slice(&codes);
-            self.waiting.push((place, key.remote_row));
-            Outcome::Waits
-        };
-        self.codes = codes;
-        Some(outcome)
+        let start = self.wanted.len();
+        self.wanted.extend_from_slice(&entry.key);
+        let wanted = self.wanted.get_mut(start..).unwrap_or_default();
+        groups.rows.set_window(wanted, window);
+        self.waiting.push(Waiting {
+            place,
+            remote: key.remote_row,
+            ports: groups.ports(section, key.profile.direction, [key.local_port, key.remote_port]),
+            conn: key.conn,
+            began: section.utc_us(key.opened_at().unwrap_or(opened)),
+            is_ipv4: plan.needs_family && key.is_ipv4(),
+        });
+        Some(Outcome::Waits)
     }
 
     /// Whether the filter holds by the remote address alone.
@@ -411,7 +428,7 @@ impl Known {
             Part::RemoteIp => Value::Ip(*key.remote),
             Part::RemoteType => Value::Word(AddressType::of(*key.remote).name()),
             Part::LocalPort | Part::RemotePort => Value::Number(port.into()),
-            Part::Family => key.family(),
+            Part::Family => family(key.is_ipv4()),
             Part::Connection => Value::Number(key.conn),
             Part::Began => began(),
         };
@@ -420,22 +437,6 @@ impl Known {
             *tested = if holds { Tested::Holds } else { Tested::Not };
         }
         holds
-    }
-
-    fn port_code(&mut self, groups: &mut Groups, place: usize, port: Option<u16>) -> u32 {
-        if self.port_codes.len() <= place {
-            self.port_codes.resize_with(place + 1, Vec::new);
-        }
-        let codes = &mut self.port_codes[place];
-        if codes.is_empty() {
-            codes.resize((1 << 16) + 1, UNKNOWN);
-        }
-        let code = &mut codes[port.map_or(1 << 16, usize::from)];
-        if *code == UNKNOWN {
-            let value = port.map_or(Value::Folded, |port| Value::Number(port.into()));
-            *code = groups.rows.encode(place, value);
-        }
-        *code
     }
 
     /// The entry of a connection's profile.
@@ -463,11 +464,12 @@ impl Known {
         let found = *self.names.entry(name).or_insert(next);
         if found == next {
             let flow = groups.flow_of(section, &Arc::new(definitions.identity(key.row)?));
-            let codes = plan.tags.iter().enumerate().map(|(place, (tag, part))| match part {
-                Part::Profile(_) => groups.rows.encode(place, tag.in_row(&flow)),
-                _ => UNKNOWN,
-            });
-            let codes = codes.collect();
+            let mut key = vec![UNKNOWN; groups.rows.key_words()];
+            for (place, (tag, _)) in
+                plan.tags.iter().enumerate().filter(|(_, (_, part))| matches!(part, Part::Profile(_)))
+            {
+                groups.rows.set(&mut key, place, tag.in_row(&flow));
+            }
             let values: Box<[Value]> = plan.asked.iter().map(|field| field.of_connection()(&flow)).collect();
             let verdict = plan.filter.as_ref().and_then(|filter| {
                 filter.decides_by(&mut |asked, check| match (asked.part, profile.is_incoming()) {
@@ -478,7 +480,7 @@ impl Known {
                 })
             });
             self.entries.push(Entry {
-                codes,
+                key: key.into(),
                 tests: vec![Tested::Never; plan.asked.len()].into(),
                 values,
                 verdict,

@@ -38,6 +38,7 @@ mod own;
 mod picked;
 pub mod pipeline;
 mod plan;
+mod ports;
 pub mod processes;
 pub mod report;
 mod rows;

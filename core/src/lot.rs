@@ -13,6 +13,7 @@ use crate::delta::LINGER_NS;
 use crate::event::{Body, Close, Event, Open, TcpStates};
 use crate::key::Outcome;
 use crate::lives::Life;
+use crate::rows::Rows;
 
 /// Connections that are added together.
 const TOGETHER: usize = 64;
@@ -89,7 +90,7 @@ impl Lot {
         places.get(&conn).copied()
     }
 
-    /// Adds all to their groups; gives how many events they had.
+    /// Adds to their groups whoever is not counted yet; gives how many events all had.
     pub(crate) fn fold(&self, groups: &mut Groups) -> u64 {
         let batch = self.block.batch();
         let Some(lives) = batch.lives else { return 0 };
@@ -113,8 +114,9 @@ impl Lot {
         events + crossing.map(|one| fold(&batch, &one.life, || one.is_tcp, one.outcome, groups)).sum::<u64>()
     }
 
-    /// The open and the close of a connection, which is here no longer; nothing if nobody can speak of it any more at `at`.
-    pub(crate) fn take(&mut self, place: usize, at: u64) -> Option<[Event; 2]> {
+    /// The open and the close of a connection, which is here no longer, nor in any row; nothing if nobody can speak of it any
+    /// more at `at`.
+    pub(crate) fn take(&mut self, place: usize, at: u64, rows: &mut Rows) -> Option<[Event; 2]> {
         let batch = self.block.batch();
         let lives = batch.lives?;
         let (life, outcome, before) = match lives.whole().get(place) {
@@ -129,7 +131,9 @@ impl Lot {
             return None;
         }
         let open = open(&before.unwrap_or(&self.block).batch(), &life)?;
-        *outcome = Outcome::Other;
+        if let Outcome::Counted(row) = std::mem::take(outcome) {
+            rows.leave(row);
+        }
         self.places = None;
         let conn = open.body.conn()?;
         let totals = batch.totals(life.total as usize);
@@ -139,14 +143,14 @@ impl Lot {
     }
 
     /// Likewise of all, or of those that rely on it that nothing is known beside the connections.
-    pub(crate) fn take_some(&mut self, at: u64, relies: Option<Relies<'_>>) -> Vec<[Event; 2]> {
+    pub(crate) fn take_some(&mut self, at: u64, rows: &mut Rows, relies: Option<Relies<'_>>) -> Vec<[Event; 2]> {
         let block = Arc::clone(&self.block);
         let batch = block.batch();
         let lives = whole(&batch).iter().map(|row| relies.is_none_or(|relies| relies(&batch, *row)));
         let crossing = self.crossing.iter().map(|crossing| relies.is_none() || crossing.relies);
         let places: Vec<usize> =
             lives.chain(crossing).enumerate().filter(|(_, is_meant)| *is_meant).map(|(place, _)| place).collect();
-        places.into_iter().filter_map(|place| self.take(place, at)).collect()
+        places.into_iter().filter_map(|place| self.take(place, at, rows)).collect()
     }
 }
 
@@ -156,7 +160,7 @@ fn fold(batch: &Batch<'_>, life: &Life, is_tcp: impl FnOnce() -> bool, outcome: 
     match outcome {
         Outcome::Row(row) => groups.rows.add_one(row, is_tcp(), &batch.totals, life.total as usize),
         Outcome::LeftOut(cause) => groups.left_out.count(cause),
-        Outcome::Waits => {}
+        Outcome::Waits | Outcome::Counted(_) => {}
         Outcome::Other => return 0,
     }
     2

@@ -307,8 +307,18 @@ impl Layout {
     }
 
     /// Nothing was added to a row.
+    #[inline]
     pub(crate) fn is_empty(&self, row: u32, words: &[u32], carries: &Carries) -> bool {
-        self.at[Measure::Connections as usize].is_none_or(|at| carries.get(row, words, at) == 0)
+        let is_zero = |at: usize| words.get(at).is_none_or(|word| *word == 0) && carries.get(row, words, at) == 0;
+        self.at[Measure::Connections as usize].is_none_or(is_zero)
+    }
+
+    /// Takes everything out of a row.
+    pub(crate) fn clear(&self, row: u32, words: &mut [u32], carries: &mut Carries) {
+        words.fill(0);
+        if !carries.0.is_empty() {
+            (0..self.words).for_each(|at| _ = carries.0.remove(&(row, at)));
+        }
     }
 
     /// The sums in a row.

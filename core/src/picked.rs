@@ -30,6 +30,11 @@ impl Picked {
         }
     }
 
+    /// They are all of the first so many.
+    pub(crate) fn are_all(&self) -> bool {
+        matches!(self, Self::All(_))
+    }
+
     pub(crate) fn get(&self, place: usize) -> Option<u32> {
         match self {
             Self::All(count) => u32::try_from(place).ok().filter(|row| row < count),

@@ -198,7 +198,10 @@ impl Pipeline {
         self.headers.push(header.clone());
         if continued {
             self.push_halves();
-            self.briefs.take_all(self.last_at()).iter().for_each(|events| self.push_late(events));
+            self.briefs
+                .take_all(self.last_at(), &mut self.groups.rows)
+                .iter()
+                .for_each(|events| self.push_late(events));
         }
         if continued && let Some(section) = &mut self.section {
             self.groups.settle_all(section);
@@ -228,7 +231,10 @@ impl Pipeline {
     /// here to read: whoever reads it calls this, and again when a later event says otherwise.
     pub fn set_cluster(&mut self, cluster: Arc<Cluster>) {
         self.push_halves();
-        self.briefs.take_relying(self.last_at()).iter().for_each(|events| self.push_late(events));
+        self.briefs
+            .take_relying(self.last_at(), &mut self.groups.rows)
+            .iter()
+            .for_each(|events| self.push_late(events));
         if let Some(section) = &mut self.section {
             section.surroundings.cluster = Some(cluster);
         }
@@ -271,7 +277,7 @@ impl Pipeline {
         // What is left of a long block is not worth keeping it.
         let is_long = last.saturating_sub(*first) > 4 * LINGER_NS;
         if is_long {
-            self.briefs.take_all(*last).iter().for_each(|events| self.push_late(events));
+            self.briefs.take_all(*last, &mut self.groups.rows).iter().for_each(|events| self.push_late(events));
         }
         if let Some(section) = &mut self.section {
             section.see_time(*last, &mut self.span);
@@ -351,7 +357,7 @@ impl Pipeline {
     fn let_go(&mut self, event: &Event) {
         if let Some(conn) = event.body.conn() {
             let is_known = self.section.as_ref().is_some_and(|section| section.deltas.slot_of(conn).is_some());
-            if !is_known && let Some(events) = self.briefs.take(conn, event.at) {
+            if !is_known && let Some(events) = self.briefs.take(conn, event.at, &mut self.groups.rows) {
                 self.push_late(&events);
             }
             return;
@@ -359,8 +365,8 @@ impl Pipeline {
         let those = match event.body {
             Body::Tick(_) | Body::Loss(_) => return,
             // They were in the windows of the clock before.
-            Body::Clock(_) => self.briefs.take_all(event.at),
-            _ => self.briefs.take_relying(event.at),
+            Body::Clock(_) => self.briefs.take_all(event.at, &mut self.groups.rows),
+            _ => self.briefs.take_relying(event.at, &mut self.groups.rows),
         };
         those.iter().for_each(|events| self.push_late(events));
     }

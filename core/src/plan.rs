@@ -42,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) filter: Option<Question<Asked>>,
     /// All tags depend on the profile alone.
     pub(crate) is_by_profile: bool,
+    pub(crate) needs_family: bool,
     needs_process: bool,
     needs_direction: bool,
     /// What only other events tell.
@@ -107,6 +108,7 @@ impl Plan {
         let tags: Vec<(Tag, Part)> = tags;
         is_possible.then(|| Self {
             is_by_profile: tags.iter().all(|(_, part)| matches!(part, Part::Profile(_))),
+            needs_family: needs(&|name, _| name == "family"),
             needs_process: needs(&|name, _| name == "process_name"),
             needs_direction: needs(&|name, real| {
                 name == "direction" || (folds && !real && matches!(name, "src_port" | "dst_port"))

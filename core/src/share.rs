@@ -56,7 +56,7 @@ impl Sorted {
         let Some(row) = self.order.get(place) else { return };
         let numbers = &self.numbers;
         out.push(numbers.rows.window(row).cast_unsigned());
-        out.extend((0..numbers.rows.tags()).map(|tag| u64::from(numbers.rows.code(row, tag))));
+        out.extend((0..numbers.rows.tags()).map(|tag| numbers.rows.number(row, tag)));
         out.extend(numbers.rows.sums(row).words());
         out.extend(numbers.distinct(row));
     }
@@ -91,8 +91,7 @@ impl Legend {
         let (window, rest) = numbers.split_first()?;
         let (codes, rest) = rest.split_at_checked(rows.tags())?;
         let (sums, distinct) = rest.split_first_chunk()?;
-        let key =
-            codes.iter().enumerate().map(|(tag, code)| rows.meaning(tag, u32::try_from(*code).unwrap_or(u32::MAX)));
+        let key = codes.iter().enumerate().map(|(tag, code)| rows.meaning(tag, *code));
         Some(Row {
             window: self.numbers.window_from(window.cast_signed()),
             key: key.collect(),

@@ -10,8 +10,11 @@ use std::cmp::Ordering;
 
 use crate::column::Cell;
 use crate::grouped::Numbers;
+use crate::own::Own;
 use crate::picked::Picked;
+use crate::ports;
 use crate::report::{Order, SortKey};
+use crate::rows::Values;
 use crate::value::Value;
 
 /// What is compared of a row.
@@ -22,6 +25,8 @@ enum Source {
     Cell(Cell),
     /// Likewise, of the tag at a place: each connection has its own.
     Own(usize),
+    /// Likewise, of a port.
+    Port(usize),
     /// Bytes both ways.
     Bytes,
     /// The beginning of its window.
@@ -43,25 +48,46 @@ struct Key {
 impl Key {
     fn new(source: Source, is_ascending: bool, numbers: &Numbers, rows: &Picked) -> Self {
         let mut key = Self { source, is_ascending, least: u128::MAX, most: 0, is_rising: false };
-        if let Source::Rank { ranks, .. } = &key.source {
-            (key.least, key.most) = (0, ranks.len().saturating_sub(1) as u128);
-            return key;
+        match key.range(numbers, rows) {
+            Some((least, most, is_rising)) => {
+                (key.least, key.most) = (least.into(), most.into());
+                key.is_rising = is_rising;
+            }
+            None => {
+                let (mut before, mut is_rising) = (None, true);
+                for row in rows.iter() {
+                    let number = key.raw(numbers, row);
+                    (key.least, key.most) = (key.least.min(number), key.most.max(number));
+                    is_rising &= before.replace(number).is_none_or(|before| before < number);
+                }
+                key.is_rising = is_rising;
+            }
         }
-        let (mut least, mut most, mut before, mut is_rising) = (u128::MAX, 0, None, true);
-        for row in rows.iter() {
-            let number = key.raw(numbers, row);
-            (least, most) = (least.min(number), most.max(number));
-            is_rising &= before.replace(number).is_none_or(|before| before < number);
-        }
-        (key.least, key.most, key.is_rising) = (least, most, is_rising);
         key
+    }
+
+    /// What is known without looking at the rows: the least and the most that there can be, and whether all rise.
+    fn range(&self, numbers: &Numbers, rows: &Picked) -> Option<(u64, u64, bool)> {
+        match &self.source {
+            Source::Rank { ranks, .. } => Some((0, ranks.len().saturating_sub(1) as u64, false)),
+            Source::Port(tag) => match numbers.rows.values(*tag) {
+                Some(Values::Ports(ports)) => {
+                    let (least, most) = ports.ranks();
+                    Some((least.into(), most.into(), false))
+                }
+                _ => None,
+            },
+            Source::Own(tag) => numbers.rows.own(*tag).filter(|_| rows.are_all()).map(Own::range),
+            Source::Cell(_) | Source::Bytes | Source::Window => None,
+        }
     }
 
     /// Of the tag at a place.
     fn of_tag(tag: usize, is_ascending: bool, numbers: &Numbers, rows: &Picked) -> Self {
         let source = match numbers.rows.values(tag) {
-            Some(values) => Source::Rank { tag, ranks: ranks(values) },
-            None => Source::Own(tag),
+            Some(Values::Different(dictionary)) => Source::Rank { tag, ranks: ranks(dictionary.values()) },
+            Some(Values::Ports(_)) => Source::Port(tag),
+            Some(Values::Own(_)) | None => Source::Own(tag),
         };
         Self::new(source, is_ascending, numbers, rows)
     }
@@ -72,10 +98,8 @@ impl Key {
                 ranks.get(numbers.rows.code(row, *tag) as usize).copied().unwrap_or(0).into()
             }
             Source::Cell(cell) => number(&numbers.cell(row, *cell)),
-            Source::Own(tag) => numbers.rows.own(*tag).map_or(0, |own| {
-                let number = own.number(numbers.rows.code(row, *tag)).unwrap_or(0);
-                if own.are_times() { time(number.cast_signed()) } else { u128::from(number) + 1 }
-            }),
+            Source::Own(tag) => numbers.rows.own(*tag).map_or(0, |own| own.rank_of(row)).into(),
+            Source::Port(tag) => ports::rank(numbers.rows.code(row, *tag)).into(),
             Source::Bytes => numbers.rows.sums(row).bytes().into(),
             Source::Window => number(&Value::Time(numbers.rows.window(row))),
         }
@@ -98,9 +122,20 @@ impl Key {
         }
         // 0 where there is none.
         let mut order = vec![0; places];
-        for row in rows.iter() {
-            let place = order.get_mut(usize::try_from(self.get(numbers, row)).ok()?).filter(|place| **place == 0)?;
+        let mut put = |row: u32, place: u64| {
+            let place = order.get_mut(usize::try_from(place).ok()?).filter(|place| **place == 0)?;
             *place = row.checked_add(1)?;
+            Some(())
+        };
+        match &self.source {
+            Source::Own(tag) if rows.are_all() => {
+                let (least, most) = (u64::try_from(self.least).ok()?, u64::try_from(self.most).ok()?);
+                let place =
+                    |rank: u64| if self.is_ascending { rank.saturating_sub(least) } else { most.saturating_sub(rank) };
+                let ranks = numbers.rows.own(*tag)?.ranks();
+                (0..).zip(ranks).try_for_each(|(row, rank)| put(row, place(rank)))?;
+            }
+            _ => rows.iter().try_for_each(|row| put(row, u64::try_from(self.get(numbers, row)).ok()?))?,
         }
         order.retain(|row| *row > 0);
         order.iter_mut().for_each(|row| *row -= 1);

@@ -9,7 +9,7 @@ use netflow_core::tabular::{Part, Tabular};
 use netflow_core::value::Value;
 
 use super::ReportError;
-use super::fields::{Day, Fields, Kept};
+use super::fields::{Fields, Kept, Second, Short};
 use super::turns::{Maker, Turns, threads};
 
 /// Rows that are written at once.
@@ -46,13 +46,13 @@ pub fn write_csv_rows<T: Tabular + ?Sized, W: Write + Send>(table: &T, out: W) -
 
 /// The fields of a column's different values by code, unless it has fewer rows than values.
 fn kept(part: &Part<'_>, height: usize) -> Result<Kept, ReportError> {
-    let (mut kept, mut fields, mut day) = (Kept::default(), Fields::default(), Day::default());
+    let (mut kept, mut fields, mut second) = (Kept::default(), Fields::default(), Second::default());
     if let Part::Coded { values, .. } = part
         && values.len() <= height
     {
         for value in *values {
             fields.clear();
-            push(&mut fields, value, &mut day)?;
+            push(&mut fields, value, &mut second)?;
             if !kept.push(fields.bytes()) {
                 break;
             }
@@ -65,30 +65,38 @@ fn kept(part: &Part<'_>, height: usize) -> Result<Kept, ReportError> {
 struct Lines<'a, T: ?Sized> {
     table: &'a T,
     kept: &'a [Kept],
+    /// Of those the fields of each column.
+    found: Vec<Vec<Short>>,
     fields: Fields,
-    day: Day,
+    second: Second,
 }
 
 impl<'a, T: Tabular + ?Sized> Lines<'a, T> {
     fn new(table: &'a T, kept: &'a [Kept]) -> Self {
-        Self { table, kept, fields: Fields::default(), day: Day::default() }
+        let found = kept.iter().map(|_| Vec::new()).collect();
+        Self { table, kept, found, fields: Fields::default(), second: Second::default() }
     }
 }
 
 impl<T: Tabular + ?Sized, W: Write> Maker<W> for Lines<'_, T> {
     fn make(&mut self, part: usize) -> Result<(), ReportError> {
-        let Self { table, kept, fields, day } = self;
+        let Self { table, kept, found, fields, second } = self;
         let start = part * ROWS;
         let rows = ROWS.min(table.height().saturating_sub(start));
         let parts = table.parts(start..start + rows);
+        for ((part, kept), found) in parts.iter().zip(*kept).zip(&mut *found) {
+            if let Part::Coded { codes, .. } = part {
+                kept.find(codes, found);
+            }
+        }
         fields.clear();
         for row in 0..rows {
-            for (part, kept) in parts.iter().zip(*kept) {
+            for ((part, kept), found) in parts.iter().zip(*kept).zip(&*found) {
                 match part {
                     Part::Coded { values, codes } => {
-                        let code = codes.get(row).map_or(usize::MAX, |code| *code as usize);
-                        if !fields.kept(kept, code) {
-                            push(fields, values.get(code).unwrap_or(&Value::Null), day)?;
+                        if !found.get(row).is_some_and(|field| fields.kept(kept, field)) {
+                            let code = codes.get(row).map_or(usize::MAX, |code| *code as usize);
+                            push(fields, values.get(code).unwrap_or(&Value::Null), second)?;
                         }
                     }
                     Part::Numbers(numbers) => match numbers.get(row) {
@@ -96,10 +104,10 @@ impl<T: Tabular + ?Sized, W: Write> Maker<W> for Lines<'_, T> {
                         None => fields.comma(),
                     },
                     Part::Times(times) => match times.get(row) {
-                        Some(micros) => fields.time(micros, day)?,
+                        Some(micros) => fields.time(micros, second)?,
                         None => fields.comma(),
                     },
-                    Part::Values(values) => push(fields, values.get(row).unwrap_or(&Value::Null), day)?,
+                    Part::Values(values) => push(fields, values.get(row).unwrap_or(&Value::Null), second)?,
                 }
             }
             fields.end_line();
@@ -112,7 +120,7 @@ impl<T: Tabular + ?Sized, W: Write> Maker<W> for Lines<'_, T> {
     }
 }
 
-fn push(fields: &mut Fields, value: &Value, day: &mut Day) -> Result<(), ReportError> {
+fn push(fields: &mut Fields, value: &Value, second: &mut Second) -> Result<(), ReportError> {
     match value {
         Value::Null => fields.comma(),
         Value::Folded => fields.text("*,"),
@@ -121,7 +129,7 @@ fn push(fields: &mut Fields, value: &Value, day: &mut Day) -> Result<(), ReportE
         Value::Net(net) => write!(fields, "{net},")?,
         Value::Word(word) => push_text(fields, word),
         Value::Text(text) => push_text(fields, text),
-        Value::Time(micros) => fields.time(*micros, day)?,
+        Value::Time(micros) => fields.time(*micros, second)?,
     }
     Ok(())
 }

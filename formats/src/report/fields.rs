@@ -11,21 +11,18 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{ReportError, rfc3339};
 
 /// A field of at most 15 bytes, with its comma. The last byte says how many bytes it has, or is the comma itself. Of a longer
-/// field it is 0, and before it stand where it begins and where it ends among the long ones, with 32 bits each.
-type Short = [u8; 16];
+/// field it is 0, and before it stand where it begins and where it ends among the long ones, with 32 bits each. Where there is
+/// no field it is [`NONE`].
+pub(super) type Short = [u8; 16];
 
-const DAY_US: i64 = 86_400_000_000;
+const NONE: u8 = u8::MAX;
 
-/// Every pair of digits.
-const PAIRS: [u16; 100] = {
-    let mut pairs = [0; 100];
-    let mut pair = 0;
-    while pair < 100 {
-        pairs[pair as usize] = (b'0' as u16 + pair / 10) | (b'0' as u16 + pair % 10) << 8;
-        pair += 1;
-    }
-    pairs
-};
+const SECOND_US: i64 = 1_000_000;
+
+const DAY_US: i64 = 86_400 * SECOND_US;
+
+/// `0` eight times.
+const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
 
 /// Bytes that grow at their end.
 #[derive(Debug, Default)]
@@ -42,11 +39,45 @@ pub(super) struct Kept {
     long: Vec<u8>,
 }
 
-/// The day of the last time, as text: most times are of the same.
+/// The second of the last time, as text: most times are of the same, or of the same day.
 #[derive(Debug, Default)]
-pub(super) struct Day {
-    /// Its beginning, in µs since 1970, and its text up to the hour.
-    known: Option<(i64, String)>,
+pub(super) struct Second {
+    /// The beginning of the day, in µs since 1970, and its text up to the hour.
+    day: Option<(i64, String)>,
+    /// The beginning of the second.
+    start: Option<i64>,
+    /// Up to the point.
+    text: Vec<u8>,
+}
+
+impl Second {
+    /// A time in the second that begins then is to follow.
+    #[inline]
+    fn begin(&mut self, micros: i64, start: i64) -> Result<(), ReportError> {
+        if self.start == Some(start) { Ok(()) } else { self.change(micros, start) }
+    }
+
+    fn change(&mut self, micros: i64, start: i64) -> Result<(), ReportError> {
+        let within = micros.rem_euclid(DAY_US);
+        let day = micros.saturating_sub(within);
+        self.start = None;
+        self.text.clear();
+        match &self.day {
+            Some((known, text)) if *known == day => self.text.extend_from_slice(text.as_bytes()),
+            _ => {
+                let text = rfc3339(micros)?;
+                let text = text.split_inclusive('T').next().unwrap_or_default().to_owned();
+                self.text.extend_from_slice(text.as_bytes());
+                self.day = Some((day, text));
+            }
+        }
+        let seconds = within.unsigned_abs() / SECOND_US.unsigned_abs();
+        let clock = seconds / 3600 * 10_000 + seconds / 60 % 60 * 100 + seconds % 60;
+        let [_, _, a, b, c, d, e, f] = eight(clock).to_le_bytes();
+        self.text.extend_from_slice(&[a, b, b':', c, d, b':', e, f, b'.']);
+        self.start = Some(start);
+        Ok(())
+    }
 }
 
 impl Fields {
@@ -88,13 +119,13 @@ impl Fields {
         }
     }
 
-    /// The field at a place of those that are kept; false when there is none.
+    /// A field of those that are kept; false when there is none.
     #[inline]
-    pub(super) fn kept(&mut self, kept: &Kept, place: usize) -> bool {
-        let Some(field) = kept.fields.get(place) else { return false };
+    pub(super) fn kept(&mut self, kept: &Kept, field: &Short) -> bool {
         match field[15] {
             0 => self.extend(kept.long(*field)),
             b',' => self.put(field, 16),
+            NONE => return false,
             length => self.put(field, length.into()),
         }
         true
@@ -102,18 +133,27 @@ impl Fields {
 
     #[inline]
     pub(super) fn number(&mut self, number: u64) {
-        let (high, low) = (number / 10_000, number % 10_000);
-        if high == 0 {
-            let (digits, length) = leading(low);
-            self.put(&(u64::from(digits) | u64::from(b',') << (8 * length)).to_le_bytes(), length + 1);
-        } else if high < 10_000 {
-            let (digits, length) = leading(high);
-            self.put(&digits.to_le_bytes(), length);
-            self.put(&(u64::from(four(low)) | u64::from(b',') << 32).to_le_bytes(), 5);
+        if number < 100_000_000 {
+            self.digits(number, b',');
         } else {
             self.text(itoa::Buffer::new().format(number));
             self.comma();
         }
+    }
+
+    /// A number below 100,000,000, and what follows it.
+    #[inline]
+    fn digits(&mut self, number: u64, end: u8) {
+        let (digits, length) = leading(number);
+        if self.bytes.len() < self.length + 16 {
+            self.grow(&[0; 16]);
+        }
+        // The end is stored by itself: to put it behind the digits first takes longer.
+        if let Some(place) = self.bytes.get_mut(self.length..).and_then(<[u8]>::first_chunk_mut::<16>) {
+            place[..8].copy_from_slice(&digits.to_le_bytes());
+            place[length % 16] = end;
+        }
+        self.length += length + 1;
     }
 
     pub(super) fn ip(&mut self, ip: IpAddr) -> io::Result<()> {
@@ -126,40 +166,22 @@ impl Fields {
 
     fn ipv4(&mut self, ip: Ipv4Addr) {
         for (octet, end) in ip.octets().into_iter().zip(*b"...,") {
-            let (digits, length) = leading(octet.into());
-            self.put(&(digits | u32::from(end) << (8 * length)).to_le_bytes(), length + 1);
+            self.digits(octet.into(), end);
         }
     }
 
     /// RFC 3339 in UTC.
     #[inline]
-    pub(super) fn time(&mut self, micros: i64, day: &mut Day) -> Result<(), ReportError> {
-        let within = micros.rem_euclid(DAY_US);
-        let start = micros.saturating_sub(within);
-        match &day.known {
-            Some((known, text)) if *known == start => self.text(text),
-            _ => {
-                let text = rfc3339(micros)?;
-                let text = text.split_inclusive('T').next().unwrap_or_default().to_owned();
-                self.text(&text);
-                day.known = Some((start, text));
-            }
+    pub(super) fn time(&mut self, micros: i64, second: &mut Second) -> Result<(), ReportError> {
+        let within = micros.rem_euclid(SECOND_US);
+        second.begin(micros, micros.saturating_sub(within))?;
+        match second.text.first_chunk::<20>().filter(|text| text.len() == second.text.len()) {
+            Some(text) => self.put(text, 20),
+            None => self.extend(&second.text),
         }
-        let within = within.unsigned_abs();
-        let (seconds, micros) = (within / 1_000_000, within % 1_000_000);
-        let clock = pair(seconds / 3600)
-            | u64::from(b':') << 16
-            | pair(seconds / 60 % 60) << 24
-            | u64::from(b':') << 40
-            | pair(seconds % 60) << 48;
-        self.put(&clock.to_le_bytes(), 8);
-        let fraction = u64::from(b'.')
-            | pair(micros / 10_000) << 8
-            | pair(micros / 100 % 100) << 24
-            | pair(micros % 100) << 40
-            | u64::from(b'Z') << 56;
-        self.put(&fraction.to_le_bytes(), 8);
-        self.comma();
+        // Two digits more than there are.
+        let fraction = eight(within.unsigned_abs()) >> 16;
+        self.put(&(fraction | u64::from(u16::from_le_bytes(*b"Z,")) << 48).to_le_bytes(), 8);
         Ok(())
     }
 
@@ -201,6 +223,14 @@ impl Kept {
         true
     }
 
+    /// Finds the fields at many places: memory is waited for once for all.
+    pub(super) fn find(&self, places: &[u32], found: &mut Vec<Short>) {
+        found.clear();
+        found.extend(places.iter().map(|place| self.fields.get(*place as usize).copied().unwrap_or([NONE; 16])));
+        let long = found.iter().filter(|field| field[15] == 0).filter_map(|field| self.long(*field).first());
+        std::hint::black_box(long.fold(0, |all, byte| all ^ byte));
+    }
+
     fn long(&self, [a, b, c, d, e, f, g, h, ..]: Short) -> &[u8] {
         let (start, end) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
         self.long.get(start as usize..end as usize).unwrap_or_default()
@@ -218,25 +248,31 @@ impl Write for Fields {
     }
 }
 
-/// Two digits of a number below 100.
+/// The eight digits of a number below 100,000,000, the first in the lowest byte: as numbers, not as characters.
+///
+/// All that is divided is divided at once: by 10,000, then both by 100, then all four by 10.
 #[inline]
-fn pair(number: u64) -> u64 {
-    PAIRS.get(usize::try_from(number).unwrap_or(0)).copied().unwrap_or(0).into()
+fn digits(number: u64) -> u64 {
+    let fours = number / 10_000 | (number % 10_000) << 32;
+    let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | (fours - 100 * hundreds) << 16;
+    let tens = (pairs * 103 >> 10) & 0x000f_000f_000f_000f;
+    tens | (pairs - 10 * tens) << 8
 }
 
-/// The four digits of a number below 10,000, the first in the lowest byte.
+/// Likewise as characters.
 #[inline]
-fn four(number: u64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "these are 16 bits each")]
-    let (high, low) = (pair(number / 100) as u32, pair(number % 100) as u32);
-    high | low << 16
+fn eight(number: u64) -> u64 {
+    digits(number) | ZEROS
 }
 
 /// Likewise without leading zeros, and how many they are.
 #[inline]
-fn leading(number: u64) -> (u32, usize) {
-    let length = 1 + usize::from(number > 9) + usize::from(number > 99) + usize::from(number > 999);
-    (four(number) >> (8 * (4 - length)), length)
+fn leading(number: u64) -> (u64, usize) {
+    let digits = digits(number);
+    // 0 has one digit.
+    let zeros = (digits | 1 << 56).trailing_zeros() / 8;
+    ((digits | ZEROS) >> (8 * zeros), 8 - zeros as usize)
 }
 
 #[cfg(test)]
@@ -253,8 +289,11 @@ mod tests {
         let mut kept = Kept::default();
         assert!(kept.push(b"another,") && kept.push(b"another that is longer,") && kept.push(text.as_bytes()));
         fields.clear();
+        let mut found = vec![[1; 16]; 2];
+        kept.find(&[3, 2, 0], &mut found);
+        assert_eq!(found.len(), 3);
         for _ in 0..40 {
-            assert!(fields.kept(&kept, 2) && !fields.kept(&kept, 3));
+            assert!(fields.kept(&kept, &found[1]) && !fields.kept(&kept, &found[0]));
             make(&mut fields);
         }
         assert_eq!(fields.bytes(), text.repeat(80).as_bytes());
@@ -283,11 +322,11 @@ mod tests {
         fn times_are_what_a_calendar_says(
             times in prop::collection::vec((any::<i64>(), 0..64_u32, -2 * DAY_US..2 * DAY_US), 1..9)
         ) {
-            let mut day = Day::default();
+            let mut second = Second::default();
             for (start, bits, more) in times {
                 let micros = (start >> bits).saturating_add(more);
                 let mut fields = Fields::default();
-                match (rfc3339(micros), fields.time(micros, &mut day)) {
+                match (rfc3339(micros), fields.time(micros, &mut second)) {
                     (Ok(expected), Ok(())) => {
                         prop_assert_eq!(std::str::from_utf8(fields.bytes()).unwrap(), format!("{expected},"));
                     }
