@@ -227,7 +227,7 @@ impl Rows {
         found.clear();
         let keys = keys.chunks_exact(self.key.max(1));
         if self.is_by_connection && self.share.is_all() {
-            self.push_rows(keys, found);
+            self.push_rows(&keys, found);
             return;
         }
         if self.is_by_connection {
@@ -276,19 +276,19 @@ impl Rows {
     fn push_row(&mut self, key: &[u32]) -> u32 {
         let row = self.push_words(key);
         if self.kept < key.len() {
-            self.push_own(std::iter::once(key));
+            self.push_own(&std::iter::once(key));
         }
         row
     }
 
     /// New rows of all these.
-    fn push_rows(&mut self, keys: ChunksExact<'_, u32>, found: &mut Vec<u32>) {
+    fn push_rows(&mut self, keys: &ChunksExact<'_, u32>, found: &mut Vec<u32>) {
         found.extend(keys.clone().map(|key| self.push_words(key)));
         self.push_own(keys);
     }
 
     /// What these connections have of their own, which stands beside rows.
-    fn push_own<'a>(&mut self, keys: impl Iterator<Item = &'a [u32]> + Clone) {
+    fn push_own<'a>(&mut self, keys: &(impl Iterator<Item = &'a [u32]> + Clone)) {
         for (values, place) in self.values.iter_mut().zip(&self.places) {
             if let Values::Own(own) = values {
                 own.extend(keys.clone().map(|key| key.get(*place..).map_or(0, whole)));
