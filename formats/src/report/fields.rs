@@ -114,8 +114,13 @@ impl Fields {
 
     /// The line ends in place of the last comma.
     pub(super) fn end_line(&mut self) {
+        self.end_with(b'\n');
+    }
+
+    /// Something else stands in place of the last comma.
+    pub(super) fn end_with(&mut self, end: u8) {
         if let Some(comma) = self.length.checked_sub(1).and_then(|last| self.bytes.get_mut(last)) {
-            *comma = b'\n';
+            *comma = end;
         }
     }
 

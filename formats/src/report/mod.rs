@@ -15,6 +15,7 @@ mod line;
 mod lines;
 mod parquet;
 mod partition;
+mod rendering;
 mod run;
 mod shares;
 mod table;
