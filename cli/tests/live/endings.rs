@@ -95,12 +95,14 @@ pub(crate) fn a_full_disk_ends_a_recording() {
     let folder = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(folder.path());
     let mut recording = Recording::start(disk.0, &["-i", "100ms"]);
-    // Little by little, so that many blocks fit before the one that does not.
+    // Little by little, so that many blocks fit before the one that does not: whatever the machine could do in the second that a
+    // block has, it is not given more than a fifth of the disk.
     for _ in 0..1000 {
         if recording.has_ended() {
             break;
         }
         burst(100);
+        std::thread::sleep(Duration::from_millis(100));
     }
     let output = recording.wait();
     let said = text(&output.stderr);
